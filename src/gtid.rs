@@ -1,0 +1,4 @@
+//! (skeleton)
+/// A set of GTIDs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GtidSet {}

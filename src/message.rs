@@ -1,0 +1,183 @@
+//! What the stages say to each other, and the one memory budget they share.
+//!
+//! Only chunks of whole events and whole batches cross threads: a message per event costs as much as decoding it.
+//! No stage calls another; they know these types and the channels that the engine gives them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use parking_lot::{Condvar, Mutex};
+
+use crate::checkpoint::{Checkpoint, TableState};
+use crate::error::Result;
+use crate::position::Position;
+use crate::rowbinary::Body;
+use crate::schema::target::InsertTarget;
+
+/// Whole binlog events, checksums verified, in one buffer.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// The socket's bytes; events lie where the spans say.
+    pub bytes: Vec<u8>,
+    /// The events in stream order.
+    pub events: Vec<EventSpan>,
+    /// What the budget was charged for this chunk; given back when the chunk is dropped.
+    pub charged_bytes: usize,
+}
+
+/// One event in a [`Chunk`]: header, body and checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventSpan {
+    /// Index of its first byte in the chunk.
+    pub start: usize,
+    /// Its length in bytes, header and checksum included.
+    pub len: usize,
+    /// Byte offset of its first byte in the binlog file (64 bits); 0 for artificial events, which lie in no file.
+    pub offset: u64,
+}
+
+/// What the reader tells the router.
+#[derive(Debug)]
+pub enum FromReader {
+    /// The next events.
+    Chunk(Chunk),
+    /// The connection was lost: forget the open transaction and say where to go on.
+    Reconnecting(Sender<Position>),
+}
+
+/// Index of a table in the router's list; stable while the process runs.
+pub type TableIndex = usize;
+
+/// Rows of one table on their way to ClickHouse.
+#[derive(Debug)]
+pub struct Batch {
+    /// The router's table.
+    pub table: TableIndex,
+    /// Names the batch in the ledger and in `query_id`.
+    pub number: u64,
+    /// Where and how it is inserted.
+    pub target: Arc<InsertTarget>,
+    /// The rows.
+    pub body: Body,
+    /// Failed attempts so far.
+    pub attempts: u32,
+}
+
+/// What the router asks of the writers, most urgent first.
+#[derive(Debug)]
+pub enum Job {
+    /// Save replication state.
+    Save(Save),
+    /// Count a target's active parts, for the pace of its inserts.
+    Inspect(TableIndex, Arc<InsertTarget>),
+    /// Insert a batch.
+    Insert(Batch),
+}
+
+/// State to save; one save is out at a time.
+#[derive(Debug, Clone)]
+pub enum Save {
+    /// A checkpoint. Everything below its position is acked (I4).
+    Checkpoint(Checkpoint),
+    /// A table's state and reason, saved before the checkpoint that relies on it.
+    TableState(TableState),
+}
+
+/// A writer's answer to a [`Job`].
+#[derive(Debug)]
+pub enum Ack {
+    /// The save, and how it went.
+    Saved(Save, Result<()>),
+    /// Active parts of the table's target.
+    Inspected(TableIndex, Result<u64>),
+    /// The batch comes back with its body, so that it can be sent again or its memory used again.
+    Inserted(Batch, Duration, Result<()>),
+}
+
+/// What the engine and the HTTP interface ask of the router.
+#[derive(Debug)]
+pub enum Command {
+    /// Flush, wait for acks, save, end.
+    Stop,
+}
+
+/// The memory that chunks and bodies may hold together, counted in capacity.
+///
+/// Only the reader waits ([`Budget::grow_chunk`]): if the router waited too, each could wait for what the other
+/// holds. The router may overshoot by one chunk's expansion.
+#[derive(Debug)]
+pub struct Budget {
+    limit_bytes: usize,
+    used: Mutex<Used>,
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    chunk_bytes: usize,
+    body_bytes: usize,
+    reader_waits: bool,
+    closed: bool,
+}
+
+impl Budget {
+    /// A budget of `limit_bytes` (`pipeline.memory_limit`).
+    pub fn new(limit_bytes: usize) -> Self {
+        Self { limit_bytes, used: Mutex::default(), freed: Condvar::new() }
+    }
+
+    /// The reader, whose chunk holds `own_bytes`, takes `more_bytes` for it: waits until they fit, or until nothing but
+    /// that chunk is held (an event larger than the whole budget enters alone). Returns false when the budget was
+    /// closed.
+    #[must_use]
+    pub fn grow_chunk(&self, own_bytes: usize, more_bytes: usize) -> bool {
+        let mut used = self.used.lock();
+        while !used.closed && !self.fits(&used, own_bytes, more_bytes) {
+            used.reader_waits = true;
+            self.freed.wait(&mut used);
+        }
+        used.reader_waits = false;
+        used.chunk_bytes += more_bytes;
+        !used.closed
+    }
+
+    fn fits(&self, used: &Used, own_bytes: usize, more_bytes: usize) -> bool {
+        let held = used.chunk_bytes + used.body_bytes;
+        held == own_bytes || held + more_bytes <= self.limit_bytes
+    }
+
+    /// Whether the reader waits for memory: the router then gives back what its pool keeps for later.
+    pub fn reader_waits(&self) -> bool {
+        self.used.lock().reader_waits
+    }
+
+    /// A chunk's `charged_bytes` are free again.
+    pub fn release_chunk(&self, bytes: usize) {
+        self.used.lock().chunk_bytes -= bytes;
+        self.freed.notify_one();
+    }
+
+    /// The router's bodies, pool included, now hold `bytes`.
+    pub fn set_bodies(&self, bytes: usize) {
+        self.used.lock().body_bytes = bytes;
+        self.freed.notify_one();
+    }
+
+    /// Bytes held now by chunks and bodies.
+    pub fn used_bytes(&self) -> usize {
+        let used = self.used.lock();
+        used.chunk_bytes + used.body_bytes
+    }
+
+    /// Whether as much as the limit, or more, is held.
+    pub fn is_spent(&self) -> bool {
+        self.used_bytes() >= self.limit_bytes
+    }
+
+    /// Wakes a waiting reader for good: the process stops.
+    pub fn close(&self) {
+        self.used.lock().closed = true;
+        self.freed.notify_all();
+    }
+}

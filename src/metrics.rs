@@ -1,0 +1,111 @@
+//! What `/status` and `/healthz` tell: a picture of the pipeline that the router redraws.
+//!
+//! The router writes it a few times a second, HTTP reads it: the only lock between them, far from the data path (I3).
+
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+/// The picture, shared.
+#[derive(Debug)]
+pub struct Status {
+    picture: Mutex<(Picture, Instant)>,
+}
+
+/// `GET /status` (DESIGN 9; other programs rely on the names).
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Picture {
+    /// `starting | snapshot | streaming | waiting | stopping | failed`.
+    pub state: String,
+    /// Now minus the commit time of the newest transaction whose rows are all acked; 0 when nothing is outstanding.
+    pub lag_seconds: f64,
+    /// The router's last transaction end.
+    pub position: PositionPicture,
+    /// The last saved checkpoint.
+    pub checkpoint: CheckpointPicture,
+    /// Rows acked since the start.
+    pub rows_total: u64,
+    /// RowBinary bytes acked since the start.
+    pub bytes_total: u64,
+    /// Rows acked in the last second.
+    pub rows_per_second: f64,
+    /// Bytes held by chunks and bodies, against `pipeline.memory_limit`.
+    pub memory_bytes: u64,
+    /// The chosen tables.
+    pub tables: Vec<TablePicture>,
+}
+
+/// A binlog position.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PositionPicture {
+    /// Binlog file.
+    pub file: String,
+    /// Byte offset.
+    pub offset: u64,
+    /// GTIDs applied; empty without GTID.
+    pub gtid_set: String,
+}
+
+/// A saved checkpoint.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CheckpointPicture {
+    /// Its number.
+    pub seq: u64,
+    /// Its position.
+    pub position: PositionPicture,
+    /// Seconds since it was saved by this process; `null` before the first save.
+    pub age_seconds: Option<f64>,
+}
+
+/// One table.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TablePicture {
+    /// `database.table` of the source.
+    pub name: String,
+    /// `pending | snapshot | streaming | waiting_ddl | quarantined | drifted | resync | unverified`.
+    pub state: String,
+    /// Why, for a person; empty while all is well.
+    pub reason: String,
+    /// Rows acked since the start.
+    pub rows: u64,
+    /// The highest acked `_version`.
+    pub version: u64,
+    /// As for the whole.
+    pub lag_seconds: f64,
+}
+
+impl Status {
+    /// A pipeline that is starting.
+    pub fn starting() -> Self {
+        let picture = Picture { state: "starting".to_owned(), ..Picture::default() };
+        Self { picture: Mutex::new((picture, Instant::now())) }
+    }
+
+    /// Replaces the picture; `moved_at` is when the pipeline last made progress or had nothing to do.
+    pub fn draw(&self, picture: Picture, moved_at: Instant) {
+        *self.picture.lock() = (picture, moved_at);
+    }
+
+    /// Sets the state alone.
+    pub fn set_state(&self, state: &str) {
+        state.clone_into(&mut self.picture.lock().0.state);
+    }
+
+    /// The picture as it is now.
+    pub fn picture(&self) -> Picture {
+        self.picture.lock().0.clone()
+    }
+
+    /// Why the pipeline is not healthy: not streaming or copying, or stuck for `stuck_after`.
+    pub fn unhealthy(&self, stuck_after: std::time::Duration) -> Option<String> {
+        let guard = self.picture.lock();
+        let (picture, moved_at) = &*guard;
+        let stuck = moved_at.elapsed();
+        match picture.state.as_str() {
+            "streaming" | "snapshot" if stuck < stuck_after => None,
+            "streaming" | "snapshot" => Some(format!("no progress for {} s", stuck.as_secs())),
+            state => Some(format!("state is {state}")),
+        }
+    }
+}

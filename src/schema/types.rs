@@ -1,0 +1,78 @@
+//! Column types of the source as the binary log and `information_schema` describe them.
+//!
+//! One [`SourceType`] holds all that is needed to find a value's end in a row image and to carry it over; what this
+//! version cannot carry over exactly is [`SourceType::Unsupported`], with the type's name for the message.
+
+/// A table's name on either side.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableName {
+    /// Database (MySQL: schema).
+    pub database: String,
+    /// Table.
+    pub table: String,
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.database, self.table)
+    }
+}
+
+/// A column of a source table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceColumn {
+    /// Name.
+    pub name: String,
+    /// Type.
+    pub ty: SourceType,
+    /// Whether NULL is allowed.
+    pub nullable: bool,
+}
+
+/// How text becomes UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charset {
+    /// utf8mb4, utf8mb3, ascii: the bytes are UTF-8 already.
+    Utf8,
+    /// latin1, which in MySQL is windows-1252 with 81 8D 8F 90 9D as C1 controls.
+    Latin1,
+    /// No text: bytes.
+    Binary,
+}
+
+/// A type of MySQL, with what its bytes in a row image depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceType {
+    /// TINYINT..BIGINT: `bytes` is 1, 2, 3, 4 or 8.
+    Int { bytes: u8, unsigned: bool },
+    /// FLOAT.
+    Float,
+    /// DOUBLE.
+    Double,
+    /// DECIMAL(precision, scale).
+    Decimal { precision: u8, scale: u8 },
+    /// YEAR.
+    Year,
+    /// DATE.
+    Date,
+    /// TIME(fsp).
+    Time { fsp: u8 },
+    /// DATETIME(fsp).
+    DateTime { fsp: u8 },
+    /// TIMESTAMP(fsp).
+    Timestamp { fsp: u8 },
+    /// BIT(bits).
+    Bit { bits: u8 },
+    /// CHAR, BINARY: `max_bytes` tells the width of the length, and how far BINARY is padded again with 0x00.
+    Char { max_bytes: u16, charset: Charset },
+    /// VARCHAR, VARBINARY.
+    VarChar { max_bytes: u16, charset: Charset },
+    /// TEXT, BLOB of all sizes: `length_bytes` is 1..=4.
+    Blob { length_bytes: u8, charset: Charset },
+    /// ENUM with its labels in UTF-8; index 0 is the empty string of an invalid value.
+    Enum { labels: Vec<String> },
+    /// SET with its labels in UTF-8.
+    Set { labels: Vec<String> },
+    /// What this version refuses, by name: `JSON`, `GEOMETRY`, `VARCHAR in character set sjis`, ..
+    Unsupported { name: String },
+}
