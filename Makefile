@@ -1,0 +1,38 @@
+# The ways in. Every target that needs servers gets them from scripts/servers, or uses those that
+# STREAM_BRIDGE_TEST_MYSQL and STREAM_BRIDGE_TEST_CLICKHOUSE name.
+
+.PHONY: help demo test check bench servers down clean
+
+help:
+	@echo 'make demo      start servers, build, watch rows go from MySQL to ClickHouse'
+	@echo 'make test      every test, against real servers'
+	@echo 'make check     formatting, lints and the tests that need no servers'
+	@echo 'make bench     measure (bench/run; ARGS="..." are passed on)'
+	@echo 'make servers   start one MySQL and one ClickHouse, print how to reach them'
+	@echo 'make down      stop them'
+	@echo 'make clean     stop them, delete them and everything built'
+
+demo:
+	cargo build --release
+	scripts/servers exec cargo run --release --example demo
+
+test:
+	scripts/servers exec cargo test --no-fail-fast
+
+check:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo test --lib --bins --test tidy
+
+bench:
+	bench/run $(ARGS)
+
+servers:
+	@scripts/servers up
+
+down:
+	scripts/servers down
+
+clean:
+	scripts/servers uninstall
+	cargo clean
