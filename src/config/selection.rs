@@ -1,0 +1,213 @@
+//! Which tables are replicated: glob patterns over `database.table`.
+//!
+//! The two parts are matched one by one, so `*` never crosses the dot. A part in backquotes is literal, with a doubled
+//! backquote for one within it, as in MySQL. MySQL's own databases are never chosen: `*.*` means the user's tables.
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::schema::types::TableName;
+
+/// Databases of the server itself.
+const SYSTEM_DATABASES: [&str; 4] = ["mysql", "information_schema", "performance_schema", "sys"];
+
+/// Compiled patterns.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    tables: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+}
+
+#[derive(Debug, Clone)]
+struct Pattern {
+    database: GlobMatcher,
+    table: GlobMatcher,
+}
+
+impl Selection {
+    /// Compiles `replicate.tables` and `replicate.exclude`.
+    ///
+    /// # Errors
+    /// Every pattern that is none, with its key.
+    pub fn compile(tables: &[String], exclude: &[String]) -> Result<Self, Vec<(&'static str, String)>> {
+        let mut problems = Vec::new();
+        let mut all = |key, patterns: &[String]| {
+            let mut compiled = Vec::with_capacity(patterns.len());
+            for pattern in patterns {
+                match Pattern::compile(pattern) {
+                    Ok(pattern) => compiled.push(pattern),
+                    Err(reason) => problems.push((key, format!("pattern {pattern:?} {reason}"))),
+                }
+            }
+            compiled
+        };
+        let selection = Self { tables: all("tables", tables), exclude: all("exclude", exclude) };
+        if problems.is_empty() { Ok(selection) } else { Err(problems) }
+    }
+
+    /// Whether a table of the source is replicated.
+    pub fn selects(&self, name: &TableName) -> bool {
+        let matches = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
+        !SYSTEM_DATABASES.contains(&name.database.as_str()) && matches(&self.tables) && !matches(&self.exclude)
+    }
+}
+
+impl Pattern {
+    fn compile(text: &str) -> Result<Self, String> {
+        let (database, table) = split(text)?;
+        let glob = |part: &str| {
+            let built = GlobBuilder::new(part).backslash_escape(true).build();
+            built.map(|glob| glob.compile_matcher()).map_err(|error| format!("is no glob: {}", error.kind()))
+        };
+        Ok(Self { database: glob(&database)?, table: glob(&table)? })
+    }
+
+    fn matches(&self, name: &TableName) -> bool {
+        self.database.is_match(&name.database) && self.table.is_match(&name.table)
+    }
+}
+
+/// The one table that a text without wildcards names.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn table_name(text: &str) -> Result<TableName, String> {
+    const REMEDY: &str =
+        "must be one table, database.table; names with other signs than letters, digits, _ $ - in backquotes";
+    let parts = parts(text)?;
+    let is_plain = |part: &Part| {
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '-');
+        part.iter().all(|piece| piece.is_quoted || piece.text.chars().all(plain))
+    };
+    let joined = |part: &Part| part.iter().map(|piece| piece.text.as_str()).collect::<String>();
+    match parts.as_slice() {
+        [database, table] if is_plain(database) && is_plain(table) => {
+            let name = TableName { database: joined(database), table: joined(table) };
+            if name.database.is_empty() || name.table.is_empty() { Err(REMEDY.to_owned()) } else { Ok(name) }
+        }
+        _ => Err(REMEDY.to_owned()),
+    }
+}
+
+/// A pattern's two parts as globs, quoted pieces escaped.
+fn split(text: &str) -> Result<(String, String), String> {
+    let glob = |part: &Part| {
+        let piece = |piece: &Piece| if piece.is_quoted { globset::escape(&piece.text) } else { piece.text.clone() };
+        part.iter().map(piece).collect::<String>()
+    };
+    match parts(text)?.as_slice() {
+        [database, table] if !glob(database).is_empty() && !glob(table).is_empty() => Ok((glob(database), glob(table))),
+        [_] => Err(format!("has no dot: write database.table, for example \"{text}.*\"")),
+        _ => Err("must be database.table; a dot within a name needs backquotes, for example \"`odd.db`.*\"".to_owned()),
+    }
+}
+
+type Part = Vec<Piece>;
+
+#[derive(Debug)]
+struct Piece {
+    text: String,
+    is_quoted: bool,
+}
+
+/// Splits at the dots outside backquotes.
+fn parts(text: &str) -> Result<Vec<Part>, String> {
+    let mut parts = vec![Part::new()];
+    let mut chars = text.chars().peekable();
+    while let Some(first) = chars.next() {
+        if first == '.' {
+            parts.push(Part::new());
+            continue;
+        }
+        let mut piece = Piece { text: String::new(), is_quoted: first == '`' };
+        if piece.is_quoted {
+            loop {
+                match chars.next() {
+                    Some('`') if chars.next_if_eq(&'`').is_some() => piece.text.push('`'),
+                    Some('`') => break,
+                    Some(c) => piece.text.push(c),
+                    None => return Err("has a backquote that is not closed".to_owned()),
+                }
+            }
+        } else {
+            piece.text.push(first);
+            while let Some(c) = chars.next_if(|&c| c != '.' && c != '`') {
+                piece.text.push(c);
+            }
+        }
+        if let Some(part) = parts.last_mut() {
+            part.push(piece);
+        }
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(database: &str, table: &str) -> TableName {
+        TableName { database: database.to_owned(), table: table.to_owned() }
+    }
+
+    fn check(tables: &[&str], exclude: &[&str], database: &str, table: &str, expected: bool) {
+        let owned = |patterns: &[&str]| patterns.iter().map(|&pattern| pattern.to_owned()).collect::<Vec<_>>();
+        let selection = Selection::compile(&owned(tables), &owned(exclude)).unwrap();
+        assert_eq!(selection.selects(&name(database, table)), expected, "{tables:?} {exclude:?} {database}.{table}");
+    }
+
+    #[test]
+    fn patterns_choose_by_both_parts() {
+        check(&["shop.*"], &[], "shop", "orders", true);
+        check(&["shop.*"], &[], "shop2", "orders", false);
+        check(&["shop.ord?rs", "app.{a,b}"], &[], "app", "b", true);
+        check(&["*.*"], &["*.tmp_*"], "shop", "tmp_1", false);
+        check(&["*.*"], &["*.tmp_*"], "shop", "atmp_1", true);
+        check(&["shop.*"], &[], "Shop", "orders", false);
+    }
+
+    #[test]
+    fn a_star_does_not_cross_the_dot() {
+        check(&["a*.c"], &[], "a", "b.c", false);
+        check(&["a.*"], &[], "a.b", "c", false);
+        check(&["a.*"], &[], "a", "b.c/d", true);
+    }
+
+    #[test]
+    fn backquotes_are_literal() {
+        check(&["`odd.db`.`t*`"], &[], "odd.db", "t*", true);
+        check(&["`odd.db`.`t*`"], &[], "odd.db", "tx", false);
+        check(&["`odd.db`.`t``[a]`*"], &[], "odd.db", "t`[a]xyz", true);
+    }
+
+    #[test]
+    fn the_servers_own_databases_are_never_chosen() {
+        for database in SYSTEM_DATABASES {
+            check(&["*.*"], &[], database, "user", false);
+        }
+    }
+
+    #[test]
+    fn bad_patterns_are_named() {
+        for (pattern, part) in [
+            ("shop", "\"shop.*\""),
+            ("a.b.c", "needs backquotes"),
+            (".b", "database.table"),
+            ("a.", "database.table"),
+            ("`a.b", "not closed"),
+            ("a.[b", "is no glob"),
+        ] {
+            let problems = Selection::compile(&[pattern.to_owned()], &[]).unwrap_err();
+            let [(key, text)] = problems.as_slice() else { panic!("{problems:?}") };
+            assert!(*key == "tables" && text.contains(pattern) && text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_table_is_no_pattern() {
+        assert_eq!(table_name("shop.orders"), Ok(name("shop", "orders")));
+        assert_eq!(table_name("`a.b`.`c*`"), Ok(name("a.b", "c*")));
+        for text in ["shop.*", "shop", "a.b.c", "", ".", "``.a"] {
+            assert!(table_name(text).is_err(), "{text}");
+        }
+    }
+}
