@@ -1,6 +1,41 @@
 //! Replication state in ClickHouse: checkpoints and table states.
+//!
+//! Three tables in `state.database`: `checkpoints` (history, with a TTL), `checkpoint_latest` (one row per pipeline and
+//! timeline, which no TTL takes) and `table_states`. The newest checkpoint is the one with the highest
+//! `(timeline, seq)` in either of the first two, never the one with the latest clock.
+//!
+//! **Why a killed process cannot move its successor's checkpoint back.** One save is in flight at a time, so a process
+//! whose newest visible save is `seq = n` has at most `n + 1` on its way. A fresh process loads `n` (or `n + 1`) and
+//! claims the pipeline before its first row with `n + 2` ([`Store::claim`]). A late copy of `n + 1` is then below ours,
+//! and below is never newest. The one save that can tie is a predecessor's own claim, killed in flight: it tells
+//! the same position as ours does, since both loaded the same checkpoint.
+//!
+//! **Why two living processes do not go on side by side.** Each save first reads the newest. If that is another owner's
+//! and not below what is to be saved, the other process claimed after us: [`ErrorKind::SecondCopy`]. After our
+//! claim at `n + 2` the elder's next save, `n + 1`, meets this. Two that claim in the same instant tie; of the two
+//! who then go on to save one and the same `seq`, the later finds the earlier's. Until then both write the same bytes
+//! with the same versions, which harms nobody.
+//!
+//! Reading before writing is no lock, and needs none: rows are safe by their versions, saves by their order.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clickhouse::{Client, sql, tables};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gtid::GtidSet;
 use crate::position::{Position, Timeline};
+use crate::schema::types::TableName;
+
+/// How far a fresh process's first save lies above what it loaded: beyond any save still on its way.
+const CLAIM_STEP: u64 = 2;
+
+/// The columns of both checkpoint tables that are written; `id` and `created_at` have defaults.
+const COLUMNS: &str = "`pipeline`, `owner`, `seq`, `file`, `offset`, `gtid_set`, `server_uuid`, `file_timestamp`, \
+                       `timeline`, `base_file`, `last_binlog_timestamp_us`";
 
 /// Where a pipeline stands: everything below `position` is in ClickHouse (I4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +49,7 @@ pub struct Checkpoint {
 }
 
 /// What a restart must know of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TableState {
     /// `database.table` of the source.
     pub table: String,
@@ -22,4 +57,282 @@ pub struct TableState {
     pub state: String,
     /// Why, for a person.
     pub reason: String,
+}
+
+/// A checkpoint as both tables hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct CheckpointRow {
+    pipeline: String,
+    owner: Uuid,
+    seq: u64,
+    file: String,
+    offset: u64,
+    /// NULL when the set is not complete.
+    gtid_set: Option<String>,
+    server_uuid: String,
+    file_timestamp: u32,
+    timeline: u16,
+    base_file: u32,
+    /// Microseconds since 1970.
+    last_binlog_timestamp_us: u64,
+}
+
+/// The state of one pipeline, as one process sees it.
+#[derive(Debug)]
+pub struct Store {
+    client: Arc<Client>,
+    database: String,
+    pipeline: String,
+    owner: Uuid,
+}
+
+impl Store {
+    /// The state of `pipeline`, seen by the process `owner`. Asks and creates nothing.
+    pub fn new(client: Arc<Client>, database: &str, pipeline: &str, owner: Uuid) -> Self {
+        Self { client, database: database.to_owned(), pipeline: pipeline.to_owned(), owner }
+    }
+
+    /// Creates what is missing of database and tables, and sets the history's TTL.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn create(&self, ttl: Duration) -> Result<()> {
+        tables::create_database(&self.client, &self.database)?;
+        self.create_table("checkpoints", &checkpoints_definition(ttl))?;
+        self.create_table("checkpoint_latest", &latest_definition())?;
+        self.create_table(TABLE_STATES, TABLE_STATES_DEFINITION)?;
+        self.set_ttl(ttl)
+    }
+
+    /// The pipeline's name.
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
+    /// This process.
+    pub fn owner(&self) -> Uuid {
+        self.owner
+    }
+
+    /// The newest checkpoint; `None` when the pipeline has none, or nothing was created yet.
+    ///
+    /// # Errors
+    /// As [`Client::query`]; a GTID set that is none.
+    pub fn load(&self) -> Result<Option<Checkpoint>> {
+        let name = TableName { database: self.database.clone(), table: TABLE_STATES.to_owned() };
+        // The table that is created last: with it all are there.
+        if tables::existing_table(&self.client, &name)?.is_none() {
+            return Ok(None);
+        }
+        self.newest(&["checkpoint_latest", "checkpoints"])?.map(CheckpointRow::into_checkpoint).transpose()
+    }
+
+    /// Takes the pipeline over: saves `checkpoint` (the loaded one, or a first one with `seq` 0) two numbers above the
+    /// newest there is now, and returns it as saved.
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    pub fn claim(&self, mut checkpoint: Checkpoint) -> Result<Checkpoint> {
+        let newest_seq = self.newest(&["checkpoint_latest"])?.map_or(0, |newest| newest.seq);
+        checkpoint.seq = checkpoint.seq.max(newest_seq) + CLAIM_STEP;
+        self.save(&checkpoint)?;
+        Ok(checkpoint)
+    }
+
+    /// Saves a checkpoint. Saving the same again is harmless.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SecondCopy`] when another process's is newer, or as [`Client::query`].
+    pub fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let row = CheckpointRow::new(checkpoint, &self.pipeline, self.owner);
+        // It alone is read: it has whatever the history has, in a few rows.
+        if let Some(newest) = self.newest(&["checkpoint_latest"])? {
+            row.check_not_superseded(&newest)?;
+        }
+        self.insert("checkpoint_latest", COLUMNS, &row)?;
+        self.insert("checkpoints", COLUMNS, &row)
+    }
+
+    /// Saves a table's state in place of the one before.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn save_table_state(&self, state: &TableState) -> Result<()> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            pipeline: &'a str,
+            #[serde(flatten)]
+            state: &'a TableState,
+        }
+        self.insert(TABLE_STATES, "`pipeline`, `table`, `state`, `reason`", &Row { pipeline: &self.pipeline, state })
+    }
+
+    /// The states of all tables, by name.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn load_table_states(&self) -> Result<Vec<TableState>> {
+        let select = format!(
+            "SELECT `table`, `state`, `reason` FROM {} FINAL WHERE `pipeline` = {} ORDER BY `table`",
+            self.quoted(TABLE_STATES),
+            sql::text(&self.pipeline)
+        );
+        self.client.rows(&select).map_err(of_state)
+    }
+
+    fn newest(&self, tables: &[&str]) -> Result<Option<CheckpointRow>> {
+        // The owner only makes the choice among equals the same for all who look.
+        let newest = "ORDER BY `timeline` DESC, `seq` DESC, `owner` DESC LIMIT 1";
+        let one = |table: &&str| {
+            let (table, pipeline) = (self.quoted(table), sql::text(&self.pipeline));
+            format!("SELECT * FROM (SELECT {COLUMNS} FROM {table} WHERE `pipeline` = {pipeline} {newest})")
+        };
+        let all = tables.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
+        let mut rows = self.client.rows(&format!("SELECT * FROM ({all}) {newest}")).map_err(of_state)?;
+        Ok(rows.pop())
+    }
+
+    fn insert(&self, table: &str, columns: &str, row: &impl Serialize) -> Result<()> {
+        let row = serde_json::to_string(row).map_err(|error| {
+            Error::new(ErrorKind::TargetDenied, format!("{table}: a row has no JSON form: {error}"))
+        })?;
+        let statement = format!("INSERT INTO {} ({columns}) FORMAT JSONEachRow\n{row}", self.quoted(table));
+        self.client.query(&statement).map(drop).map_err(|error| of_state(error.at_table(self.name(table))))
+    }
+
+    fn create_table(&self, table: &str, definition: &str) -> Result<()> {
+        if tables::existing_table(&self.client, &self.name(table))?.is_none() {
+            let statement = format!("CREATE TABLE IF NOT EXISTS {} {definition}", self.quoted(table));
+            self.client.query(&statement).map_err(|error| of_state(error.at_table(self.name(table))))?;
+        }
+        Ok(())
+    }
+
+    /// Changing `state.checkpoint_ttl` changes the table that is there.
+    fn set_ttl(&self, ttl: Duration) -> Result<()> {
+        let existing = tables::existing_table(&self.client, &self.name("checkpoints"))?;
+        let printed = format!("toIntervalSecond({})", ttl.as_secs());
+        if existing.is_some_and(|existing| !existing.engine_full.contains(&printed)) {
+            self.client.query(&format!("ALTER TABLE {} MODIFY {}", self.quoted("checkpoints"), ttl_clause(ttl)))?;
+        }
+        Ok(())
+    }
+
+    fn name(&self, table: &str) -> TableName {
+        TableName { database: self.database.clone(), table: table.to_owned() }
+    }
+
+    fn quoted(&self, table: &str) -> String {
+        sql::table(&self.name(table))
+    }
+}
+
+/// A state table that refuses concerns the whole pipeline: no replicated table is to be set aside for it, the save is
+/// tried again until a person has mended it.
+fn of_state(mut error: Error) -> Error {
+    if error.kind == ErrorKind::TargetRefused {
+        error.kind = ErrorKind::TargetDenied;
+    }
+    error
+}
+
+/// Commit times are stored as numbers: what a number in JSON means for a DateTime64 differs between server versions.
+const CHECKPOINT_COLUMNS: &str = "\
+    `id` UUID DEFAULT generateUUIDv4(), `pipeline` String, `owner` UUID, `seq` UInt64, `file` String, `offset` UInt64, \
+    `gtid_set` Nullable(String) COMMENT 'NULL: not complete, only file and offset resume', `server_uuid` String, \
+    `file_timestamp` UInt32, `timeline` UInt16, `base_file` UInt32, `last_binlog_timestamp_us` UInt64, \
+    `last_binlog_timestamp` DateTime64(6, 'UTC') \
+    ALIAS fromUnixTimestamp64Micro(toInt64(`last_binlog_timestamp_us`), 'UTC'), \
+    `created_at` DateTime64(3, 'UTC') DEFAULT now64(3)";
+
+const TABLE_STATES: &str = "table_states";
+
+/// A row of the same table that was saved later replaces the one before.
+const TABLE_STATES_DEFINITION: &str = "\
+    (`pipeline` String, `table` String, `state` String, `reason` String, \
+    `changed_at` DateTime64(3, 'UTC') DEFAULT now64(3)) \
+    ENGINE = ReplacingMergeTree ORDER BY (`pipeline`, `table`)";
+
+fn checkpoints_definition(ttl: Duration) -> String {
+    format!("({CHECKPOINT_COLUMNS}) ENGINE = MergeTree ORDER BY (`pipeline`, `timeline`, `seq`) {}", ttl_clause(ttl))
+}
+
+/// One row per timeline: a late save of an older timeline cannot replace the row of a newer one.
+fn latest_definition() -> String {
+    format!("({CHECKPOINT_COLUMNS}) ENGINE = ReplacingMergeTree(`seq`) ORDER BY (`pipeline`, `timeline`)")
+}
+
+fn ttl_clause(ttl: Duration) -> String {
+    format!("TTL toDateTime(`created_at`) + toIntervalSecond({})", ttl.as_secs())
+}
+
+impl CheckpointRow {
+    fn new(checkpoint: &Checkpoint, pipeline: &str, owner: Uuid) -> Self {
+        let Checkpoint { seq, position, timeline } = checkpoint;
+        Self {
+            pipeline: pipeline.to_owned(),
+            owner,
+            seq: *seq,
+            file: position.file.clone(),
+            offset: position.offset,
+            gtid_set: position.gtid_set.as_ref().map(ToString::to_string),
+            server_uuid: position.server_uuid.clone(),
+            file_timestamp: position.file_timestamp,
+            timeline: timeline.number,
+            base_file: timeline.base_file,
+            last_binlog_timestamp_us: position.last_commit_us,
+        }
+    }
+
+    fn into_checkpoint(self) -> Result<Checkpoint> {
+        let position = Position {
+            file: self.file,
+            offset: self.offset,
+            gtid_set: self.gtid_set.as_deref().map(GtidSet::parse).transpose()?,
+            server_uuid: self.server_uuid,
+            file_timestamp: self.file_timestamp,
+            last_commit_us: self.last_binlog_timestamp_us,
+        };
+        let timeline = Timeline { number: self.timeline, base_file: self.base_file };
+        Ok(Checkpoint { seq: self.seq, position, timeline })
+    }
+
+    /// Whether this row may be saved while `newest` is the newest.
+    fn check_not_superseded(&self, newest: &Self) -> Result<()> {
+        if newest.owner == self.owner || (newest.timeline, newest.seq) < (self.timeline, self.seq) {
+            return Ok(());
+        }
+        let text = format!(
+            "pipeline {:?} is run by another process too: {} saved checkpoint {} of timeline {} while this one ({}) is at {} \
+             of timeline {}. Stop one of the two, or give each its own `name` in the configuration",
+            self.pipeline, newest.owner, newest.seq, newest.timeline, self.owner, self.seq, self.timeline
+        );
+        Err(Error::new(ErrorKind::SecondCopy, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_owners_newer_checkpoint_stops_us() {
+        let (us, them) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let row = |owner, number, seq| {
+            let timeline = Timeline { number, base_file: 0 };
+            CheckpointRow::new(&Checkpoint { seq, position: Position::default(), timeline }, "main", owner)
+        };
+        let check = |newest: CheckpointRow, ok: bool| {
+            let result = row(us, 1, 10).check_not_superseded(&newest);
+            assert_eq!(result.is_ok(), ok, "{newest:?}");
+            assert!(result.is_ok() || result.unwrap_err().kind == ErrorKind::SecondCopy);
+        };
+        check(row(them, 1, 9), true);
+        check(row(them, 1, 10), false);
+        check(row(them, 1, 11), false);
+        check(row(them, 2, 1), false);
+        check(row(them, 0, 99), true);
+        check(row(us, 1, 10), true);
+        check(row(us, 1, 11), true);
+    }
 }

@@ -1,1 +1,291 @@
-//! (skeleton)
+//! Arguments, configuration file, logging, dispatch and exit codes (DESIGN 9). No work of its own.
+//!
+//! Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 `check` found problems. The error that ends a command is
+//! printed here, once, on stderr; output that is data goes to stdout alone.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Value, json};
+
+use stream_bridge::config::{Config, LogConfig, LogFormat};
+use stream_bridge::error::{Error, ErrorKind, Result};
+use stream_bridge::{check, engine, replay};
+
+/// Keeps ClickHouse equal to MySQL in real time.
+#[derive(Parser)]
+#[command(name = "stream-bridge", version, arg_required_else_help = true)]
+struct Arguments {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = "conf/stream-bridge.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Replicate until stopped by SIGTERM or Ctrl-C
+    Run,
+    /// List every problem of both servers and the tables, with what repairs it
+    Check(Output),
+    /// Show what the running process does
+    Status(Output),
+    /// Decode binlog files, without servers and without configuration
+    Replay(Replay),
+    /// Show the configuration in force, secrets hidden
+    Config(Output),
+    /// (not built yet) Show the DDL that would be executed
+    Plan(NotBuilt),
+    /// (not built yet) Copy tables
+    Snapshot(NotBuilt),
+    /// (not built yet) Copy tables again
+    Resync(NotBuilt),
+    /// (not built yet) Compare tables byte by byte
+    Verify(NotBuilt),
+}
+
+#[derive(Args)]
+struct Output {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Replay {
+    /// Binlog files, in order
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Write RowBinary, a file per table, into this folder
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct NotBuilt {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    _arguments: Vec<String>,
+}
+
+/// Runs the command line; usage errors leave with 2 by themselves.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing is left to do when stderr is closed.
+            let _ = writeln!(std::io::stderr(), "stream-bridge: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
+    let load = || load(&arguments.config);
+    match &arguments.command {
+        Command::Run => {
+            let config = load()?;
+            start_log(&config.log);
+            engine::run(config)?;
+        }
+        Command::Check(output) => {
+            let config = load()?;
+            start_log(&config.log);
+            if !check::run(&config, output.json)? {
+                return Ok(ExitCode::from(3));
+            }
+        }
+        Command::Status(output) => status(&load()?, output.json)?,
+        Command::Replay(replay) => replay::run(&replay.files, replay.output.as_deref(), replay.json)?,
+        Command::Config(output) => return show_config(&arguments.config, output.json),
+        Command::Plan(_) => return Err(not_built("plan")),
+        Command::Snapshot(_) => return Err(not_built("snapshot")),
+        Command::Resync(_) => return Err(not_built("resync")),
+        Command::Verify(_) => return Err(not_built("verify")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn not_built(command: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("`{command}` is not built yet: it comes with a later version"))
+}
+
+fn load(path: &Path) -> Result<Config> {
+    resolve(&read(path)?).map_err(|error| not_valid(path, &error))
+}
+
+fn not_valid(path: &Path, error: &Error) -> Error {
+    Error::new(error.kind, format!("the configuration {} is not valid:\n{}", path.display(), error.text))
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let shown = path.display();
+        let text = format!("cannot read the configuration {shown}: {error}; name another file with --config FILE");
+        Error::new(ErrorKind::Config, text)
+    })
+}
+
+fn resolve(text: &str) -> Result<Config> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let read_file = |path: &str| std::fs::read_to_string(path).map_err(|error| error.to_string());
+    Config::resolve(text, &environment, &read_file)
+}
+
+/// Logs to stderr as `[log]` says; the variable RUST_LOG overrides the level.
+fn start_log(config: &LogConfig) {
+    let level = format!("{:?}", config.level).to_lowercase();
+    let filter = env_logger::Env::default().default_filter_or(format!("warn,stream_bridge={level}"));
+    let mut builder = env_logger::Builder::from_env(filter);
+    match config.format {
+        LogFormat::Text => builder.format_timestamp_millis(),
+        LogFormat::Json => builder.format(|out, record| {
+            let line = json!({
+                "time": out.timestamp_millis().to_string(),
+                "level": record.level().as_str(),
+                "target": record.target(),
+                "text": record.args().to_string(),
+            });
+            writeln!(out, "{line}")
+        }),
+    };
+    builder.init();
+}
+
+fn show_config(path: &Path, as_json: bool) -> Result<ExitCode> {
+    match resolve(&read(path)?) {
+        Ok(config) if as_json => print_json(&json!({ "valid": true, "config": config.effective() })),
+        Ok(config) => print(&format!("# {} is valid; in force is:\n{}", path.display(), config.effective())),
+        Err(error) if as_json => {
+            print_json(&json!({ "valid": false, "problems": error.text.lines().collect::<Vec<_>>() }));
+            return Ok(ExitCode::from(error.exit_code()));
+        }
+        Err(error) => return Err(not_valid(path, &error)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(config: &Config, as_json: bool) -> Result<()> {
+    let listen = config.http.listen.as_str();
+    if listen.is_empty() {
+        let text = "http.listen is off, so the running process cannot be asked: set http.listen = \"127.0.0.1:9187\"";
+        return Err(Error::new(ErrorKind::Config, text));
+    }
+    let picture = ask_status(listen).map_err(|error| {
+        let text = format!("no running stream-bridge answers on {listen} ({error}): start it with `stream-bridge run`");
+        Error::new(ErrorKind::SourceDown, text)
+    })?;
+    if as_json {
+        print_json(&picture)
+    } else {
+        print(&status_table(&picture))
+    }
+    Ok(())
+}
+
+fn ask_status(listen: &str) -> std::result::Result<Value, String> {
+    // What listens on every address is asked on this machine.
+    let host_port = listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(5)))
+        .proxy(None)
+        .http_status_as_error(true)
+        .build()
+        .into();
+    let mut response = agent.get(format!("http://{host_port}/status")).call().map_err(|error| error.to_string())?;
+    let text = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
+    serde_json::from_str(&text).map_err(|_| "the answer is no JSON: another program listens there".to_owned())
+}
+
+fn status_table(picture: &Value) -> String {
+    let position = &picture["position"];
+    let mut lines = vec![
+        format!("state       {}, lag {} s", text(&picture["state"]), text(&picture["lag_seconds"])),
+        format!("position    {} {}", place(position), text(&position["gtid_set"])).trim_end().to_owned(),
+        format!("checkpoint  {}", checkpoint_line(&picture["checkpoint"])),
+        format!("rows        {} ({} per second)", text(&picture["rows_total"]), text(&picture["rows_per_second"])),
+        String::new(),
+    ];
+    let tables = picture["tables"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let width = tables.iter().map(|table| text(&table["name"]).chars().count()).max().unwrap_or(0).max(5);
+    lines.push(format!("{:width$}  {:12}  {:>12}  {:>9}  REASON", "TABLE", "STATE", "ROWS", "LAG S"));
+    lines.extend(tables.iter().map(|table| {
+        let field = |name: &str| text(&table[name]);
+        let (name, state, rows) = (field("name"), field("state"), field("rows"));
+        format!("{name:width$}  {state:12}  {rows:>12}  {:>9}  {}", field("lag_seconds"), field("reason"))
+            .trim_end()
+            .to_owned()
+    }));
+    lines.join("\n") + "\n"
+}
+
+fn checkpoint_line(checkpoint: &Value) -> String {
+    match checkpoint["age_seconds"].as_f64() {
+        None => "none saved by this process yet".to_owned(),
+        Some(age) => format!("{} at {}, {age:.0} s ago", text(&checkpoint["seq"]), place(&checkpoint["position"])),
+    }
+}
+
+fn place(position: &Value) -> String {
+    format!("{}:{}", text(&position["file"]), text(&position["offset"]))
+}
+
+/// A JSON value for people.
+fn text(value: &Value) -> String {
+    match (value.as_str(), value.as_f64()) {
+        (Some(text), _) => text.to_owned(),
+        (None, Some(number)) if value.is_f64() => format!("{number:.1}"),
+        (None, _) => value.to_string(),
+    }
+}
+
+fn print_json(value: &Value) {
+    print(&format!("{value:#}\n"));
+}
+
+/// Writes to stdout; a reader that has gone away (`| head`) is no error.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_table_names_states_and_reasons() {
+        let picture = json!({
+            "state": "streaming", "lag_seconds": 0.25, "rows_total": 7, "rows_per_second": 3.0,
+            "position": { "file": "binlog.000042", "offset": 1234, "gtid_set": "" },
+            "checkpoint": { "seq": 5, "position": { "file": "binlog.000042", "offset": 4 }, "age_seconds": 12.4 },
+            "tables": [
+                { "name": "shop.orders", "state": "streaming", "reason": "", "rows": 7, "lag_seconds": 0.0 },
+                { "name": "shop.x", "state": "quarantined", "reason": "no key", "rows": 0, "lag_seconds": 0.0 },
+            ],
+        });
+        let expected = "\
+state       streaming, lag 0.2 s
+position    binlog.000042:1234
+checkpoint  5 at binlog.000042:4, 12 s ago
+rows        7 (3.0 per second)
+
+TABLE        STATE                 ROWS      LAG S  REASON
+shop.orders  streaming                7        0.0
+shop.x       quarantined              0        0.0  no key
+";
+        assert_eq!(status_table(&picture), expected);
+    }
+}

@@ -7,6 +7,7 @@
 //! `conf/stream-bridge.toml`, with the same names; the texts of errors never hold a secret.
 
 mod expand;
+mod keys;
 mod section;
 mod selection;
 
@@ -16,7 +17,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::position::file_number;
 use crate::schema::types::TableName;
 use section::Section;
 pub use selection::Selection;
@@ -275,17 +275,17 @@ impl Config {
         let mut table = parse(text)?;
         let problems = expand::expand(&mut table, environment);
         let mut root = Section::root(table, problems);
-        let name = pipeline_name(&mut root);
-        let mysql = root.section("mysql", |section| mysql(section, read_file));
-        let clickhouse = root.section("clickhouse", |section| clickhouse(section, read_file));
-        let replicate = root.section("replicate", replicate);
-        let pipeline = root.section("pipeline", pipeline);
-        root.section("ddl", ddl);
-        root.section("snapshot", snapshot);
-        root.section("verify", verify);
-        let state = root.section("state", state);
-        let http = root.section("http", http);
-        let log = root.section("log", log);
+        let name = keys::pipeline_name(&mut root);
+        let mysql = root.section("mysql", |section| keys::mysql(section, read_file));
+        let clickhouse = root.section("clickhouse", |section| keys::clickhouse(section, read_file));
+        let replicate = root.section("replicate", keys::replicate);
+        let pipeline = root.section("pipeline", keys::pipeline);
+        root.section("ddl", keys::ddl);
+        root.section("snapshot", keys::snapshot);
+        root.section("verify", keys::verify);
+        let state = root.section("state", keys::state);
+        let http = root.section("http", keys::http);
+        let log = root.section("log", keys::log);
         let (effective, problems) = root.finish();
         if !problems.is_empty() {
             return Err(Error::new(ErrorKind::Config, problems.join("\n")));
@@ -308,35 +308,6 @@ fn parse(text: &str) -> Result<toml::Table> {
     })
 }
 
-fn pipeline_name(root: &mut Section) -> String {
-    let name = root.string("name", "main");
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) {
-        root.problem("name", "must be 1 to 64 letters, digits, `_` or `-`; for example name = \"main\"");
-    }
-    name
-}
-
-fn mysql(section: &mut Section, read_file: ReadFile<'_>) -> MysqlConfig {
-    section.not_built("hosts", toml::Value::Array(Vec::new()));
-    for key in ["tls_ca", "tls_cert", "tls_key"] {
-        section.not_built(key, "");
-    }
-    MysqlConfig {
-        host: section.filled("host", "127.0.0.1"),
-        port: section.integer("port", 3306, 1..=u16::MAX, "a TCP port"),
-        socket: Some(section.string("socket", "")).filter(|path| !path.is_empty()),
-        user: section.filled("user", "bridge"),
-        password: password(section, read_file),
-        server_id: section.integer("server_id", 0, 0..=u32::MAX, "32 bits; 0 derives it from the name"),
-        tls: section.choice("tls", "preferred", &["required", "verify_ca", "verify_identity"]),
-        start: start(section),
-        on_lost_position: section.choice("on_lost_position", "snapshot", &["current"]),
-        heartbeat: section.duration("heartbeat", "1s", "10ms", "1h"),
-        connect_timeout: section.duration("connect_timeout", "10s", "10ms", "1h"),
-    }
-}
-
 impl MysqlConfig {
     /// The replica id to register with: as configured, or from the pipeline's name, in the upper half of the 32 bits,
     /// where few servers live. The same name gives the same id (FNV-1a).
@@ -346,209 +317,63 @@ impl MysqlConfig {
     }
 }
 
-fn start(section: &mut Section) -> Start {
-    if section.is_table("start") {
-        return section.section("start", start_position);
-    }
-    match section.string("start", "snapshot").as_str() {
-        "snapshot" => Start::Snapshot,
-        "current" => Start::Current,
-        _ => {
-            section.problem(
-                "start",
-                "must be \"snapshot\", \"current\", { file = \"binlog.000042\", offset = 4 } or { gtid = \"..\" }",
-            );
-            Start::default()
-        }
-    }
-}
-
-fn start_position(section: &mut Section) -> Start {
-    if section.is_given("gtid") {
-        return Start::Gtid(section.filled("gtid", ""));
-    }
-    let file = section.filled("file", "");
-    if file_number(&file).is_err() {
-        section.problem("file", "must be a binlog file's name; for example file = \"binlog.000042\"");
-    }
-    let offset = section.integer("offset", 4, 4..=i64::MAX.unsigned_abs(), "the first event of a file is at 4");
-    Start::File { file, offset }
-}
-
-fn password(section: &mut Section, read_file: ReadFile<'_>) -> Secret {
-    let password = section.secret("password");
-    let file = section.string("password_file", "");
-    if file.is_empty() {
-        return password;
-    }
-    if !password.expose().is_empty() {
-        section.problem("password_file", "is given together with password: keep one of them");
-    }
-    match read_file(&file) {
-        Ok(text) => Secret::new(text.trim_end_matches(['\n', '\r'])),
-        Err(reason) => {
-            section.problem("password_file", &format!("cannot be read: {reason}"));
-            Secret::default()
-        }
-    }
-}
-
-fn clickhouse(section: &mut Section, read_file: ReadFile<'_>) -> ClickHouseConfig {
-    for key in ["tls_ca", "tls_cert", "tls_key"] {
-        section.not_built(key, "");
-    }
-    section.not_built("compression", "none");
-    section.not_built("current_views", false);
-    ClickHouseConfig {
-        url: url(section),
-        user: section.filled("user", "default"),
-        password: password(section, read_file),
-        insert_quorum: section.integer("insert_quorum", 0, 0..=1000, "replicas; 0 leaves the setting out"),
-        request_timeout: section.duration("request_timeout", "5m", "100ms", "1d"),
-        connect_timeout: section.duration("connect_timeout", "10s", "10ms", "1h"),
-    }
-}
-
-fn url(section: &mut Section) -> String {
-    let url = section.url("url", "http://127.0.0.1:8123");
-    if url.starts_with("https://") {
-        section.problem("url", "https is not built yet in this version; use http:// inside a trusted network");
-        return url;
-    }
-    let host = url.strip_prefix("http://").unwrap_or_default();
-    if host.is_empty() || host.starts_with([':', '/']) || host.contains(['?', '#', ' ']) {
-        section
-            .problem("url", "must be http://host:port without parameters; for example url = \"http://127.0.0.1:8123\"");
-    }
-    url.trim_end_matches('/').to_owned()
-}
-
-fn replicate(section: &mut Section) -> ReplicateConfig {
-    let tables = section.strings("tables");
-    let exclude = section.strings("exclude");
-    if tables.is_empty() {
-        section
-            .problem("tables", "must name the tables to replicate; for example tables = [\"shop.*\", \"app.orders\"]");
-    }
-    let selection = Selection::compile(&tables, &exclude).unwrap_or_else(|problems| {
-        problems.iter().for_each(|(key, text)| section.problem(key, text));
-        Selection::default()
-    });
-    let rules: Vec<Rule> = section.sections("rule", rule).into_iter().flatten().collect();
-    let replicate = ReplicateConfig { tables, exclude, rules, selection };
-    replicate.colliding_targets().iter().for_each(|text| section.problem("rule", text));
-    replicate
-}
-
-fn rule(section: &mut Section) -> Option<Rule> {
-    for key in ["exclude_columns", "rename_columns", "order_by", "partition_by", "settings", "where", "types"] {
-        section.not_built_at_all(key);
-    }
-    section.not_built_at_all("on_bad_value");
-    section.not_built("ignore_deletes", false);
-    let table = table_name(section, "table")?;
-    let rename = if section.is_given("rename") { table_name(section, "rename") } else { None };
-    Some(Rule { table, rename })
-}
-
-fn table_name(section: &mut Section, key: &'static str) -> Option<TableName> {
-    let text = section.string(key, "");
-    let name = selection::table_name(&text);
-    if let Err(reason) = &name {
-        section.problem(key, reason);
-    }
-    name.ok()
-}
-
 impl ReplicateConfig {
     /// The target's name for a source table.
     pub fn target_name(&self, source: &TableName) -> TableName {
         let rule = self.rules.iter().find(|rule| rule.table == *source);
         rule.and_then(|rule| rule.rename.as_ref()).unwrap_or(source).clone()
     }
+}
 
-    /// Renames by which two source tables could flow into one target: their keys would overwrite each other.
-    fn colliding_targets(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            if self.rules.iter().take(index).any(|other| other.table == rule.table) {
-                problems.push(format!("{} has two rules: make them one", rule.table));
-            }
-            let Some(target) = &rule.rename else { continue };
-            if self.rules.iter().take(index).any(|other| other.rename.as_ref() == Some(target)) {
-                problems.push(format!("two tables are renamed to {target}: give each its own target"));
-            }
-            if rule.table != *target && self.selection.selects(target) && self.target_name(target) == *target {
-                problems.push(format!(
-                    "{} is renamed to {target}, which is itself chosen by replicate.tables: put it into replicate.exclude or choose another name",
-                    rule.table
-                ));
-            }
-        }
-        problems
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(mysql: &str, rest: &str) -> Config {
+        let text = format!("[mysql]\n{mysql}\n[replicate]\ntables = [\"shop.*\"]\n{rest}");
+        let read_file =
+            |path: &str| if path == "pw" { Ok("secret \r\n".to_owned()) } else { Err("no such file".to_owned()) };
+        Config::resolve(&text, &|_| None, &read_file).unwrap()
     }
-}
 
-fn pipeline(section: &mut Section) -> PipelineConfig {
-    let pipeline = PipelineConfig {
-        worker_count: section.integer("worker_count", 4, 1..=64, "each is a thread with an insert under way"),
-        batch_size: section.integer("batch_size", 100_000, 1..=1_000_000, "a larger insert is no longer one block"),
-        batch_bytes: section.size("batch_bytes", "16MiB", "4KiB", "256MiB"),
-        batch_timeout: section.duration("batch_timeout", "200ms", "1ms", "1h"),
-        min_insert_interval: section.duration("min_insert_interval", "20ms", "0ms", "5s"),
-        max_inserts_per_second: section.integer("max_inserts_per_second", 200, 1..=100_000, "all tables together"),
-        memory_limit_bytes: section.size("memory_limit", "256MiB", "16MiB", "1024GiB"),
-        ddl_flush_timeout: section.duration("ddl_flush_timeout", "1m", "1s", "1d"),
-        retry_attempts: section.integer("retry_attempts", 0, 0..=u32::MAX, "0 is for ever"),
-        retry_max_interval: section.duration("retry_max_interval", "30s", "10ms", "1h"),
-        shutdown_timeout: section.duration("shutdown_timeout", "30s", "100ms", "1d"),
-    };
-    if pipeline.batch_bytes > pipeline.memory_limit_bytes {
-        section.problem("batch_bytes", "is above pipeline.memory_limit, so no batch could fill: lower it");
+    #[test]
+    fn start_positions() {
+        let check = |text: &str, expected| assert_eq!(resolve(text, "").mysql.start, expected, "{text}");
+        check("", Start::Snapshot);
+        check("start = \"current\"", Start::Current);
+        let file = "binlog.000042".to_owned();
+        check("start = { file = \"binlog.000042\", offset = 5000000000 }", Start::File { file, offset: 5_000_000_000 });
+        check("[mysql.start]\ngtid = \"a:1-5\"", Start::Gtid("a:1-5".to_owned()));
     }
-    pipeline
-}
 
-fn ddl(section: &mut Section) {
-    for key in ["create_table", "alter_table", "rename_table", "truncate_table", "drop_table"] {
-        section.not_built(key, "apply");
+    #[test]
+    fn quantities_have_units() {
+        let pipeline = resolve("", "[pipeline]\nbatch_timeout = \"1m 5s\"\nmemory_limit = \"1GiB\"").pipeline;
+        assert_eq!((pipeline.batch_timeout, pipeline.memory_limit_bytes), (Duration::from_secs(65), 1 << 30));
+        assert_eq!((pipeline.batch_bytes, pipeline.worker_count), (16 << 20, 4));
     }
-    section.not_built("on_failure", "quarantine");
-}
 
-fn snapshot(section: &mut Section) {
-    section.not_built("connections", 2);
-    section.not_built("chunk_rows", 100_000);
-    section.not_built("max_rows_per_second", 0);
-}
-
-fn verify(section: &mut Section) {
-    section.not_built("max_rows_per_second", 0);
-}
-
-fn state(section: &mut Section) -> StateConfig {
-    let database = section.filled("database", "stream_bridge");
-    if !database.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        section.problem("database", "must be letters, digits and `_`; for example database = \"stream_bridge\"");
+    #[test]
+    fn a_password_file_ends_with_its_line() {
+        let config = resolve("password_file = \"pw\"", "");
+        assert_eq!(config.mysql.password.expose(), "secret ");
+        assert!(!format!("{config:?}").contains("secret"), "{config:?}");
     }
-    StateConfig {
-        database,
-        checkpoint_interval: section.duration("checkpoint_interval", "30s", "100ms", "1d"),
-        checkpoint_events: section.integer("checkpoint_events", 1000, 1..=1_000_000_000, "rows events"),
-        checkpoint_ttl: section.duration("checkpoint_ttl", "30d", "1h", "36500d"),
-    }
-}
 
-fn http(section: &mut Section) -> HttpConfig {
-    let listen = section.string("listen", "127.0.0.1:9187");
-    let port = listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-    if !listen.is_empty() && !matches!(port, Some(Ok(_))) {
-        section.problem("listen", "must be host:port, or \"\" for off; for example listen = \"127.0.0.1:9187\"");
+    #[test]
+    fn server_ids_are_stable_and_differ_by_name() {
+        let mysql = resolve("", "").mysql;
+        assert_eq!(mysql.server_id_for("main"), 0xea90_e208);
+        assert_ne!(mysql.server_id_for("main"), mysql.server_id_for("main2"));
+        assert_eq!(resolve("server_id = 7", "").mysql.server_id_for("main"), 7);
     }
-    let token = section.secret("token");
-    HttpConfig { listen, token, stuck_after: section.duration("stuck_after", "5m", "1s", "1d") }
-}
 
-fn log(section: &mut Section) -> LogConfig {
-    LogConfig { level: section.choice("level", "info", &[]), format: section.choice("format", "text", &[]) }
+    #[test]
+    fn renames_go_by_the_source_name() {
+        let name = |database: &str, table: &str| TableName { database: database.to_owned(), table: table.to_owned() };
+        let replicate = resolve("", "[[replicate.rule]]\ntable = \"shop.a\"\nrename = \"mart.`b c`\"").replicate;
+        assert_eq!(replicate.target_name(&name("shop", "a")), name("mart", "b c"));
+        assert_eq!(replicate.target_name(&name("shop", "b")), name("shop", "b"));
+        assert!(replicate.selection.selects(&name("shop", "a")));
+    }
 }

@@ -1,1 +1,136 @@
-//! (skeleton)
+//! Wiring: prepare, spawn, join, and the order of the end. No logic of its own.
+//!
+//! ```text
+//! reader ──chunks──▶ router ──jobs──▶ writers 1..N      signals ──commands──▶ router      http ◀── status ── router
+//!    ▲─used buffers─────┘  ◀──acks───────┘
+//! ```
+//! Only here are threads spawned (I9). The router ends first, with everything flushed and saved; the others see their
+//! channels close. A thread that still waits for a server then is left to the end of the process: whatever it holds is
+//! either acked or above the saved position, so the next start brings it again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::{Sender, bounded, unbounded};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Config, MysqlConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http;
+use crate::message::{Budget, Command};
+use crate::metrics::Status;
+use crate::reader::Reader;
+use crate::router::batch::Pace;
+use crate::router::saves::SavePace;
+use crate::router::{Router, Settings, Wiring};
+use crate::start::{self, Prepared};
+use crate::transcode::Limits;
+use crate::writer;
+
+/// Chunks between reader and router; with recycled buffers this is what the reader may run ahead.
+const CHUNKS: usize = 8;
+
+/// Runs the pipeline until it is told to stop.
+///
+/// # Errors
+/// What stopped it.
+pub fn run(config: Config) -> Result<()> {
+    let (commands, from_engine) = unbounded();
+    watch_signals(commands)?;
+    let status = Arc::new(Status::starting());
+    let stop = Arc::new(AtomicBool::new(false));
+    serve_status(&config, &status)?;
+    let prepared = start::prepare(&config)?;
+    let budget = Arc::new(Budget::new(config.pipeline.memory_limit_bytes));
+
+    let (to_router, inbox) = bounded(CHUNKS);
+    let (used_buffers, recycled) = bounded(CHUNKS);
+    let (jobs, to_writers) = bounded(0);
+    let (to_acks, acks) = unbounded();
+    let Prepared { client, store, claim, tables, ignores_case } = prepared;
+    for number in 0..config.pipeline.worker_count {
+        let (client, store) = (Arc::clone(&client), Arc::clone(&store));
+        let (jobs, acks) = (to_writers.clone(), to_acks.clone());
+        spawn(&format!("writer-{number}"), move || writer::run(&client, &store, jobs, acks))?;
+    }
+    // The clones with the writers are the only ones left: when they end, the router's channels close.
+    drop((to_writers, to_acks));
+    let server_id = config.mysql.server_id_for(&config.name);
+    let reader = Reader {
+        config: MysqlConfig { server_id, ..config.mysql.clone() },
+        budget: Arc::clone(&budget),
+        to_router,
+        recycled,
+        stop: Arc::clone(&stop),
+        counters: Arc::default(),
+    };
+    let start = claim.position.clone();
+    let reader = spawn("reader", move || reader.run(start))?;
+    let router = Router::new(settings(&config, ignores_case), Arc::clone(&budget), Arc::clone(&status), claim, tables);
+    let wiring = Wiring { inbox, used_buffers, jobs, acks, commands: from_engine };
+    let router = spawn("router", move || router.run(&wiring))?;
+
+    let ended = router.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::TableShape, "the router panicked")));
+    stop.store(true, Ordering::Relaxed);
+    budget.close();
+    ended.and(ended_with(reader))
+}
+
+fn settings(config: &Config, ignores_case: bool) -> Settings {
+    let pipeline = &config.pipeline;
+    Settings {
+        pace: Pace {
+            limits: Limits { rows: pipeline.batch_size, bytes: pipeline.batch_bytes },
+            batch_timeout: pipeline.batch_timeout,
+            gap_min: pipeline.min_insert_interval,
+            inserts_per_second: pipeline.max_inserts_per_second,
+            in_flight_max: pipeline.worker_count.saturating_sub(1).max(1),
+        },
+        save_pace: SavePace { interval: config.state.checkpoint_interval, events: config.state.checkpoint_events },
+        retry_attempts: pipeline.retry_attempts,
+        retry_max_interval: pipeline.retry_max_interval,
+        shutdown_timeout: pipeline.shutdown_timeout,
+        selection: config.replicate.selection.clone(),
+        ignores_case,
+    }
+}
+
+/// The reader's own error, if it ended by one.
+fn ended_with(reader: JoinHandle<Result<()>>) -> Result<()> {
+    if !reader.is_finished() {
+        return Ok(());
+    }
+    reader.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::CorruptStream, "the reader panicked")))
+}
+
+/// SIGTERM and SIGINT stop the router; a second one ends the process at once.
+fn watch_signals(commands: Sender<Command>) -> Result<()> {
+    let signals = Signals::new([SIGTERM, SIGINT]);
+    let mut signals =
+        signals.map_err(|error| Error::new(ErrorKind::Config, format!("signals cannot be caught: {error}")))?;
+    spawn("signals", move || {
+        for (count, signal) in signals.forever().enumerate() {
+            let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
+            if count > 0 || commands.send(Command::Stop).is_err() {
+                log::warn!("{name}: ending at once");
+                std::process::exit(1);
+            }
+            log::info!("{name}: flushing, saving, ending; a second signal ends at once");
+        }
+    })?;
+    Ok(())
+}
+
+fn serve_status(config: &Config, status: &Arc<Status>) -> Result<()> {
+    let Some(listener) = http::bind(&config.http.listen)? else { return Ok(()) };
+    let (status, stuck_after) = (Arc::clone(status), config.http.stuck_after);
+    spawn("http", move || listener.run(&status, stuck_after))?;
+    Ok(())
+}
+
+fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
+    let spawned = Builder::new().name(name.to_owned()).spawn(body);
+    spawned.map_err(|error| Error::new(ErrorKind::Config, format!("thread {name} cannot be started: {error}")))
+}

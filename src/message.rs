@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::position::Position;
 use crate::rowbinary::Body;
 use crate::schema::target::InsertTarget;
+use crate::schema::types::TableName;
 
 /// Whole binlog events, checksums verified, in one buffer.
 #[derive(Debug, Default)]
@@ -69,8 +70,8 @@ pub struct Batch {
 pub enum Job {
     /// Save replication state.
     Save(Save),
-    /// Count a target's active parts, for the pace of its inserts.
-    Inspect(TableIndex, Arc<InsertTarget>),
+    /// Count the targets' active parts, for the pace of their inserts.
+    Inspect,
     /// Insert a batch.
     Insert(Batch),
 }
@@ -89,8 +90,8 @@ pub enum Save {
 pub enum Ack {
     /// The save, and how it went.
     Saved(Save, Result<()>),
-    /// Active parts of the table's target.
-    Inspected(TableIndex, Result<u64>),
+    /// Active parts of every target table, as far as they could be counted.
+    Inspected(Result<Vec<(TableName, u64)>>),
     /// The batch comes back with its body, so that it can be sent again or its memory used again.
     Inserted(Batch, Duration, Result<()>),
 }
@@ -168,6 +169,11 @@ impl Budget {
     pub fn used_bytes(&self) -> usize {
         let used = self.used.lock();
         used.chunk_bytes + used.body_bytes
+    }
+
+    /// The limit (`pipeline.memory_limit`).
+    pub fn limit_bytes(&self) -> usize {
+        self.limit_bytes
     }
 
     /// Whether as much as the limit, or more, is held.

@@ -39,6 +39,20 @@ impl Version {
 }
 
 impl Timeline {
+    /// Whether a row at `offset` can have a version.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TableShape`] beyond 16 GiB: the row's table is set aside.
+    pub fn check_offset(offset: u64) -> Result<()> {
+        if offset >> OFFSET_BITS == 0 {
+            return Ok(());
+        }
+        let text = format!(
+            "offset {offset} of a binlog file lies above 16 GiB and does not fit in a version: keep transactions smaller, then run `resync`"
+        );
+        Err(Error::new(ErrorKind::TableShape, text))
+    }
+
     /// The version of the byte at `offset` of `file`.
     ///
     /// # Errors
@@ -49,13 +63,14 @@ impl Timeline {
             let text = format!("binlog file {file} lies before this timeline's base {}: the binlog numbers were reset; run `resync` for all tables", self.base_file);
             Error::new(ErrorKind::LostPosition, text)
         })?;
-        if self.number > TIMELINE_MAX || relative >> FILE_BITS != 0 || offset >> OFFSET_BITS != 0 {
+        if self.number > TIMELINE_MAX || relative >> FILE_BITS != 0 {
             let text = format!(
-                "timeline {}, file {file}, offset {offset} do not fit in a 64-bit version: run `resync` for all tables",
+                "timeline {} and file {file} do not fit in a 64-bit version: run `resync` for all tables",
                 self.number
             );
             return Err(Error::new(ErrorKind::LostPosition, text));
         }
+        Self::check_offset(offset)?;
         let high = u64::from(self.number) << FILE_BITS | u64::from(relative);
         Ok(Version(high << OFFSET_BITS | offset))
     }

@@ -44,11 +44,26 @@ impl Body {
     ///
     /// # Errors
     /// What `write` returns.
+    #[inline(always)]
     pub fn append<E>(
         &mut self,
         pool: &mut ChunkPool,
         reserve: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.append_rows(pool, reserve, |out| write(out).map(|()| 1))
+    }
+
+    /// Appends rows that belong together, all or none: `write` returns how many it wrote.
+    ///
+    /// # Errors
+    /// What `write` returns.
+    #[inline(always)]
+    pub fn append_rows<E>(
+        &mut self,
+        pool: &mut ChunkPool,
+        reserve: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<usize, E>,
     ) -> Result<(), E> {
         let has_room = self.chunks.last().is_some_and(|chunk| chunk.capacity() - chunk.len() >= reserve);
         if !has_room {
@@ -59,13 +74,16 @@ impl Body {
         let result = write(chunk);
         pool.note_growth(chunk.capacity() - capacity);
         match result {
-            Ok(()) => {
-                self.rows += 1;
+            Ok(rows) => {
+                self.rows += rows;
                 self.bytes += chunk.len() - start;
+                Ok(())
             }
-            Err(_) => chunk.truncate(start),
+            Err(error) => {
+                chunk.truncate(start);
+                Err(error)
+            }
         }
-        result
     }
 }
 
@@ -116,7 +134,15 @@ impl ChunkPool {
     }
 }
 
+/// A value of fixed width: numbers in two's complement or IEEE, little-endian.
+#[inline(always)]
+pub fn fixed<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
+    out.extend_from_slice(&bytes);
+}
+
 /// An unsigned LEB128 length, as before every String and Array.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "7 bits are cut out")]
 pub fn leb128(out: &mut Vec<u8>, mut value: usize) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
@@ -126,9 +152,17 @@ pub fn leb128(out: &mut Vec<u8>, mut value: usize) {
 }
 
 /// A String: LEB128 length and bytes.
+#[inline(always)]
 pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     leb128(out, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+/// The last columns of each row: `_version` UInt64 and `_is_deleted` UInt8.
+#[inline(always)]
+pub fn version_and_deleted(out: &mut Vec<u8>, version: u64, deleted: bool) {
+    fixed(out, version.to_le_bytes());
+    out.push(u8::from(deleted));
 }
 
 #[cfg(test)]

@@ -22,19 +22,21 @@ pub struct Section {
     path: String,
     given: toml::Table,
     effective: toml::Table,
+    /// Known keys without a default, which are not in `effective` unless they are given.
+    optional: Vec<String>,
     problems: Vec<String>,
 }
 
 impl Section {
     /// The whole file, with the problems found so far.
     pub fn root(given: toml::Table, problems: Vec<String>) -> Self {
-        Self { path: String::new(), given, effective: toml::Table::new(), problems }
+        Self { path: String::new(), given, effective: toml::Table::new(), optional: Vec::new(), problems }
     }
 
     /// The values in force and all problems, unknown keys included.
     pub fn finish(mut self) -> (toml::Table, Vec<String>) {
         for key in self.given.keys().filter(|key| !self.effective.contains_key(*key)) {
-            let nearest = nearest(key, self.effective.keys());
+            let nearest = nearest(key, self.effective.keys().chain(&self.optional));
             self.problems.push(format!("{}: unknown key; did you mean {}?", self.path_of(key), self.path_of(nearest)));
         }
         (self.effective, self.problems)
@@ -46,8 +48,9 @@ impl Section {
         self.problems.push(format!("{}{value}: {text}", self.path_of(key)));
     }
 
-    /// Whether the user wrote this key.
-    pub fn is_given(&self, key: &str) -> bool {
+    /// Whether the user wrote this key, which has no default.
+    pub fn is_given(&mut self, key: &str) -> bool {
+        self.optional.push(key.to_owned());
         self.given.contains_key(key)
     }
 
@@ -92,7 +95,7 @@ impl Section {
 
     fn child<T>(&mut self, path: String, given: toml::Table, read: impl FnOnce(&mut Self) -> T) -> (T, toml::Table) {
         let problems = std::mem::take(&mut self.problems);
-        let mut child = Self { path, given, effective: toml::Table::new(), problems };
+        let mut child = Self { path, ..Self::root(given, problems) };
         let answer = read(&mut child);
         let (effective, problems) = child.finish();
         self.problems = problems;
@@ -115,16 +118,14 @@ impl Section {
 
     /// A text that no output ever shows.
     pub fn secret(&mut self, key: &str) -> Secret {
-        let given = self.given.get(key).cloned();
-        self.effective.insert(key.to_owned(), HIDDEN.into());
-        match given {
-            None => Secret::default(),
-            Some(Value::String(text)) => Secret::new(text),
-            Some(_) => {
-                self.problem(key, "must be a text in quotes");
-                Secret::default()
-            }
+        let given = self.given.get(key).cloned().unwrap_or_else(|| "".into());
+        let shown = if given.as_str() == Some("") { "" } else { HIDDEN };
+        self.effective.insert(key.to_owned(), shown.into());
+        if let Value::String(text) = given {
+            return Secret::new(text);
         }
+        self.problem(key, "must be a text in quotes");
+        Secret::default()
     }
 
     /// A URL; one with a password in it is refused and not quoted.
@@ -223,13 +224,11 @@ impl Section {
     fn text(&mut self, key: &str, default: &str, what: &str) -> String {
         let value = self.given.get(key).cloned().unwrap_or_else(|| default.into());
         self.effective.insert(key.to_owned(), value.clone());
-        match value {
-            Value::String(text) => text,
-            _ => {
-                self.problem(key, &format!("must be {what}; for example {key} = {default:?}"));
-                default.to_owned()
-            }
+        if let Value::String(text) = value {
+            return text;
         }
+        self.problem(key, &format!("must be {what}; for example {key} = {default:?}"));
+        default.to_owned()
     }
 
     /// A key whose behaviour comes with a later version: only its default is taken.
@@ -248,6 +247,7 @@ impl Section {
 
     /// The same for a key that has no default.
     pub fn not_built_at_all(&mut self, key: &str) {
+        self.optional.push(key.to_owned());
         if let Some(value) = self.given.get(key) {
             self.effective.insert(key.to_owned(), value.clone());
             self.problem(key, "is not built yet in this version; leave it out");

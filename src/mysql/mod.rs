@@ -1,1 +1,20 @@
-//! (skeleton)
+//! MySQL: the replication connection, plain SQL, and what must be right on a server before it is replicated.
+//!
+//! Reading order: [`packet`] (the protocol's bytes, pure), [`auth`] (passwords, pure), [`connection`] (socket and
+//! login), [`dump`] (the binary log as chunks of whole events), [`refusal`] (what the server's errors mean);
+//! [`source`] (plain SQL), [`tables`] and [`column`] (`information_schema`), [`grants`] and [`checks`] (`check`).
+//! Nothing here knows ClickHouse.
+
+#![deny(clippy::indexing_slicing)]
+
+pub mod auth;
+pub mod checks;
+pub mod column;
+pub mod connection;
+pub mod dump;
+pub mod frames;
+pub mod grants;
+pub mod packet;
+pub mod refusal;
+pub mod source;
+pub mod tables;

@@ -1,5 +1,6 @@
 //! A table of ClickHouse as rows are written to it.
 
+use crate::rowbinary;
 use crate::schema::types::TableName;
 
 /// A column of a target table, as `system.columns` prints it.
@@ -27,4 +28,31 @@ pub struct InsertTarget {
     pub table: TableName,
     /// The columns that each row carries, in order: `INSERT INTO table (these)`.
     pub columns: Vec<TargetColumn>,
+}
+
+impl InsertTarget {
+    /// What precedes the rows in `RowBinaryWithNamesAndTypes`: the number of columns, their names, their types.
+    /// With it a column that was changed, dropped or renamed meanwhile refuses the whole insert.
+    pub fn header(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        rowbinary::leb128(&mut out, self.columns.len());
+        self.columns.iter().for_each(|column| rowbinary::string(&mut out, column.name.as_bytes()));
+        self.columns.iter().for_each(|column| rowbinary::string(&mut out, column.ty.as_bytes()));
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_names_all_columns_then_all_types() {
+        let column = |name: &str, ty: &str| TargetColumn { name: name.to_owned(), ty: ty.to_owned() };
+        let target = InsertTarget {
+            table: TableName { database: "d".to_owned(), table: "t".to_owned() },
+            columns: vec![column("id", "Int8"), column("é", "String")],
+        };
+        assert_eq!(target.header(), b"\x02\x02id\x02\xc3\xa9\x04Int8\x06String");
+    }
 }

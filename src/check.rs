@@ -1,0 +1,149 @@
+//! What stands in the way of replication, on both servers: every problem in one run, each with its repair.
+//!
+//! `check` prints it, `run` refuses to start while there is any. It only looks: nothing is created or changed.
+
+use std::sync::Arc;
+
+use crate::clickhouse::check::check_existing;
+use crate::clickhouse::grants::missing_grants;
+use crate::clickhouse::{Client, tables};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::mysql::checks;
+use crate::mysql::source::ServerFacts;
+use crate::schema::catalog::SourceTable;
+use crate::schema::mapping::TargetFeatures;
+use crate::schema::target::TargetTable;
+use crate::schema::types::TableName;
+
+/// Connections that are enough to look around.
+const CONNECTIONS: usize = 1;
+
+/// What both servers say.
+#[derive(Debug)]
+pub struct Inspection {
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+    /// The source; `None` when it could not be asked.
+    pub facts: Option<ServerFacts>,
+    /// The target; `None` when it could not be asked.
+    pub client: Option<Arc<Client>>,
+    /// The chosen tables.
+    pub tables: Vec<Inspected>,
+}
+
+/// A chosen table on both sides.
+#[derive(Debug)]
+pub struct Inspected {
+    /// Its shape in the source.
+    pub source: SourceTable,
+    /// The name of its target.
+    pub target_name: TableName,
+    /// Its target, if it is there.
+    pub target: Option<TargetTable>,
+}
+
+/// Looks at both servers.
+pub fn inspect(config: &Config) -> Inspection {
+    let replicate = &config.replicate;
+    let found = checks::check(&config.mysql, &|name| replicate.selection.selects(name));
+    let tables = found.tables.into_iter().map(|found| Inspected {
+        target_name: replicate.target_name(&found.table.name),
+        source: found.table,
+        target: None,
+    });
+    let mut inspection =
+        Inspection { problems: found.problems, facts: found.facts, client: None, tables: tables.collect() };
+    match Client::connect(&config.clickhouse, config.pipeline.worker_count + CONNECTIONS) {
+        Ok(client) => {
+            if let Err(error) = inspection.inspect_targets(&client, config) {
+                inspection.problems.push(unanswered(&error));
+            }
+            inspection.client = Some(Arc::new(client));
+        }
+        Err(error) => inspection.problems.push(unanswered(&error)),
+    }
+    inspection
+}
+
+fn unanswered(error: &Error) -> Problem {
+    let repair = "mend [clickhouse] in the configuration, or the account on the server, as the text says".to_owned();
+    Problem { text: error.to_string(), repair }
+}
+
+impl Inspection {
+    fn inspect_targets(&mut self, client: &Client, config: &Config) -> Result<()> {
+        let features = TargetFeatures { time64: client.features().time64 };
+        for table in &mut self.tables {
+            match tables::existing_table(client, &table.target_name)? {
+                Some(existing) => {
+                    self.problems.extend(check_existing(&table.source, &existing, features));
+                    table.target = Some(existing.table);
+                }
+                // Its column types are the source's problem already; its column names are not.
+                None => self.problems.extend(reserved_names(&table.source)),
+            }
+        }
+        let targets: Vec<&TableName> = self.tables.iter().map(|table| &table.target_name).collect();
+        let is_missing = |table: &&Inspected| table.target.is_none();
+        let missing: Vec<&TableName> = self.tables.iter().filter(is_missing).map(|table| &table.target_name).collect();
+        let user = &config.clickhouse.user;
+        self.problems.extend(missing_grants(client, user, &targets, &missing, &config.state.database)?);
+        Ok(())
+    }
+
+    /// All problems as one error.
+    ///
+    /// # Errors
+    /// When there is any problem.
+    pub fn refuse(&self) -> Result<()> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        let lines = self.problems.iter().map(|problem| format!("\n- {}\n  repair: {}", problem.text, problem.repair));
+        let text = format!("not started, {} to mend first:{}", count(self.problems.len()), lines.collect::<String>());
+        Err(Error::new(ErrorKind::SourceRefused, text))
+    }
+}
+
+fn reserved_names(source: &SourceTable) -> Vec<Problem> {
+    let reserved =
+        source.columns.iter().filter(|column| [tables::VERSION, tables::IS_DELETED].contains(&column.name.as_str()));
+    reserved
+        .map(|column| Problem {
+            text: format!("{}: the column name {} is taken by Stream Bridge", source.name, column.name),
+            repair: format!("rename the column, or exclude the table: exclude = [\"{}\"]", source.name),
+        })
+        .collect()
+}
+
+fn count(problems: usize) -> String {
+    if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
+}
+
+/// Prints what stands in the way; true when nothing does.
+///
+/// # Errors
+/// Only when the output cannot be made.
+pub fn run(config: &Config, json: bool) -> Result<bool> {
+    let inspection = inspect(config);
+    let is_well = inspection.problems.is_empty();
+    if json {
+        let answer =
+            serde_json::json!({ "ok": is_well, "tables": inspection.tables.len(), "problems": inspection.problems });
+        print(&format!("{answer:#}"));
+        return Ok(is_well);
+    }
+    for problem in &inspection.problems {
+        print(&format!("- {}\n  repair: {}", problem.text, problem.repair));
+    }
+    let summary = if is_well { "nothing stands in the way".to_owned() } else { count(inspection.problems.len()) };
+    print(&format!("{} tables chosen, {summary}", inspection.tables.len()));
+    Ok(is_well)
+}
+
+fn print(text: &str) {
+    use std::io::Write;
+    // A closed stdout wants no more of it.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -1,0 +1,234 @@
+//! Tables of the target: the DDL that creates them, and what the server says of them.
+//!
+//! A table holds the source's columns in order, then `_version` and `_is_deleted`. After creating one it is read back:
+//! inserts must name types exactly as `system.columns` prints them, which need not be how we wrote them.
+//! Statements that may be left to an administrator (`CREATE DATABASE`) are sent only when something is missing, since
+//! `IF NOT EXISTS` asks for the privilege all the same.
+
+use serde::Deserialize;
+
+use crate::clickhouse::Client;
+use crate::clickhouse::sql;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::catalog::SourceTable;
+use crate::schema::mapping::{self, TargetFeatures};
+use crate::schema::target::{TargetColumn, TargetTable};
+use crate::schema::types::TableName;
+
+/// Name of the column that orders the rows of one key.
+pub const VERSION: &str = "_version";
+/// Name of the column that marks a deleted row.
+pub const IS_DELETED: &str = "_is_deleted";
+
+/// A table that is there, with what decides whether it can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExistingTable {
+    /// Name and columns.
+    pub table: TargetTable,
+    /// `DEFAULT`, `MATERIALIZED`, `ALIAS`, `EPHEMERAL` or empty, for each column.
+    pub default_kinds: Vec<String>,
+    /// Engine with its arguments and clauses.
+    pub engine_full: String,
+    /// The ORDER BY expression without parentheses.
+    pub sorting_key: String,
+    /// The PARTITION BY expression, empty without one.
+    pub partition_key: String,
+}
+
+/// The columns of the target of `source`: its own, then `_version` and `_is_deleted`.
+///
+/// # Errors
+/// A column that has no target type, or the name of one of ours.
+pub fn target_columns(source: &SourceTable, features: TargetFeatures) -> Result<Vec<TargetColumn>> {
+    let mut columns = Vec::with_capacity(source.columns.len() + 2);
+    for (index, column) in source.columns.iter().enumerate() {
+        if column.name == VERSION || column.name == IS_DELETED {
+            let text = format!("the name {} is taken by Stream Bridge: rename the column", column.name);
+            return Err(Error::new(ErrorKind::TableShape, text).at_column(&column.name).at_table(&source.name));
+        }
+        let ty = mapping::target_type(column, source.key.contains(&index), source.allows_zero_dates, features)
+            .map_err(|error| error.at_table(&source.name))?;
+        columns.push(TargetColumn { name: column.name.clone(), ty });
+    }
+    columns.push(TargetColumn { name: VERSION.to_owned(), ty: "UInt64".to_owned() });
+    columns.push(TargetColumn { name: IS_DELETED.to_owned(), ty: "UInt8".to_owned() });
+    Ok(columns)
+}
+
+/// Names of the key's columns, in key order.
+pub fn key_names(source: &SourceTable) -> Vec<&str> {
+    source.key.iter().filter_map(|&index| source.columns.get(index)).map(|column| column.name.as_str()).collect()
+}
+
+/// The statement that creates the target of `source`.
+///
+/// # Errors
+/// As [`target_columns`]; a table without a primary key, which would keep one row in all.
+pub fn create_table_sql(source: &SourceTable, target: &TableName, features: TargetFeatures) -> Result<String> {
+    if source.key.is_empty() {
+        let text = "the table has no PRIMARY KEY: add one, its rows cannot be told apart without";
+        return Err(Error::new(ErrorKind::TableShape, text).at_table(&source.name));
+    }
+    let columns = target_columns(source, features)?;
+    let columns = columns.iter().map(|column| format!("    {} {}", sql::identifier(&column.name), column.ty));
+    Ok(format!(
+        "CREATE TABLE IF NOT EXISTS {} (\n{}\n)\nENGINE = ReplacingMergeTree({VERSION}, {IS_DELETED})\nORDER BY ({})",
+        sql::table(target),
+        columns.collect::<Vec<_>>().join(",\n"),
+        sql::identifiers(key_names(source)),
+    ))
+}
+
+/// Creates a database unless it is there.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn create_database(client: &Client, database: &str) -> Result<()> {
+    let select = format!("SELECT count() FROM system.databases WHERE name = {}", sql::text(database));
+    if number(client, &select)? == 0 {
+        client.query(&format!("CREATE DATABASE IF NOT EXISTS {}", sql::identifier(database)))?;
+    }
+    Ok(())
+}
+
+/// Creates the target of `source` and its database, and reads it back.
+///
+/// # Errors
+/// As [`create_table_sql`] and [`Client::query`].
+pub fn create_table(client: &Client, source: &SourceTable, target: &TableName) -> Result<TargetTable> {
+    let features = TargetFeatures { time64: client.features().time64 };
+    let statement = create_table_sql(source, target, features)?;
+    create_database(client, &target.database)?;
+    client.query(&statement).map_err(|error| error.at_table(target))?;
+    let existing = existing_table(client, target)?;
+    existing.map(|existing| existing.table).ok_or_else(|| {
+        Error::new(ErrorKind::TargetBusy, "the table was created but is not in system.tables yet").at_table(target)
+    })
+}
+
+/// The table of this name, or None.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn existing_table(client: &Client, name: &TableName) -> Result<Option<ExistingTable>> {
+    #[derive(Deserialize)]
+    struct Table {
+        engine_full: String,
+        sorting_key: String,
+        partition_key: String,
+    }
+    let select = format!(
+        "SELECT engine_full, sorting_key, partition_key FROM system.tables WHERE database = {} AND name = {}",
+        sql::text(&name.database),
+        sql::text(&name.table)
+    );
+    let Some(found) = client.rows::<Table>(&select)?.pop() else { return Ok(None) };
+    let (columns, default_kinds) = columns(client, name)?.into_iter().unzip();
+    Ok(Some(ExistingTable {
+        table: TargetTable { name: name.clone(), columns },
+        default_kinds,
+        engine_full: found.engine_full,
+        sorting_key: found.sorting_key,
+        partition_key: found.partition_key,
+    }))
+}
+
+/// Columns in table order, each with its `default_kind`.
+fn columns(client: &Client, name: &TableName) -> Result<Vec<(TargetColumn, String)>> {
+    #[derive(Deserialize)]
+    struct Column {
+        name: String,
+        r#type: String,
+        default_kind: String,
+    }
+    let select = format!(
+        "SELECT name, type, default_kind FROM system.columns WHERE database = {} AND table = {} ORDER BY position",
+        sql::text(&name.database),
+        sql::text(&name.table)
+    );
+    let rows = client.rows::<Column>(&select)?.into_iter();
+    Ok(rows.map(|row| (TargetColumn { name: row.name, ty: row.r#type }, row.default_kind)).collect())
+}
+
+/// Whether the table has any row, deleted ones included.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn has_rows(client: &Client, name: &TableName) -> Result<bool> {
+    let text = client.query(&format!("SELECT 1 FROM {} LIMIT 1", sql::table(name)));
+    text.map(|text| !text.is_empty()).map_err(|error| error.at_table(name))
+}
+
+/// The highest `_version` in the table; 0 when it is empty.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn max_version(client: &Client, name: &TableName) -> Result<u64> {
+    let select = format!("SELECT max({VERSION}) FROM {}", sql::table(name));
+    number(client, &select).map_err(|error| error.at_table(name))
+}
+
+/// Active parts in each table's fullest partition: the server slows and refuses inserts by that number.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn active_parts(client: &Client) -> Result<Vec<(TableName, u64)>> {
+    #[derive(Deserialize)]
+    struct Parts {
+        database: String,
+        table: String,
+        parts: u64,
+    }
+    let rows = client.rows::<Parts>(
+        "SELECT database, table, max(parts) AS parts FROM \
+         (SELECT database, table, count() AS parts FROM system.parts WHERE active GROUP BY database, table, partition_id) \
+         GROUP BY database, table",
+    )?;
+    Ok(rows.into_iter().map(|row| (TableName { database: row.database, table: row.table }, row.parts)).collect())
+}
+
+fn number(client: &Client, select: &str) -> Result<u64> {
+    let text = client.query(select)?;
+    text.trim().parse().map_err(|_| {
+        Error::new(ErrorKind::TargetDenied, format!("ClickHouse answered {select:?} with {:?}", text.trim()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::types::{SourceColumn, SourceType};
+
+    fn source(key: Vec<usize>, names: &[&str]) -> SourceTable {
+        let ty = SourceType::Int { bytes: 4, unsigned: false };
+        let column = |name: &&str| SourceColumn { name: (*name).to_owned(), ty: ty.clone(), nullable: false };
+        SourceTable {
+            name: TableName { database: "shop".to_owned(), table: "orders".to_owned() },
+            columns: names.iter().map(column).collect(),
+            key,
+            allows_zero_dates: false,
+        }
+    }
+
+    #[test]
+    fn the_ddl_quotes_every_name() {
+        let target = TableName { database: "d`".to_owned(), table: "t\\".to_owned() };
+        let statement = create_table_sql(&source(vec![1, 0], &["id", "a`b"]), &target, TargetFeatures { time64: true });
+        assert_eq!(
+            statement.unwrap(),
+            "CREATE TABLE IF NOT EXISTS `d\\``.`t\\\\` (\n    `id` Int32,\n    `a\\`b` Int32,\n    `_version` UInt64,\n    \
+             `_is_deleted` UInt8\n)\nENGINE = ReplacingMergeTree(_version, _is_deleted)\nORDER BY (`a\\`b`, `id`)"
+        );
+    }
+
+    #[test]
+    fn tables_without_key_and_reserved_names_are_refused() {
+        let target = TableName { database: "d".to_owned(), table: "t".to_owned() };
+        let check = |source: &SourceTable, part: &str| {
+            let error = create_table_sql(source, &target, TargetFeatures { time64: true }).unwrap_err();
+            assert!(error.kind == ErrorKind::TableShape && error.text.contains(part), "{error}");
+        };
+        check(&source(vec![], &["id"]), "PRIMARY KEY");
+        check(&source(vec![0], &["id", "_version"]), "rename the column");
+    }
+}

@@ -1,0 +1,311 @@
+//! What must be right on a MySQL server before it is replicated: every problem in one run, each with its repair.
+//!
+//! [`check`] asks, [`problems`] judges and is pure. Stricter than a replica of MySQL must be, because a wrong setting
+//! here means rows that cannot be carried over exactly, found later.
+
+use crate::config::MysqlConfig;
+use crate::error::{Error, Problem};
+use crate::mysql::grants::Grants;
+use crate::mysql::source::{ServerFacts, Source, quoted, quoted_name};
+use crate::mysql::tables::{self, FoundTable};
+use crate::schema::types::{SourceType, TableName};
+
+/// `binlog_row_metadata=FULL` came with 8.0.1; before 8.0 nothing of this works.
+const OLDEST: (u16, u16, u16) = (8, 0, 1);
+
+/// What `check` learned of the source.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+    /// The tables that the patterns take.
+    pub tables: Vec<FoundTable>,
+    /// The server; `None` when it could not be asked.
+    pub facts: Option<ServerFacts>,
+}
+
+/// Connects, asks and judges; what cannot be asked is a problem too.
+pub fn check(config: &MysqlConfig, wanted: &dyn Fn(&TableName) -> bool) -> Checked {
+    let mut checked = Checked::default();
+    if let Err(error) = ask(config, wanted, &mut checked) {
+        checked.problems.push(failure(&error));
+    }
+    checked
+}
+
+fn ask(config: &MysqlConfig, wanted: &dyn Fn(&TableName) -> bool, checked: &mut Checked) -> Result<(), Error> {
+    let mut source = Source::connect(config)?;
+    let facts = checked.facts.insert(source.server_facts()?).clone();
+    let grants = source.grants()?;
+    checked.tables = tables::read(&mut source, wanted, facts.allows_zero_dates())?;
+    checked.problems = problems(&facts, &grants, &checked.tables, &config.user);
+    Ok(())
+}
+
+fn failure(error: &Error) -> Problem {
+    Problem {
+        text: error.to_string(),
+        repair: "mend [mysql] in the configuration, or the account on the server, as the text says".to_owned(),
+    }
+}
+
+/// Everything that is wrong with a server, an account and the chosen tables.
+pub fn problems(facts: &ServerFacts, grants: &Grants, tables: &[FoundTable], user: &str) -> Vec<Problem> {
+    let mut found = server_problems(facts);
+    // Of another kind of server, or a far too old one, the rest would be misread.
+    if found.is_empty() || !is_foreign(facts) {
+        found.extend(variable_problems(facts));
+        found.extend(filter_problems(facts));
+        found.extend(privilege_problems(grants, user));
+        found.extend(tables_problems(tables, grants, user));
+    }
+    found
+}
+
+fn is_foreign(facts: &ServerFacts) -> bool {
+    facts.is_mariadb || facts.version_number() < OLDEST
+}
+
+fn server_problems(facts: &ServerFacts) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if facts.is_mariadb {
+        found.push(problem(
+            format!("this is MariaDB {}, whose binary log differs from MySQL's; it is not supported", facts.version),
+            "point mysql.host at a MySQL server, 8.0.1 or newer",
+        ));
+    } else if facts.version_number() < OLDEST {
+        found.push(problem(
+            format!("MySQL {} is too old: row metadata in the binary log came with 8.0.1", facts.version),
+            "upgrade the server to 8.0 or newer",
+        ));
+    }
+    found
+}
+
+fn variable_problems(facts: &ServerFacts) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if !facts.log_bin {
+        found.push(problem(
+            "the binary log is off (log_bin=OFF)",
+            "start the server with --log-bin=binlog (in my.cnf: [mysqld] log-bin=binlog) and a server-id",
+        ));
+    }
+    if facts.server_id == 0 {
+        found.push(problem("the server's server_id is 0: it serves no replica", "SET PERSIST server_id = 1;"));
+    }
+    let wanted = [
+        ("binlog_format", &facts.binlog_format, "ROW", "rows are not in the binary log as rows"),
+        ("binlog_row_image", &facts.binlog_row_image, "FULL", "rows in the binary log lack columns"),
+        (
+            "binlog_row_metadata",
+            &facts.binlog_row_metadata,
+            "FULL",
+            "the binary log lacks column names, ENUM labels and keys",
+        ),
+        ("binlog_row_value_options", &facts.binlog_row_value_options, "", "JSON updates are logged as differences"),
+        (
+            "binlog_transaction_compression",
+            &facts.binlog_transaction_compression,
+            "OFF",
+            "compressed transactions are not built yet",
+        ),
+        ("binlog_checksum", &facts.binlog_checksum, "CRC32", "damage to the binary log could not be noticed"),
+    ];
+    for (name, value, must_be, why) in wanted {
+        if let Some(value) = value.as_ref().filter(|value| !value.eq_ignore_ascii_case(must_be)) {
+            found.push(problem(format!("{name} is {value}: {why}"), format!("SET PERSIST {name} = '{must_be}';")));
+        }
+    }
+    if !found.is_empty() && found.iter().any(|problem| problem.repair.starts_with("SET PERSIST binlog_")) {
+        // Said once, at the first: sessions keep the value they began with.
+        if let Some(first) = found.iter_mut().find(|problem| problem.repair.starts_with("SET PERSIST binlog_")) {
+            first.repair.push_str(" -- then reconnect the applications: open sessions keep the old value");
+        }
+    }
+    if !facts.log_replica_updates {
+        found.push(problem(
+            "log_replica_updates is OFF: what this server itself replicates is not in its binary log",
+            "start the server with --log-replica-updates=ON, or replicate from its source",
+        ));
+    }
+    found
+}
+
+fn filter_problems(facts: &ServerFacts) -> Vec<Problem> {
+    let filters = [("binlog-do-db", &facts.binlog_do_db), ("binlog-ignore-db", &facts.binlog_ignore_db)];
+    let set = filters.into_iter().filter(|(_, databases)| !databases.is_empty());
+    set.map(|(option, databases)| {
+        let text = format!(
+            "the server filters its binary log ({option}: {databases}): changes may be missing without a trace"
+        );
+        problem(text, format!("remove {option} from the server's options and restart it"))
+    })
+    .collect()
+}
+
+fn privilege_problems(grants: &Grants, user: &str) -> Vec<Problem> {
+    let needed = [
+        ("REPLICATION SLAVE", "the binary log cannot be read"),
+        ("REPLICATION CLIENT", "the position in the binary log cannot be asked for"),
+    ];
+    let missing = needed.into_iter().filter(|(privilege, _)| !grants.has_global(privilege));
+    missing
+        .map(|(privilege, why)| {
+            let repair = format!("GRANT {privilege} ON *.* TO '{user}'@'%';");
+            problem(format!("the account {user} lacks {privilege}: {why}"), repair)
+        })
+        .collect()
+}
+
+fn tables_problems(tables: &[FoundTable], grants: &Grants, user: &str) -> Vec<Problem> {
+    if tables.is_empty() {
+        let repair = format!(
+            "correct replicate.tables, or let the account see them: GRANT SELECT ON `database`.* TO '{user}'@'%';"
+        );
+        return vec![problem("no table matches replicate.tables (or the account may not see any)", repair)];
+    }
+    tables.iter().flat_map(|found| table_problems(found, grants, user)).collect()
+}
+
+fn table_problems(found: &FoundTable, grants: &Grants, user: &str) -> Vec<Problem> {
+    let (table, name) = (&found.table, quoted(&found.table.name));
+    let mut problems = Vec::new();
+    if !grants.may_select(&table.name) {
+        problems.push(problem(
+            format!("{}: the account {user} may not read it", table.name),
+            format!("GRANT SELECT ON {name} TO '{user}'@'%';"),
+        ));
+    }
+    if table.key.is_empty() {
+        let repair =
+            format!("ALTER TABLE {name} ADD COLUMN `id` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY FIRST;");
+        problems
+            .push(problem(format!("{}: it has no PRIMARY KEY, so its rows cannot be told apart", table.name), repair));
+    }
+    for column in &found.prefix_key_columns {
+        let repair = format!(
+            "ALTER TABLE {name} DROP PRIMARY KEY, ADD PRIMARY KEY (..); -- with the whole column {}",
+            quoted_name(column)
+        );
+        problems.push(problem(
+            format!("{} column {column}: the PRIMARY KEY holds a prefix of it only", table.name),
+            repair,
+        ));
+    }
+    problems.extend(table.columns.iter().filter_map(|column| unsupported(&table.name, &column.name, &column.ty)));
+    problems
+}
+
+fn unsupported(table: &TableName, column: &str, ty: &SourceType) -> Option<Problem> {
+    let SourceType::Unsupported { name } = ty else { return None };
+    let text = format!("{table} column {column}: {name} is not supported yet");
+    Some(problem(text, format!("replicate.exclude = [\"{table}\"]")))
+}
+
+fn problem(text: impl Into<String>, repair: impl Into<String>) -> Problem {
+    Problem { text: text.into(), repair: repair.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::catalog::SourceTable;
+    use crate::schema::types::SourceColumn;
+
+    fn good_facts() -> ServerFacts {
+        ServerFacts {
+            version: "9.7.4".to_owned(),
+            server_id: 1,
+            log_bin: true,
+            log_replica_updates: true,
+            binlog_row_image: Some("FULL".to_owned()),
+            binlog_row_metadata: Some("FULL".to_owned()),
+            binlog_row_value_options: Some(String::new()),
+            binlog_checksum: Some("CRC32".to_owned()),
+            binlog_transaction_compression: Some("OFF".to_owned()),
+            ..ServerFacts::default()
+        }
+    }
+
+    fn good_grants() -> Grants {
+        Grants::parse(["GRANT ALL PRIVILEGES ON *.* TO `x`@`%`".to_owned()])
+    }
+
+    fn table(key: Vec<usize>, ty: SourceType) -> FoundTable {
+        let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
+        let columns = vec![SourceColumn { name: "id".to_owned(), ty, nullable: false }];
+        FoundTable {
+            table: SourceTable { name, columns, key, allows_zero_dates: false },
+            engine: "InnoDB".to_owned(),
+            rows: 0,
+            prefix_key_columns: Vec::new(),
+        }
+    }
+
+    fn check(facts: &ServerFacts, grants: &Grants, tables: &[FoundTable], expected: &[(&str, &str)]) {
+        let found = problems(facts, grants, tables, "bridge");
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (problem, (text, repair)) in found.iter().zip(expected) {
+            assert!(problem.text.contains(text) && problem.repair.contains(repair), "{problem:?} {text} {repair}");
+        }
+    }
+
+    #[test]
+    fn a_good_server_has_no_problem() {
+        check(&good_facts(), &good_grants(), &[table(vec![0], SourceType::Year)], &[]);
+    }
+
+    #[test]
+    fn every_wrong_variable_is_named_with_its_repair() {
+        let some = |value: &str| Some(value.to_owned());
+        let facts = ServerFacts {
+            log_bin: false,
+            server_id: 0,
+            binlog_format: some("MIXED"),
+            binlog_row_image: some("MINIMAL"),
+            binlog_row_metadata: some("MINIMAL"),
+            binlog_row_value_options: some("PARTIAL_JSON"),
+            binlog_transaction_compression: some("ON"),
+            binlog_checksum: some("NONE"),
+            binlog_ignore_db: "shop".to_owned(),
+            ..good_facts()
+        };
+        let expected = [
+            ("log_bin", "--log-bin"),
+            ("server_id", "SET PERSIST server_id = 1;"),
+            ("binlog_format is MIXED", "SET PERSIST binlog_format = 'ROW';"),
+            ("binlog_row_image", "'FULL'"),
+            ("binlog_row_metadata", "SET PERSIST binlog_row_metadata = 'FULL';"),
+            ("binlog_row_value_options", "= '';"),
+            ("compression", "'OFF'"),
+            ("binlog_checksum", "'CRC32'"),
+            ("binlog-ignore-db", "restart"),
+        ];
+        check(&facts, &good_grants(), &[table(vec![0], SourceType::Year)], &expected);
+    }
+
+    #[test]
+    fn other_servers_are_refused_by_name() {
+        let tables = [table(vec![0], SourceType::Year)];
+        let mariadb = ServerFacts { is_mariadb: true, version: "10.11.8-MariaDB".to_owned(), ..ServerFacts::default() };
+        check(&mariadb, &good_grants(), &tables, &[("MariaDB", "MySQL")]);
+        let old = ServerFacts { version: "5.7.44-log".to_owned(), ..good_facts() };
+        check(&old, &good_grants(), &tables, &[("5.7.44", "upgrade")]);
+    }
+
+    #[test]
+    fn accounts_and_tables() {
+        let unsupported = table(Vec::new(), SourceType::Unsupported { name: "JSON".to_owned() });
+        let expected = [
+            ("REPLICATION SLAVE", "GRANT REPLICATION SLAVE ON *.* TO 'bridge'@'%';"),
+            ("REPLICATION CLIENT", "GRANT REPLICATION CLIENT"),
+            ("may not read", "GRANT SELECT ON `shop`.`orders`"),
+            ("no PRIMARY KEY", "ADD COLUMN `id`"),
+            ("column id: JSON", "shop.orders"),
+        ];
+        check(&good_facts(), &Grants::default(), &[unsupported], &expected);
+        check(&good_facts(), &good_grants(), &[], &[("no table matches", "replicate.tables")]);
+        let prefix = FoundTable { prefix_key_columns: vec!["id".to_owned()], ..table(vec![0], SourceType::Year) };
+        check(&good_facts(), &good_grants(), &[prefix], &[("prefix", "`id`")]);
+    }
+}

@@ -1,0 +1,195 @@
+//! A column of `information_schema.COLUMNS` as a [`SourceType`].
+//!
+//! What is not carried over exactly becomes [`SourceType::Unsupported`] with a name for the message; nothing is
+//! guessed. No IO.
+
+use crate::schema::types::{Charset, SourceType};
+
+/// What `information_schema.COLUMNS` says of a column's type.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ColumnType {
+    /// DATA_TYPE: `bigint`.
+    pub data_type: String,
+    /// COLUMN_TYPE: `bigint(20) unsigned`, `enum('a','b')`.
+    pub column_type: String,
+    /// NUMERIC_PRECISION.
+    pub precision: Option<u64>,
+    /// NUMERIC_SCALE.
+    pub scale: Option<u64>,
+    /// DATETIME_PRECISION.
+    pub fsp: Option<u64>,
+    /// CHARACTER_OCTET_LENGTH.
+    pub octets: Option<u64>,
+    /// CHARACTER_SET_NAME.
+    pub charset: Option<String>,
+}
+
+impl ColumnType {
+    /// The type; also `Unsupported` when a number is missing that it needs.
+    pub fn source_type(&self) -> SourceType {
+        self.supported().unwrap_or_else(|| SourceType::Unsupported { name: self.refused_name() })
+    }
+
+    fn supported(&self) -> Option<SourceType> {
+        let unsigned =
+            self.column_type.to_ascii_lowercase().split(' ').any(|word| word == "unsigned" || word == "zerofill");
+        let int = |bytes| Some(SourceType::Int { bytes, unsigned });
+        let fsp = || small(self.fsp.unwrap_or(0));
+        let blob = |length_bytes| Some(SourceType::Blob { length_bytes, charset: self.charset()? });
+        match self.data_type.to_ascii_lowercase().as_str() {
+            "tinyint" => int(1),
+            "smallint" => int(2),
+            "mediumint" => int(3),
+            "int" => int(4),
+            "bigint" => int(8),
+            "float" => Some(SourceType::Float),
+            "double" => Some(SourceType::Double),
+            "decimal" => Some(SourceType::Decimal { precision: small(self.precision?)?, scale: small(self.scale?)? }),
+            "bit" => Some(SourceType::Bit { bits: small(self.precision?)? }),
+            "year" => Some(SourceType::Year),
+            "date" => Some(SourceType::Date),
+            "time" => Some(SourceType::Time { fsp: fsp()? }),
+            "datetime" => Some(SourceType::DateTime { fsp: fsp()? }),
+            "timestamp" => Some(SourceType::Timestamp { fsp: fsp()? }),
+            "char" | "binary" => Some(SourceType::Char { max_bytes: self.max_bytes()?, charset: self.charset()? }),
+            "varchar" | "varbinary" => {
+                Some(SourceType::VarChar { max_bytes: self.max_bytes()?, charset: self.charset()? })
+            }
+            "tinytext" | "tinyblob" => blob(1),
+            "text" | "blob" => blob(2),
+            "mediumtext" | "mediumblob" => blob(3),
+            "longtext" | "longblob" => blob(4),
+            "enum" => Some(SourceType::Enum { labels: self.labels()? }),
+            "set" => Some(SourceType::Set { labels: self.labels()? }),
+            _ => None,
+        }
+    }
+
+    fn max_bytes(&self) -> Option<u16> {
+        u16::try_from(self.octets?).ok()
+    }
+
+    /// Without a character set a column holds bytes.
+    fn charset(&self) -> Option<Charset> {
+        match self.charset.as_deref() {
+            None | Some("binary") => Some(Charset::Binary),
+            Some("utf8mb4" | "utf8mb3" | "utf8" | "ascii") => Some(Charset::Utf8),
+            Some("latin1") => Some(Charset::Latin1),
+            Some(_) => None,
+        }
+    }
+
+    /// The labels in COLUMN_TYPE, which are in UTF-8 whatever the column's character set; but in the binary log they
+    /// are in the column's, so that one must be known too.
+    fn labels(&self) -> Option<Vec<String>> {
+        self.charset()?;
+        let (_, list) = self.column_type.split_once('(')?;
+        parse_labels(list)
+    }
+
+    fn refused_name(&self) -> String {
+        let name = self.data_type.to_ascii_uppercase();
+        match &self.charset {
+            Some(charset) if self.charset().is_none() => format!("{name} in character set {charset}"),
+            Some(_) | None => name,
+        }
+    }
+}
+
+fn small(number: u64) -> Option<u8> {
+    u8::try_from(number).ok()
+}
+
+/// `'a','it''s','tab\\'` up to the closing parenthesis. The server doubles quotes and backslashes and writes NUL, line
+/// feed and carriage return as `\0`, `\n`, `\r`.
+fn parse_labels(list: &str) -> Option<Vec<String>> {
+    let mut chars = list.chars().peekable();
+    let mut labels = Vec::new();
+    loop {
+        (chars.next()? == '\'').then_some(())?;
+        labels.push(parse_label(&mut chars)?);
+        match chars.next()? {
+            ',' => {}
+            ')' => return Some(labels),
+            _ => return None,
+        }
+    }
+}
+
+/// A label behind its opening quote, up to its closing one.
+fn parse_label(chars: &mut std::iter::Peekable<std::str::Chars>) -> Option<String> {
+    let mut label = String::new();
+    loop {
+        match chars.next()? {
+            '\'' => {
+                if chars.next_if_eq(&'\'').is_none() {
+                    return Some(label);
+                }
+                label.push('\'');
+            }
+            '\\' => label.push(match chars.next()? {
+                '0' => '\0',
+                'n' => '\n',
+                'r' => '\r',
+                other => other,
+            }),
+            other => label.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(data_type: &str, column_type: &str) -> ColumnType {
+        ColumnType { data_type: data_type.to_owned(), column_type: column_type.to_owned(), ..ColumnType::default() }
+    }
+
+    fn check(column: &ColumnType, expected: SourceType) {
+        assert_eq!(column.source_type(), expected, "{}", column.column_type);
+    }
+
+    #[test]
+    fn numbers() {
+        check(&column("int", "int unsigned"), SourceType::Int { bytes: 4, unsigned: true });
+        check(&column("mediumint", "mediumint(8) unsigned zerofill"), SourceType::Int { bytes: 3, unsigned: true });
+        check(&column("bigint", "bigint"), SourceType::Int { bytes: 8, unsigned: false });
+        let decimal = ColumnType { precision: Some(65), scale: Some(30), ..column("decimal", "decimal(65,30)") };
+        check(&decimal, SourceType::Decimal { precision: 65, scale: 30 });
+        check(&ColumnType { precision: Some(10), ..column("bit", "bit(10)") }, SourceType::Bit { bits: 10 });
+    }
+
+    #[test]
+    fn text_by_character_set() {
+        let text = |charset: &str| ColumnType {
+            octets: Some(1020),
+            charset: Some(charset.to_owned()),
+            ..column("char", "char(255)")
+        };
+        check(&text("utf8mb4"), SourceType::Char { max_bytes: 1020, charset: Charset::Utf8 });
+        check(&text("latin1"), SourceType::Char { max_bytes: 1020, charset: Charset::Latin1 });
+        check(&text("sjis"), SourceType::Unsupported { name: "CHAR in character set sjis".to_owned() });
+        check(&column("longblob", "longblob"), SourceType::Blob { length_bytes: 4, charset: Charset::Binary });
+    }
+
+    #[test]
+    fn labels_are_unescaped() {
+        let expected = ["a", "it's", "c,d", "", "e)", "x\\y", "l\nm"].map(str::to_owned).to_vec();
+        check(
+            &column("enum", r"enum('a','it''s','c,d','','e)','x\\y','l\nm')"),
+            SourceType::Enum { labels: expected.clone() },
+        );
+        check(&column("set", r"set('a','it''s','c,d','','e)','x\\y','l\nm')"), SourceType::Set { labels: expected });
+        for bad in ["enum", "enum('a'", "enum('a',", "enum('a' 'b')", "enum(a)"] {
+            check(&column("enum", bad), SourceType::Unsupported { name: "ENUM".to_owned() });
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_is_named() {
+        for name in ["json", "geometry", "point", "vector"] {
+            check(&column(name, name), SourceType::Unsupported { name: name.to_uppercase() });
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Plain SQL to the source: its variables, its position, its binary logs, its grants.
+//!
+//! Over the `mysql` crate; every call is bounded by a timeout. What a server does not have (a variable that a version
+//! lacks) is absent here, not an error.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mysql::prelude::Queryable;
+use mysql::{Conn, OptsBuilder, Row};
+
+use crate::config::MysqlConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gtid::GtidSet;
+use crate::mysql::dump;
+use crate::mysql::grants::Grants;
+use crate::mysql::refusal::sql;
+use crate::position::Position;
+use crate::schema::types::TableName;
+
+/// No statement here takes longer on a healthy server.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const SYNTAX_ERROR: u16 = 1064;
+
+/// A session for plain SQL.
+#[derive(Debug)]
+pub struct Source {
+    conn: Conn,
+    config: MysqlConfig,
+}
+
+/// What replication depends on. Variables are as the server prints them; `None` where it has no such variable.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// `9.7.4`, `8.0.36-28`, `10.11.8-MariaDB-log`.
+    pub version: String,
+    /// Whether it is MariaDB.
+    pub is_mariadb: bool,
+    /// Empty on servers without one (MariaDB).
+    pub server_uuid: String,
+    /// 0 when unset.
+    pub server_id: u32,
+    /// Whether the binary log is on.
+    pub log_bin: bool,
+    /// ROW; absent means ROW (newer servers know nothing else).
+    pub binlog_format: Option<String>,
+    /// FULL | MINIMAL | NOBLOB.
+    pub binlog_row_image: Option<String>,
+    /// FULL | MINIMAL.
+    pub binlog_row_metadata: Option<String>,
+    /// '' | PARTIAL_JSON.
+    pub binlog_row_value_options: Option<String>,
+    /// CRC32 | NONE.
+    pub binlog_checksum: Option<String>,
+    /// ON | OFF.
+    pub binlog_transaction_compression: Option<String>,
+    /// ON | OFF | ON_PERMISSIVE | OFF_PERMISSIVE.
+    pub gtid_mode: Option<String>,
+    /// The server's default for new sessions.
+    pub sql_mode: String,
+    /// 0 | 1 | 2: whether table names are compared by case.
+    pub lower_case_table_names: u8,
+    /// Whether what the server itself replicates is in its binary log.
+    pub log_replica_updates: bool,
+    /// `--binlog-do-db`: databases that alone are logged; empty for all, or when we may not ask.
+    pub binlog_do_db: String,
+    /// `--binlog-ignore-db`.
+    pub binlog_ignore_db: String,
+}
+
+impl ServerFacts {
+    /// Major, minor and patch number; zeros for what is not there.
+    pub fn version_number(&self) -> (u16, u16, u16) {
+        let mut numbers = self.version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        (next(), next(), next())
+    }
+
+    /// Whether a session's default sql_mode lets zero and partial dates in.
+    pub fn allows_zero_dates(&self) -> bool {
+        let has = |mode: &str| self.sql_mode.split(',').any(|part| part == mode);
+        let is_strict = has("STRICT_TRANS_TABLES") || has("STRICT_ALL_TABLES") || has("TRADITIONAL");
+        !(is_strict && has("NO_ZERO_DATE") && has("NO_ZERO_IN_DATE"))
+    }
+}
+
+impl Source {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// `SourceDown` or `SourceRefused`, with the remedy.
+    pub fn connect(config: &MysqlConfig) -> Result<Self> {
+        let options = OptsBuilder::new()
+            .ip_or_hostname(Some(config.host.clone()))
+            .tcp_port(config.port)
+            .socket(config.socket.clone())
+            .prefer_socket(false)
+            .user(Some(config.user.clone()))
+            .pass(Some(config.password.expose().to_owned()))
+            .tcp_connect_timeout(Some(config.connect_timeout))
+            .read_timeout(Some(ANSWER_TIMEOUT))
+            .write_timeout(Some(ANSWER_TIMEOUT));
+        let place = config.socket.clone().unwrap_or_else(|| format!("{}:{}", config.host, config.port));
+        let conn = sql(&format!("connecting to MySQL at {place}"), Conn::new(options))?;
+        Ok(Self { conn, config: config.clone() })
+    }
+
+    /// The rows of a query; `doing` says for error texts what it is for.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub fn rows(&mut self, doing: &str, query: &str) -> Result<Vec<Row>> {
+        sql(doing, self.conn.query(query))
+    }
+
+    /// Runs a statement that not every server knows; true when this one did.
+    pub fn try_execute(&mut self, statement: &str) -> bool {
+        self.conn.query_drop(statement).is_ok()
+    }
+
+    /// Everything that decides whether this server can be replicated.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub fn server_facts(&mut self) -> Result<ServerFacts> {
+        let rows = self.rows("reading the server's variables", "SHOW GLOBAL VARIABLES")?;
+        let mut variables: BTreeMap<String, String> = rows.iter().map(|row| (text(row, 0), text(row, 1))).collect();
+        let mut facts = facts_of(&mut variables);
+        // Only for the filters; without REPLICATION CLIENT, which the grants check names, they stay unknown.
+        if let Ok(Some(status)) = self.binary_log_status() {
+            (facts.binlog_do_db, facts.binlog_ignore_db) = (text(&status, 2), text(&status, 3));
+        }
+        Ok(facts)
+    }
+
+    /// What the account may do, roles that are active by default included.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub fn grants(&mut self) -> Result<Grants> {
+        let rows = self.rows("reading the account's grants", "SHOW GRANTS")?;
+        Ok(Grants::parse(rows.iter().map(|row| text(row, 0))))
+    }
+
+    /// The present position: a place in the log from which everything later is streamed.
+    ///
+    /// With GTID the file is read first and the set after it, so the set decides and the file never runs ahead of it.
+    /// `for_snapshot`: a SELECT that starts now must have seen everything before it; without GTID only
+    /// `performance_schema.log_status` gives that.
+    ///
+    /// # Errors
+    /// When a privilege is missing (the text has the GRANT), the log is off, or the server is away.
+    pub fn current_position(&mut self, for_snapshot: bool) -> Result<Position> {
+        let uses_gtid = self.variable("gtid_mode")? == "ON";
+        let (file, offset) = if for_snapshot && !uses_gtid { self.log_status()? } else { self.end_of_log()? };
+        let gtid_set = match uses_gtid {
+            true => Some(GtidSet::parse(&self.variable("gtid_executed")?)?),
+            false => None,
+        };
+        let server_uuid = self.variable("server_uuid")?;
+        let file_timestamp = dump::file_timestamp(&self.config, &file)?;
+        Ok(Position { file, offset, gtid_set, server_uuid, file_timestamp, last_commit_us: 0 })
+    }
+
+    /// The position that somebody names: only file and offset resume there, because the set before it is not known.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub fn position_at(&mut self, file: &str, offset: u64) -> Result<Position> {
+        let server_uuid = self.variable("server_uuid")?;
+        let file_timestamp = dump::file_timestamp(&self.config, file)?;
+        Ok(Position { file: file.to_owned(), offset, gtid_set: None, server_uuid, file_timestamp, last_commit_us: 0 })
+    }
+
+    /// Names and sizes in bytes of the binary log files, oldest first.
+    ///
+    /// # Errors
+    /// When a privilege is missing, the log is off, or the server is away.
+    pub fn binary_logs(&mut self) -> Result<Vec<(String, u64)>> {
+        let rows = self.rows("listing the binary logs", "SHOW BINARY LOGS")?;
+        Ok(rows.iter().map(|row| (text(row, 0), number(row, 1))).collect())
+    }
+
+    /// Whether the table has at least one row.
+    ///
+    /// # Errors
+    /// When SELECT is missing on it, or the server is away.
+    pub fn has_rows(&mut self, table: &TableName) -> Result<bool> {
+        let query = format!("SELECT 1 FROM {} LIMIT 1", quoted(table));
+        Ok(!self.rows(&format!("looking into {table}"), &query)?.is_empty())
+    }
+
+    /// A system variable, empty when it is NULL or unknown.
+    fn variable(&mut self, name: &str) -> Result<String> {
+        let query = format!("SHOW GLOBAL VARIABLES LIKE '{name}'");
+        let rows = self.rows(&format!("reading @@{name}"), &query)?;
+        Ok(rows.first().map(|row| text(row, 1)).unwrap_or_default())
+    }
+
+    fn end_of_log(&mut self) -> Result<(String, u64)> {
+        let status = self.binary_log_status()?.ok_or_else(|| {
+            Error::new(ErrorKind::SourceRefused, "the binary log is off: start the server with --log-bin")
+        })?;
+        Ok((text(&status, 0), number(&status, 1)))
+    }
+
+    /// File, offset, and the two database filters; `None` when the log is off.
+    fn binary_log_status(&mut self) -> Result<Option<Row>> {
+        let doing = "reading the end of the binary log";
+        match self.conn.query_first("SHOW BINARY LOG STATUS") {
+            // Before 8.2 the statement has its old name.
+            Err(mysql::Error::MySqlError(error)) if error.code == SYNTAX_ERROR => {
+                sql(doing, self.conn.query_first("SHOW MASTER STATUS"))
+            }
+            result => sql(doing, result),
+        }
+    }
+
+    /// A position that a SELECT starting now has certainly seen, from `performance_schema.log_status`.
+    fn log_status(&mut self) -> Result<(String, u64)> {
+        let query =
+            "SELECT LOCAL->>'$.binary_log_file', LOCAL->>'$.binary_log_position' FROM performance_schema.log_status";
+        let remedy = "turn GTID on (gtid_mode=ON), or GRANT BACKUP_ADMIN ON *.* and GRANT SELECT ON performance_schema.log_status TO this account";
+        let rows = self
+            .rows("finding a position for the copy without GTID", query)
+            .map_err(|error| Error { text: format!("{}; {remedy}", error.text), ..error })?;
+        let position = rows.first().map(|row| (text(row, 0), number(row, 1)));
+        position.ok_or_else(|| {
+            Error::new(ErrorKind::SourceRefused, "performance_schema.log_status is empty: is the binary log on?")
+        })
+    }
+}
+
+fn facts_of(variables: &mut BTreeMap<String, String>) -> ServerFacts {
+    let mut take = |name: &str| variables.remove(name);
+    let version = take("version").unwrap_or_default();
+    let comment = take("version_comment").unwrap_or_default();
+    let updates = take("log_replica_updates").or_else(|| take("log_slave_updates"));
+    ServerFacts {
+        is_mariadb: version.contains("MariaDB") || comment.to_lowercase().contains("mariadb"),
+        version,
+        server_uuid: take("server_uuid").unwrap_or_default(),
+        server_id: take("server_id").and_then(|id| id.parse().ok()).unwrap_or_default(),
+        log_bin: take("log_bin").is_some_and(|value| value == "ON"),
+        binlog_format: take("binlog_format"),
+        binlog_row_image: take("binlog_row_image"),
+        binlog_row_metadata: take("binlog_row_metadata"),
+        binlog_row_value_options: take("binlog_row_value_options"),
+        binlog_checksum: take("binlog_checksum"),
+        binlog_transaction_compression: take("binlog_transaction_compression"),
+        gtid_mode: take("gtid_mode"),
+        sql_mode: take("sql_mode").unwrap_or_default(),
+        lower_case_table_names: take("lower_case_table_names").and_then(|value| value.parse().ok()).unwrap_or_default(),
+        log_replica_updates: updates.is_none_or(|value| value == "ON"),
+        binlog_do_db: String::new(),
+        binlog_ignore_db: String::new(),
+    }
+}
+
+/// A column's value as text; empty for NULL and for a column that is not there.
+pub fn text(row: &Row, column: usize) -> String {
+    optional_text(row, column).unwrap_or_default()
+}
+
+/// A column's value as text; `None` for NULL.
+pub fn optional_text(row: &Row, column: usize) -> Option<String> {
+    match row.get_opt::<Vec<u8>, _>(column) {
+        Some(Ok(bytes)) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Some(Err(_)) | None => None,
+    }
+}
+
+/// A column's value as a number; 0 for NULL and for what is none.
+pub fn number(row: &Row, column: usize) -> u64 {
+    text(row, column).parse().unwrap_or(0)
+}
+
+/// `` `database`.`table` ``.
+pub fn quoted(table: &TableName) -> String {
+    format!("{}.{}", quoted_name(&table.database), quoted_name(&table.table))
+}
+
+/// An identifier in backquotes.
+pub fn quoted_name(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_numbers() {
+        for (version, expected) in
+            [("9.7.4-2", (9, 7, 4)), ("8.0.36-28.1", (8, 0, 36)), ("5.7", (5, 7, 0)), ("x", (0, 0, 0))]
+        {
+            assert_eq!(
+                ServerFacts { version: version.to_owned(), ..ServerFacts::default() }.version_number(),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn zero_dates_need_a_lax_mode() {
+        let check =
+            |mode: &str| ServerFacts { sql_mode: mode.to_owned(), ..ServerFacts::default() }.allows_zero_dates();
+        assert!(!check("STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE"));
+        assert!(check("NO_ZERO_IN_DATE,NO_ZERO_DATE"), "only a warning without strict mode");
+        assert!(check("STRICT_TRANS_TABLES,NO_ZERO_DATE"));
+    }
+}

@@ -1,0 +1,476 @@
+//! Bodies that grow until a writer asks, and the order in which tables get a writer (DESIGN 5).
+//!
+//! Each table is idle, due at some instant, or ready. [`Batcher::reschedule`] derives which from the table's own state,
+//! and is called whenever that state changes, never per row. Ready tables are served by their oldest row: batch numbers
+//! rise with the arrival of first rows, so the lowest number is the oldest and no table starves. Nothing here waits,
+//! sends or knows ClickHouse; time comes in as an argument.
+//!
+//! Order does not matter for the result: versions decide (I2). So a hot table may have several inserts in flight, and a
+//! failed batch may land after newer ones.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::message::{Batch, TableIndex};
+use crate::rowbinary::{Body, ChunkPool};
+use crate::schema::target::InsertTarget;
+use crate::transcode::Limits;
+
+/// An insert that takes longer than this slows its table down.
+const SLOW_INSERT: Duration = Duration::from_secs(1);
+const GAP_MAX: Duration = Duration::from_secs(5);
+/// Active parts above which a table's gap doubles, and below which it halves.
+const PARTS_HIGH: u64 = 300;
+const PARTS_LOW: u64 = 100;
+
+/// The pace, from `[pipeline]`.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// `batch_size` and `batch_bytes`.
+    pub limits: Limits,
+    /// `batch_timeout`.
+    pub batch_timeout: Duration,
+    /// `min_insert_interval`.
+    pub gap_min: Duration,
+    /// `max_inserts_per_second`, all tables together.
+    pub inserts_per_second: u32,
+    /// Inserts of one table in flight at most: `worker_count - 1`, so that one table never takes every writer.
+    pub in_flight_max: usize,
+}
+
+/// The open and closed batches of all tables.
+#[derive(Debug)]
+pub struct Batcher {
+    pace: Pace,
+    queues: Vec<Queue>,
+    /// Tables with rows that may not start yet, by the instant from which they may.
+    due: BTreeSet<(Instant, TableIndex)>,
+    /// Tables that may start now, by the number of their oldest batch.
+    ready: BTreeSet<(u64, TableIndex)>,
+    bucket: Bucket,
+    /// Stopping: gaps no longer count.
+    flushing: bool,
+}
+
+/// One table's batches.
+#[derive(Debug)]
+struct Queue {
+    open: Option<Open>,
+    /// Closed: full, of an older plan, or failed and to be sent again.
+    closed: VecDeque<Batch>,
+    in_flight: usize,
+    gap: Duration,
+    last_start: Option<Instant>,
+    /// Back-off after a failure.
+    not_before: Option<Instant>,
+    failing_since: Option<Instant>,
+    slot: Slot,
+}
+
+#[derive(Debug)]
+struct Open {
+    batch: Batch,
+    since: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Idle,
+    Due(Instant),
+    Ready(u64),
+}
+
+impl Batcher {
+    /// No tables yet.
+    pub fn new(pace: Pace, now: Instant) -> Self {
+        let bucket = Bucket::new(pace.inserts_per_second, now);
+        Self { pace, queues: Vec::new(), due: BTreeSet::new(), ready: BTreeSet::new(), bucket, flushing: false }
+    }
+
+    /// Room for one more table; tables are numbered from 0.
+    pub fn add_table(&mut self) {
+        self.queues.push(Queue {
+            open: None,
+            closed: VecDeque::new(),
+            in_flight: 0,
+            gap: self.pace.gap_min,
+            last_start: None,
+            not_before: None,
+            failing_since: None,
+            slot: Slot::Idle,
+        });
+    }
+
+    /// Size limits of one batch.
+    pub fn limits(&self) -> Limits {
+        self.pace.limits
+    }
+
+    /// The table's open body for rows to `target`. Opens one if needed, with the number that `enter` gives; an open
+    /// body of another target is closed first.
+    pub fn body(
+        &mut self,
+        table: TableIndex,
+        target: &Arc<InsertTarget>,
+        now: Instant,
+        enter: impl FnOnce() -> u64,
+    ) -> &mut Body {
+        let queue = &mut self.queues[table];
+        if queue.open.as_ref().is_some_and(|open| open.batch.target != *target) {
+            queue.close();
+        }
+        if queue.open.is_none() {
+            let batch =
+                Batch { table, number: enter(), target: Arc::clone(target), body: Body::default(), attempts: 0 };
+            queue.open = Some(Open { batch, since: now });
+            self.reschedule(table, now);
+        }
+        match &mut self.queues[table].open {
+            Some(open) => &mut open.batch.body,
+            None => unreachable!("opened above"),
+        }
+    }
+
+    /// Closes the table's open body when it has reached a limit: it is queued and the table goes on with a new one.
+    pub fn close_if_full(&mut self, table: TableIndex, now: Instant) {
+        let limits = self.pace.limits;
+        let is_full = |body: &Body| body.rows() >= limits.rows || body.bytes() >= limits.bytes;
+        if self.queues[table].open.as_ref().is_some_and(|open| is_full(&open.batch.body)) {
+            self.queues[table].close();
+            self.reschedule(table, now);
+        }
+    }
+
+    /// Moves the tables that became due to the ready ones. The router calls it before it asks [`Batcher::has_ready`].
+    pub fn tick(&mut self, now: Instant) {
+        while let Some(&(instant, table)) = self.due.first() {
+            if instant > now {
+                break;
+            }
+            self.reschedule(table, now);
+        }
+    }
+
+    /// Whether an insert may start now.
+    pub fn has_ready(&self, now: Instant) -> bool {
+        !self.ready.is_empty() && (self.flushing || self.bucket.next_start() <= now)
+    }
+
+    /// When [`Batcher::has_ready`] may turn true by time alone.
+    pub fn next_instant(&self) -> Option<Instant> {
+        let due = self.due.first().map(|&(instant, _)| instant);
+        if self.ready.is_empty() { due } else { Some(self.bucket.next_start()) }
+    }
+
+    /// Takes the batch that is served next: the one with the oldest rows among the ready tables.
+    pub fn take(&mut self, now: Instant) -> Option<Batch> {
+        let (_, table) = self.ready.pop_first()?;
+        let queue = &mut self.queues[table];
+        queue.slot = Slot::Idle;
+        let batch = queue.closed.pop_front().or_else(|| queue.open.take().map(|open| open.batch))?;
+        queue.in_flight += 1;
+        queue.last_start = Some(now);
+        self.bucket.spend(now);
+        self.reschedule(table, now);
+        Some(batch)
+    }
+
+    /// A job that was taken could not be handed over: it is as if it had not been taken.
+    pub fn put_back(&mut self, batch: Batch, now: Instant) {
+        let table = batch.table;
+        self.queues[table].in_flight -= 1;
+        self.queues[table].closed.push_front(batch);
+        self.reschedule(table, now);
+    }
+
+    /// The table's insert succeeded in `took`.
+    pub fn succeeded(&mut self, table: TableIndex, took: Duration, now: Instant) {
+        let queue = &mut self.queues[table];
+        queue.in_flight -= 1;
+        (queue.not_before, queue.failing_since) = (None, None);
+        if took > SLOW_INSERT {
+            queue.slow_down();
+        }
+        self.reschedule(table, now);
+    }
+
+    /// The table's insert failed and goes again, not before `not_before`.
+    pub fn failed(&mut self, batch: Batch, not_before: Instant, now: Instant) {
+        let table = batch.table;
+        let queue = &mut self.queues[table];
+        queue.in_flight -= 1;
+        queue.not_before = Some(not_before);
+        queue.failing_since.get_or_insert(now);
+        queue.slow_down();
+        queue.closed.push_front(batch);
+        self.reschedule(table, now);
+    }
+
+    /// An insert of a table that was set aside came back, whatever its result.
+    pub fn forgotten(&mut self, table: TableIndex) {
+        self.queues[table].in_flight -= 1;
+    }
+
+    /// The target's active parts, as ClickHouse counts them now.
+    pub fn saw_parts(&mut self, table: TableIndex, parts: u64) {
+        let gap_min = self.pace.gap_min;
+        let queue = &mut self.queues[table];
+        if parts > PARTS_HIGH {
+            queue.slow_down();
+        } else if parts < PARTS_LOW {
+            queue.gap = (queue.gap / 2).max(gap_min);
+        }
+    }
+
+    /// Drops what the table holds, for a table that is set aside; gives the numbers of the dropped batches.
+    pub fn discard(&mut self, table: TableIndex, pool: &mut ChunkPool, now: Instant) -> Vec<u64> {
+        let queue = &mut self.queues[table];
+        queue.close();
+        let dropped: Vec<Batch> = queue.closed.drain(..).collect();
+        self.reschedule(table, now);
+        dropped
+            .into_iter()
+            .map(|batch| {
+                pool.recycle(batch.body);
+                batch.number
+            })
+            .collect()
+    }
+
+    /// From now on every row may go at once: the process stops.
+    pub fn flush(&mut self, now: Instant) {
+        self.flushing = true;
+        for table in 0..self.queues.len() {
+            self.reschedule(table, now);
+        }
+    }
+
+    /// Since when the table's inserts fail; `None` while they do not.
+    pub fn failing_since(&self, table: TableIndex) -> Option<Instant> {
+        self.queues[table].failing_since
+    }
+
+    /// Bytes that wait behind a failure of this table.
+    pub fn retrying_bytes(&self, table: TableIndex) -> usize {
+        let queue = &self.queues[table];
+        if queue.failing_since.is_none() {
+            return 0;
+        }
+        let open = queue.open.as_ref().map_or(0, |open| open.batch.body.bytes());
+        open + queue.closed.iter().map(|batch| batch.body.bytes()).sum::<usize>()
+    }
+
+    /// The lowest number among the table's batches that no writer has.
+    pub fn oldest_number(&self, table: TableIndex) -> Option<u64> {
+        self.queues[table].oldest_number()
+    }
+
+    fn reschedule(&mut self, table: TableIndex, now: Instant) {
+        let next = self.next_slot(&self.queues[table], now);
+        let slot = std::mem::replace(&mut self.queues[table].slot, next);
+        if slot == next {
+            return;
+        }
+        match slot {
+            Slot::Idle => {}
+            Slot::Due(instant) => drop(self.due.remove(&(instant, table))),
+            Slot::Ready(number) => drop(self.ready.remove(&(number, table))),
+        }
+        match next {
+            Slot::Idle => {}
+            Slot::Due(instant) => drop(self.due.insert((instant, table))),
+            Slot::Ready(number) => drop(self.ready.insert((number, table))),
+        }
+    }
+
+    fn next_slot(&self, queue: &Queue, now: Instant) -> Slot {
+        match (queue.oldest_number(), self.may_start(queue, now)) {
+            (Some(number), Some(instant)) if instant <= now => Slot::Ready(number),
+            (Some(_), Some(instant)) => Slot::Due(instant),
+            (Some(_), None) | (None, _) => Slot::Idle,
+        }
+    }
+
+    /// From when the table's next insert may start; `None`: only after one of its acks.
+    fn may_start(&self, queue: &Queue, now: Instant) -> Option<Instant> {
+        if queue.in_flight >= self.pace.in_flight_max {
+            return None;
+        }
+        let paced = match &queue.open {
+            _ if self.flushing || !queue.closed.is_empty() => now,
+            Some(open) if queue.in_flight > 0 => open.since + self.pace.batch_timeout,
+            Some(_) | None => queue.last_start.map_or(now, |start| start + queue.gap),
+        };
+        Some(queue.not_before.map_or(paced, |not_before| paced.max(not_before)))
+    }
+}
+
+impl Queue {
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.closed.push_back(open.batch);
+        }
+    }
+
+    fn oldest_number(&self) -> Option<u64> {
+        let open = self.open.as_ref().map(|open| open.batch.number);
+        self.closed.iter().map(|batch| batch.number).chain(open).min()
+    }
+
+    fn slow_down(&mut self) {
+        self.gap = (self.gap * 2).min(GAP_MAX);
+    }
+}
+
+/// A token bucket that holds one second of inserts.
+#[derive(Debug)]
+struct Bucket {
+    interval: Duration,
+    /// When the bucket would be full again.
+    full_at: Instant,
+}
+
+impl Bucket {
+    const DEPTH: Duration = Duration::from_secs(1);
+
+    fn new(per_second: u32, now: Instant) -> Self {
+        Self { interval: Duration::from_secs(1) / per_second.max(1), full_at: now }
+    }
+
+    fn next_start(&self) -> Instant {
+        self.full_at.checked_sub(Self::DEPTH).map_or(self.full_at, |instant| instant + self.interval)
+    }
+
+    fn spend(&mut self, now: Instant) {
+        self.full_at = self.full_at.max(now) + self.interval;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::types::TableName;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn target() -> Arc<InsertTarget> {
+        let table = TableName { database: "d".to_owned(), table: "t".to_owned() };
+        Arc::new(InsertTarget { table, columns: Vec::new() })
+    }
+
+    struct Rig {
+        batcher: Batcher,
+        pool: ChunkPool,
+        target: Arc<InsertTarget>,
+        numbers: u64,
+        now: Instant,
+    }
+
+    impl Rig {
+        fn new(tables: usize) -> Self {
+            let limits = Limits { rows: 3, bytes: 1 << 20 };
+            let pace =
+                Pace { limits, batch_timeout: 200 * MS, gap_min: 20 * MS, inserts_per_second: 100, in_flight_max: 2 };
+            let now = Instant::now();
+            let mut batcher = Batcher::new(pace, now);
+            (0..tables).for_each(|_| batcher.add_table());
+            Self { batcher, pool: ChunkPool::default(), target: target(), numbers: 0, now }
+        }
+
+        fn row(&mut self, table: TableIndex) {
+            let numbers = &mut self.numbers;
+            let body = self.batcher.body(table, &self.target, self.now, || {
+                *numbers += 1;
+                *numbers
+            });
+            body.append(&mut self.pool, 1, |out| {
+                out.push(1);
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+            self.batcher.close_if_full(table, self.now);
+        }
+
+        /// (table, rows) of the next insert, if one may start now.
+        fn take(&mut self) -> Option<(TableIndex, usize)> {
+            self.batcher.tick(self.now);
+            if !self.batcher.has_ready(self.now) {
+                return None;
+            }
+            self.batcher.take(self.now).map(|batch| (batch.table, batch.body.rows()))
+        }
+    }
+
+    #[test]
+    fn the_first_row_after_quiet_goes_at_once_and_the_next_after_the_gap() {
+        let mut rig = Rig::new(1);
+        rig.row(0);
+        assert_eq!(rig.take(), Some((0, 1)));
+        rig.batcher.succeeded(0, MS, rig.now);
+        rig.row(0);
+        assert_eq!(rig.take(), None);
+        rig.now += 20 * MS;
+        assert_eq!(rig.take(), Some((0, 1)));
+    }
+
+    #[test]
+    fn rows_gather_while_an_insert_is_out_until_full_or_too_old() {
+        let mut rig = Rig::new(1);
+        rig.row(0);
+        assert_eq!(rig.take(), Some((0, 1)));
+        rig.row(0);
+        rig.now += 100 * MS;
+        assert_eq!(rig.take(), None, "one is in flight");
+        rig.row(0);
+        rig.row(0);
+        assert_eq!(rig.take(), Some((0, 3)), "full goes beside it");
+        rig.row(0);
+        rig.now += 1000 * MS;
+        assert_eq!(rig.take(), None, "but one writer is left for the others");
+        rig.batcher.succeeded(0, MS, rig.now);
+        assert_eq!(rig.take(), Some((0, 1)), "batch_timeout has passed");
+    }
+
+    #[test]
+    fn the_oldest_row_is_served_first() {
+        let mut rig = Rig::new(3);
+        for table in [2, 0, 1, 2, 0] {
+            rig.row(table);
+        }
+        assert_eq!([rig.take(), rig.take(), rig.take()], [Some((2, 2)), Some((0, 2)), Some((1, 1))]);
+    }
+
+    #[test]
+    fn back_off_wins_and_holds_no_other_table() {
+        let mut rig = Rig::new(2);
+        rig.row(0);
+        rig.batcher.tick(rig.now);
+        let batch = rig.batcher.take(rig.now).unwrap();
+        rig.batcher.failed(batch, rig.now + 500 * MS, rig.now);
+        (0..3).for_each(|_| rig.row(0));
+        rig.row(1);
+        assert_eq!(rig.take(), Some((1, 1)));
+        assert_eq!((rig.take(), rig.batcher.retrying_bytes(0)), (None, 4));
+        rig.now += 500 * MS;
+        assert_eq!(rig.take(), Some((0, 1)), "the failed one first");
+    }
+
+    #[test]
+    fn all_tables_together_keep_the_rate() {
+        let mut rig = Rig::new(300);
+        (0..300).for_each(|table| rig.row(table));
+        let started = std::iter::from_fn(|| rig.take()).count();
+        assert!((99..=101).contains(&started), "one second of inserts at once, not {started}");
+        rig.now += 100 * MS;
+        assert_eq!(std::iter::from_fn(|| rig.take()).count(), 10);
+    }
+
+    #[test]
+    fn a_table_set_aside_leaves_nothing() {
+        let mut rig = Rig::new(1);
+        (0..4).for_each(|_| rig.row(0));
+        assert_eq!(rig.batcher.discard(0, &mut rig.pool, rig.now), [1, 2]);
+        assert_eq!((rig.take(), rig.batcher.next_instant()), (None, None));
+    }
+}

@@ -1,0 +1,238 @@
+//! What the router tells of itself: the picture behind `/status` and a summary line per stage every 10 s.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::Router;
+use crate::error::Error;
+use crate::message::{Chunk, TableIndex};
+use crate::metrics::{CheckpointPicture, Picture, PositionPicture, TablePicture};
+use crate::position::Position;
+use crate::rowbinary::Body;
+
+const DRAW_INTERVAL: Duration = Duration::from_millis(200);
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Counters since the start, and those of the current summary.
+#[derive(Debug)]
+pub struct Progress {
+    rows: u64,
+    bytes: u64,
+    draw_at: Instant,
+    summary_at: Instant,
+    /// When rows were last acked, or nothing was outstanding.
+    moved_at: Instant,
+    /// The last table whose insert succeeded, and when.
+    last_success: Option<(TableIndex, Instant)>,
+    /// The last failure of an insert or a save, until something succeeds.
+    failure: Option<String>,
+    source_is_lost: bool,
+    rate: Rate,
+    window: Window,
+}
+
+/// Rows per second over the last second or more.
+#[derive(Debug)]
+struct Rate {
+    since: Instant,
+    rows: u64,
+    per_second: f64,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    chunks: u64,
+    events: u64,
+    chunk_bytes: u64,
+    inserts: u64,
+    rows: u64,
+    failures: u64,
+    slowest: Duration,
+}
+
+impl Progress {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            rows: 0,
+            bytes: 0,
+            draw_at: now,
+            summary_at: now + SUMMARY_INTERVAL,
+            moved_at: now,
+            last_success: None,
+            failure: None,
+            source_is_lost: false,
+            rate: Rate { since: now, rows: 0, per_second: 0.0 },
+            window: Window::default(),
+        }
+    }
+
+    pub fn draw_at(&self) -> Instant {
+        self.draw_at
+    }
+
+    pub fn is_draw_due(&self, now: Instant) -> bool {
+        now >= self.draw_at
+    }
+
+    pub fn is_summary_due(&self, now: Instant) -> bool {
+        now >= self.summary_at
+    }
+
+    pub fn chunk(&mut self, chunk: &Chunk) {
+        self.source_is_lost = false;
+        self.window.chunks += 1;
+        self.window.events += chunk.events.len() as u64;
+        self.window.chunk_bytes += chunk.bytes.len() as u64;
+    }
+
+    pub fn source_lost(&mut self) {
+        self.source_is_lost = true;
+    }
+
+    pub fn inserted(&mut self, table: TableIndex, body: &Body, took: Duration, now: Instant) {
+        self.rows += body.rows() as u64;
+        self.bytes += body.bytes() as u64;
+        self.moved_at = now;
+        self.last_success = Some((table, now));
+        self.failure = None;
+        self.window.inserts += 1;
+        self.window.rows += body.rows() as u64;
+        self.window.slowest = self.window.slowest.max(took);
+    }
+
+    pub fn failed(&mut self, error: &Error) {
+        if self.failure.is_none() {
+            log::warn!("will be tried again: {error}");
+        }
+        self.failure = Some(error.to_string());
+        self.window.failures += 1;
+    }
+
+    /// A save succeeded.
+    pub fn saved(&mut self) {
+        self.failure = None;
+    }
+
+    /// Whether another table's insert succeeded after this one began to fail.
+    pub fn others_succeed(&self, table: TableIndex, failing_since: Option<Instant>) -> bool {
+        match (self.last_success, failing_since) {
+            (Some((other, at)), Some(since)) => other != table && at > since,
+            (Some(_) | None, _) => false,
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        if self.source_is_lost || self.failure.is_some() { "waiting" } else { "streaming" }
+    }
+}
+
+impl Rate {
+    fn update(&mut self, rows: u64, now: Instant) -> f64 {
+        let seconds = now.duration_since(self.since).as_secs_f64();
+        if seconds >= 1.0 {
+            // Exact up to 2^53 rows.
+            self.per_second = (rows - self.rows) as f64 / seconds;
+            (self.since, self.rows) = (now, rows);
+        }
+        self.per_second
+    }
+}
+
+impl Router {
+    /// Redraws the picture behind `/status`.
+    pub(super) fn draw(&mut self, now: Instant) {
+        self.progress.draw_at = now + DRAW_INTERVAL;
+        if self.ledger.is_clear() {
+            self.progress.moved_at = now;
+        }
+        let picture = self.picture(now);
+        self.status.draw(picture, self.progress.moved_at);
+    }
+
+    fn picture(&mut self, now: Instant) -> Picture {
+        let rows_per_second = self.progress.rate.update(self.progress.rows, now);
+        let saved = &self.saver.saved;
+        Picture {
+            state: if self.stopping.is_some() { "stopping" } else { self.progress.state() }.to_owned(),
+            lag_seconds: self.lag_seconds(None),
+            position: position(self.stream.end()),
+            checkpoint: CheckpointPicture {
+                seq: saved.seq,
+                position: position(&saved.position),
+                age_seconds: Some(now.duration_since(self.saver.saved_at).as_secs_f64()),
+            },
+            rows_total: self.progress.rows,
+            bytes_total: self.progress.bytes,
+            rows_per_second,
+            memory_bytes: self.budget.used_bytes() as u64,
+            tables: (0..self.tables.list().len()).map(|index| self.table_picture(index)).collect(),
+        }
+    }
+
+    fn table_picture(&self, index: TableIndex) -> TablePicture {
+        let table = &self.tables.list()[index];
+        TablePicture {
+            name: table.name.to_string(),
+            state: table.state.name().to_owned(),
+            reason: table.reason.clone(),
+            rows: table.rows,
+            version: table.version,
+            lag_seconds: self.lag_seconds(Some(index)),
+        }
+    }
+
+    /// Now minus the commit time of the newest transaction whose rows are all acked, of one table or of all; 0 when
+    /// nothing is outstanding and the source is read to its end.
+    fn lag_seconds(&self, table: Option<TableIndex>) -> f64 {
+        let oldest = match table {
+            Some(index) => self.batcher.oldest_number(index).and_then(|number| self.ledger.start_of(number)),
+            None if self.ledger.is_clear() => None,
+            None => Some(self.ledger.low_water(self.stream.end())),
+        };
+        match oldest {
+            None if self.stream.caught_up => 0.0,
+            None => seconds_since(self.stream.end().last_commit_us),
+            Some(position) => seconds_since(position.last_commit_us),
+        }
+    }
+
+    /// One line per stage.
+    pub(super) fn summarize(&mut self, now: Instant) {
+        self.progress.summary_at = now + SUMMARY_INTERVAL;
+        let window = std::mem::take(&mut self.progress.window);
+        let end = self.stream.end();
+        log::info!(
+            "reader: chunks={} events={} mb={:.1}",
+            window.chunks,
+            window.events,
+            window.chunk_bytes as f64 / 1e6
+        );
+        log::info!(
+            "router: transactions={} position={}:{} lag_s={:.3} outstanding={} memory_mb={:.1}",
+            self.stream.transactions,
+            end.file,
+            end.offset,
+            self.lag_seconds(None),
+            self.ledger.outstanding(),
+            self.budget.used_bytes() as f64 / 1e6,
+        );
+        log::info!(
+            "writer: inserts={} rows={} failures={} slowest_ms={} checkpoint_seq={}",
+            window.inserts,
+            window.rows,
+            window.failures,
+            window.slowest.as_millis(),
+            self.saver.saved.seq,
+        );
+    }
+}
+
+fn position(position: &Position) -> PositionPicture {
+    let gtid_set = position.gtid_set.as_ref().map(ToString::to_string).unwrap_or_default();
+    PositionPicture { file: position.file.clone(), offset: position.offset, gtid_set }
+}
+
+fn seconds_since(commit_us: u64) -> f64 {
+    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let lag_us = now_us.saturating_sub(u128::from(commit_us));
+    if commit_us == 0 { 0.0 } else { lag_us as f64 / 1e6 }
+}

@@ -1,0 +1,196 @@
+//! When replication state is saved, and in which order.
+//!
+//! One save is out at a time. Table states go before the checkpoint that relies on them. A checkpoint is due by time, by
+//! rows events (at most one such a second), at a binlog rotation and at the end; it is only worth a save when the low
+//! water moved. Its number continues the one loaded at the start. Saving never stops the stream.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::checkpoint::{Checkpoint, TableState};
+use crate::message::Save;
+use crate::position::{Position, Timeline};
+
+/// At most one save a second for the number of events.
+const EVENTS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// When checkpoints are due, from `[state]`.
+#[derive(Debug, Clone, Copy)]
+pub struct SavePace {
+    /// `checkpoint_interval`.
+    pub interval: Duration,
+    /// `checkpoint_events`: rows events.
+    pub events: u64,
+}
+
+/// The saves to come, and the last one.
+#[derive(Debug)]
+pub struct Saver {
+    pace: SavePace,
+    /// The last checkpoint that is saved.
+    pub saved: Checkpoint,
+    /// When it was.
+    pub saved_at: Instant,
+    states: VecDeque<TableState>,
+    is_out: bool,
+    not_before: Option<Instant>,
+    /// Failed attempts of the save that is next.
+    pub attempts: u32,
+    events: u64,
+    wanted: bool,
+}
+
+impl Saver {
+    /// Goes on from `saved`, the claim that this process saved at its start.
+    pub fn new(pace: SavePace, saved: Checkpoint, now: Instant) -> Self {
+        Self {
+            pace,
+            saved,
+            saved_at: now,
+            states: VecDeque::new(),
+            is_out: false,
+            not_before: None,
+            attempts: 0,
+            events: 0,
+            wanted: false,
+        }
+    }
+
+    /// A rows event was decoded.
+    pub fn count_event(&mut self) {
+        self.events += 1;
+    }
+
+    /// A checkpoint is due at once: the file rotated, or the process stops.
+    pub fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// A table's state changed.
+    pub fn push_state(&mut self, state: TableState) {
+        self.states.push_back(state);
+    }
+
+    /// Whether a save may start now.
+    pub fn is_due(&self, low_water: &Position, now: Instant) -> bool {
+        self.next_instant(low_water).is_some_and(|instant| instant <= now)
+    }
+
+    /// From when a save may start; `None`: only after something changes.
+    pub fn next_instant(&self, low_water: &Position) -> Option<Instant> {
+        if self.is_out {
+            return None;
+        }
+        let wanted = if self.states.is_empty() { self.checkpoint_instant(low_water)? } else { self.saved_at };
+        Some(self.not_before.map_or(wanted, |not_before| wanted.max(not_before)))
+    }
+
+    fn checkpoint_instant(&self, low_water: &Position) -> Option<Instant> {
+        if *low_water == self.saved.position {
+            return None;
+        }
+        let interval = match () {
+            () if self.wanted => Duration::ZERO,
+            () if self.events >= self.pace.events => EVENTS_INTERVAL.min(self.pace.interval),
+            () => self.pace.interval,
+        };
+        Some(self.saved_at + interval)
+    }
+
+    /// Takes the save that is due.
+    pub fn take(&mut self, low_water: &Arc<Position>, timeline: Timeline) -> Save {
+        self.is_out = true;
+        if let Some(state) = self.states.front() {
+            return Save::TableState(state.clone());
+        }
+        self.wanted = false;
+        self.events = 0;
+        let position = Position::clone(low_water);
+        Save::Checkpoint(Checkpoint { seq: self.saved.seq + 1, position, timeline })
+    }
+
+    /// The save that was out is in ClickHouse.
+    pub fn succeeded(&mut self, save: &Save, now: Instant) {
+        self.reset();
+        match save {
+            Save::Checkpoint(checkpoint) => {
+                self.saved = checkpoint.clone();
+                self.saved_at = now;
+            }
+            Save::TableState(_) => drop(self.states.pop_front()),
+        }
+    }
+
+    /// The save that was out failed, or could not be handed over: it is made anew, not before `not_before`.
+    pub fn failed(&mut self, not_before: Instant) {
+        let attempts = self.attempts + 1;
+        self.reset();
+        self.attempts = attempts;
+        self.not_before = Some(not_before);
+        self.wanted = true;
+    }
+
+    fn reset(&mut self) {
+        self.is_out = false;
+        self.not_before = None;
+        self.attempts = 0;
+    }
+
+    /// Whether nothing is out and nothing waits, given where the low water is.
+    pub fn is_clear(&self, low_water: &Position) -> bool {
+        !self.is_out && self.states.is_empty() && *low_water == self.saved.position
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn rig() -> (Saver, Instant) {
+        let now = Instant::now();
+        let timeline = Timeline { number: 1, base_file: 0 };
+        let claim = Checkpoint { seq: 7, position: Position::default(), timeline };
+        (Saver::new(SavePace { interval: 30 * SECOND, events: 3 }, claim, now), now)
+    }
+
+    fn at(offset: u64) -> Arc<Position> {
+        Arc::new(Position { offset, ..Position::default() })
+    }
+
+    #[test]
+    fn due_by_time_events_or_wish_and_only_when_the_low_water_moved() {
+        let (mut saver, now) = rig();
+        assert!(!saver.is_due(&at(0), now + 100 * SECOND), "nothing moved");
+        assert!(!saver.is_due(&at(9), now + 29 * SECOND));
+        assert!(saver.is_due(&at(9), now + 30 * SECOND));
+        (0..3).for_each(|_| saver.count_event());
+        assert!(saver.is_due(&at(9), now + SECOND) && !saver.is_due(&at(9), now));
+        saver.want();
+        assert!(saver.is_due(&at(9), now));
+    }
+
+    #[test]
+    fn one_at_a_time_states_first_numbers_rise_only_when_saved() {
+        let (mut saver, now) = rig();
+        let timeline = saver.saved.timeline;
+        saver.want();
+        saver.push_state(TableState { table: "a.b".to_owned(), ..TableState::default() });
+        let state = saver.take(&at(9), timeline);
+        assert!(matches!(state, Save::TableState(_)));
+        assert!(!saver.is_due(&at(9), now), "one is out");
+        saver.succeeded(&state, now);
+        let save = saver.take(&at(9), timeline);
+        assert!(matches!(&save, Save::Checkpoint(checkpoint) if checkpoint.seq == 8));
+        saver.failed(now + SECOND);
+        assert!(!saver.is_due(&at(9), now) && saver.is_due(&at(9), now + SECOND));
+        let save = saver.take(&at(11), timeline);
+        assert!(
+            matches!(&save, Save::Checkpoint(checkpoint) if checkpoint.seq == 8 && checkpoint.position.offset == 11)
+        );
+        saver.succeeded(&save, now);
+        assert!(saver.is_clear(&at(11)) && !saver.is_clear(&at(12)));
+    }
+}

@@ -1,0 +1,269 @@
+//! Where to go on: from the newest checkpoint, or from a first position; and with which tables.
+//!
+//! Order matters here. Everything that may refuse comes first, so a refused start has created nothing. Then the targets
+//! are created, the tables' states saved, and last the claim is saved: the first checkpoint, before the first row.
+//!
+//! A first start with `start = "snapshot"` takes its position **before** it looks whether the tables are empty: rows that
+//! come between the two are in the stream. (Copying rows that are there already is not built yet; it is refused.) With
+//! another start the rows below the position are missing, and the tables say so: `unverified`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::check::{self, Inspected};
+use crate::checkpoint::{Checkpoint, Store, TableState};
+use crate::clickhouse::{Client, tables as targets};
+use crate::config::{Config, Start};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gtid::GtidSet;
+use crate::mysql::source::Source;
+use crate::position::{Position, Timeline, Version, file_number};
+use crate::router::tables::{Shape, State, Table};
+
+/// What the engine wires.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The target.
+    pub client: Arc<Client>,
+    /// The pipeline's saved state.
+    pub store: Arc<Store>,
+    /// The checkpoint to go on from, saved as this process's own.
+    pub claim: Checkpoint,
+    /// The chosen tables.
+    pub tables: Vec<Table>,
+    /// Whether the source compares table names without case.
+    pub ignores_case: bool,
+}
+
+/// Looks at both servers, decides where to go on, creates what is missing, and claims the pipeline.
+///
+/// # Errors
+/// Everything that stands in the way; nothing was created then, unless a server failed half-way.
+pub fn prepare(config: &Config) -> Result<Prepared> {
+    let inspection = check::inspect(config);
+    inspection.refuse()?;
+    let (Some(client), Some(facts)) = (inspection.client, inspection.facts) else {
+        return Err(Error::new(ErrorKind::SourceRefused, "a server did not answer"));
+    };
+    let mut source = Source::connect(&config.mysql)?;
+    let store = Store::new(Arc::clone(&client), &config.state.database, &config.name, Uuid::new_v4());
+    let (checkpoint, tables) = match store.load()? {
+        Some(saved) => {
+            check_still_there(&mut source, &saved.position, &facts.server_uuid)?;
+            let states = store.load_table_states()?;
+            (saved, resumed_tables(&mut source, &client, inspection.tables, states)?)
+        }
+        None => first_start(config, &mut source, &client, inspection.tables)?,
+    };
+    store.create(config.state.checkpoint_ttl)?;
+    let tables = tables.into_iter().map(|table| table.create(&client, &store)).collect::<Result<_>>()?;
+    let claim = store.claim(checkpoint)?;
+    log::info!("going on from {}:{} as checkpoint {}", claim.position.file, claim.position.offset, claim.seq);
+    Ok(Prepared { client, store: Arc::new(store), claim, tables, ignores_case: facts.lower_case_table_names != 0 })
+}
+
+/// A chosen table and the state that it starts in.
+struct Chosen {
+    inspected: Inspected,
+    state: State,
+    reason: String,
+    is_new: bool,
+}
+
+impl Chosen {
+    fn new(inspected: Inspected, state: State, reason: &str) -> Self {
+        Self { inspected, state, reason: reason.to_owned(), is_new: true }
+    }
+
+    /// Creates the target unless it is there, and saves the state of a table that is new to the pipeline.
+    fn create(self, client: &Client, store: &Store) -> Result<Table> {
+        let Inspected { source, target_name, target } = self.inspected;
+        let target = match target {
+            Some(target) => Some(target),
+            None if self.state == State::Quarantined => None,
+            None => Some(targets::create_table(client, &source, &target_name)?),
+        };
+        if self.is_new {
+            let (table, state) = (source.name.to_string(), self.state.name().to_owned());
+            store.save_table_state(&TableState { table, state, reason: self.reason.clone() })?;
+        }
+        let shape = target.map(|target| Shape::new(&source, target));
+        Ok(Table::new(source.name, self.state, self.reason, shape))
+    }
+}
+
+// --- the first start ---
+
+fn first_start(
+    config: &Config,
+    source: &mut Source,
+    client: &Client,
+    tables: Vec<Inspected>,
+) -> Result<(Checkpoint, Vec<Chosen>)> {
+    let position = match &config.mysql.start {
+        Start::Snapshot => {
+            let position = source.current_position(true)?;
+            refuse_rows(source, client, &tables)?;
+            position
+        }
+        Start::Current => source.current_position(false)?,
+        Start::File { file, offset } => source.position_at(file, *offset)?,
+        Start::Gtid(set) => Position { gtid_set: Some(GtidSet::parse(set)?), ..source.current_position(false)? },
+    };
+    let state = match config.mysql.start {
+        Start::Snapshot => State::Streaming,
+        Start::Current | Start::File { .. } | Start::Gtid(_) => State::Unverified,
+    };
+    let reason = if state == State::Unverified { "rows from before the start position were not copied" } else { "" };
+    let timeline =
+        Timeline { number: next_timeline(client, &tables)?, base_file: base_file(config, source, &position)? };
+    let tables = tables.into_iter().map(|table| Chosen::new(table, state, reason)).collect();
+    Ok((Checkpoint { seq: 0, position, timeline }, tables))
+}
+
+/// Until tables can be copied, `start = "snapshot"` is for empty ones.
+fn refuse_rows(source: &mut Source, client: &Client, tables: &[Inspected]) -> Result<()> {
+    let mut filled = Vec::new();
+    for table in tables {
+        if source.has_rows(&table.source.name)? {
+            filled.push(format!("{} has rows in MySQL", table.source.name));
+        }
+        if let Some(target) = &table.target
+            && targets::has_rows(client, &target.name)?
+        {
+            filled.push(format!("{} has rows in ClickHouse", target.name));
+        }
+    }
+    if filled.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "mysql.start = \"snapshot\" cannot copy existing rows yet, and {}: set mysql.start = \"current\" to replicate only \
+         what changes from now on, or exclude these tables",
+        filled.join(", ")
+    );
+    Err(Error::new(ErrorKind::Config, text))
+}
+
+/// One above the highest timeline that the targets have rows of, so that new rows win.
+fn next_timeline(client: &Client, tables: &[Inspected]) -> Result<u16> {
+    let mut highest = 0;
+    for target in tables.iter().filter_map(|table| table.target.as_ref()) {
+        highest = highest.max(Version(targets::max_version(client, &target.name)?).timeline());
+    }
+    Ok(highest + 1)
+}
+
+/// The file number that counts as 0: below any file that the stream can start in. A dump by GTID may start in an
+/// earlier file than the position's: the oldest that the source has.
+fn base_file(config: &Config, source: &mut Source, position: &Position) -> Result<u32> {
+    let first = match config.mysql.start {
+        Start::Gtid(_) => source.binary_logs()?.into_iter().next().map(|(file, _)| file),
+        Start::Snapshot | Start::Current | Start::File { .. } => None,
+    };
+    // One less: a transaction that was logged before a rotation may become visible after it.
+    Ok(file_number(first.as_deref().unwrap_or(&position.file))?.saturating_sub(1))
+}
+
+// --- going on ---
+
+/// Whether the source still has the position. What depends on the file's content the stream itself checks.
+fn check_still_there(source: &mut Source, position: &Position, server_uuid: &str) -> Result<()> {
+    let lost = |text: String| {
+        let remedy = "its tables must be copied anew, which is not built yet (on_lost_position acts as \"fail\")";
+        Err(Error::new(ErrorKind::LostPosition, format!("{text}: {remedy}")))
+    };
+    if position.server_uuid != server_uuid {
+        return lost(format!("the checkpoint is from the server {}, this one is {server_uuid}", position.server_uuid));
+    }
+    if position.gtid_set.is_some() {
+        // The server compares the sets itself, and refuses what it has purged or never had.
+        return Ok(());
+    }
+    match source.binary_logs()?.into_iter().find(|(file, _)| *file == position.file) {
+        Some((_, size)) if size >= position.offset => Ok(()),
+        Some((file, size)) => lost(format!("{file} has {size} bytes, the checkpoint is at {}", position.offset)),
+        None => lost(format!("the source no longer has {}", position.file)),
+    }
+}
+
+fn resumed_tables(
+    source: &mut Source,
+    client: &Client,
+    tables: Vec<Inspected>,
+    states: Vec<TableState>,
+) -> Result<Vec<Chosen>> {
+    let mut states: HashMap<String, TableState> =
+        states.into_iter().map(|state| (state.table.clone(), state)).collect();
+    let mut resume = |table: Inspected| {
+        Ok(match states.remove(&table.source.name.to_string()) {
+            Some(saved) => resumed(table, saved),
+            None => added(source, client, table)?,
+        })
+    };
+    tables.into_iter().map(&mut resume).collect()
+}
+
+fn resumed(table: Inspected, saved: TableState) -> Chosen {
+    let state = State::from_name(&saved.state);
+    if state != State::Quarantined && table.target.is_none() {
+        let reason = format!("its target {} is gone: an empty one in its place would be wrong", table.target_name);
+        return Chosen::new(table, State::Quarantined, &reason);
+    }
+    Chosen { inspected: table, state, reason: saved.reason, is_new: false }
+}
+
+/// A table that the pipeline has not known. Empty now, it is the same in the stream from here on; with rows it would
+/// lack those from before the checkpoint.
+fn added(source: &mut Source, client: &Client, table: Inspected) -> Result<Chosen> {
+    let target_has_rows = match &table.target {
+        Some(target) => targets::has_rows(client, &target.name)?,
+        None => false,
+    };
+    if target_has_rows || source.has_rows(&table.source.name)? {
+        let reason = "chosen after the pipeline's first start, and has rows: copying them is not built yet";
+        return Ok(Chosen::new(table, State::Quarantined, reason));
+    }
+    Ok(Chosen::new(table, State::Streaming, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::catalog::SourceTable;
+    use crate::schema::target::TargetTable;
+    use crate::schema::types::TableName;
+
+    fn inspected(has_target: bool) -> Inspected {
+        let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
+        let source = SourceTable { name: name.clone(), columns: Vec::new(), key: Vec::new(), allows_zero_dates: false };
+        let target = has_target.then(|| TargetTable { name: name.clone(), columns: Vec::new() });
+        Inspected { source, target_name: name, target }
+    }
+
+    fn saved(state: &str) -> TableState {
+        TableState { table: "shop.orders".to_owned(), state: state.to_owned(), reason: "why".to_owned() }
+    }
+
+    #[test]
+    fn a_known_table_goes_on_as_it_was() {
+        for (name, state) in
+            [("streaming", State::Streaming), ("unverified", State::Unverified), ("later", State::Quarantined)]
+        {
+            let table = resumed(inspected(true), saved(name));
+            assert_eq!((table.state, table.reason.as_str(), table.is_new), (state, "why", false));
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_gone_is_never_made_anew() {
+        let table = resumed(inspected(false), saved("streaming"));
+        assert!(
+            table.state == State::Quarantined && table.is_new && table.reason.contains("is gone"),
+            "{}",
+            table.reason
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! From the fault of a row to the text that a person reads: column, value, remedy. Cold: runs once per failed row.
+
+use crate::error::{Error, ErrorKind};
+
+use super::image::{Fault, big_endian, is_null, little_endian, raw_value, take};
+use super::plan::{ColumnOp, Op, RowPlan};
+use super::temporal;
+
+/// Bytes of a value that a message shows.
+const SHOWN_BYTES: usize = 32;
+
+/// A value that could not be carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RowFault<'a> {
+    /// The event's images from the failed one on.
+    pub(super) images: &'a [u8],
+    /// Index of the column.
+    pub(super) column: usize,
+    /// Why.
+    pub(super) fault: Fault,
+}
+
+impl RowPlan {
+    /// The error of a fault, with the column and the value.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn explain(&self, at: RowFault<'_>) -> Error {
+        let value = self.columns.get(at.column).map_or_else(String::new, |column| self.value_text(at, column));
+        let (kind, text) = match at.fault {
+            Fault::Truncated => (ErrorKind::CorruptStream, "the row image ends inside the value".to_owned()),
+            Fault::TooLong => (ErrorKind::CorruptStream, "the value is longer than its column allows".to_owned()),
+            Fault::Null => (ErrorKind::BadRow, "NULL, but the target column is not Nullable: make it so".to_owned()),
+            Fault::ZeroDate => {
+                let text = format!("'{value}' is no date: make the target column Nullable, or mend the row in MySQL");
+                (ErrorKind::BadRow, text)
+            }
+            Fault::NoSuchDay => (ErrorKind::BadRow, format!("'{value}' is not in the calendar: mend the row in MySQL")),
+            Fault::OutOfRange => {
+                (ErrorKind::BadRow, format!("bytes {value} are no value of the column's type: mend the row in MySQL"))
+            }
+            Fault::NoSuchLabel => {
+                (ErrorKind::BadRow, format!("{value} is beyond the labels of the ENUM or SET: mend the row in MySQL"))
+            }
+            Fault::AmbiguousEmpty => {
+                let text = "the empty string of an invalid value, in a key that has a member '': mend the row in MySQL";
+                (ErrorKind::BadRow, text.to_owned())
+            }
+        };
+        match self.source_name(at.column) {
+            Some(name) => Error::new(kind, text).at_column(name),
+            None => Error::new(kind, text),
+        }
+    }
+
+    /// The value as MySQL shows it, where that helps; else its bytes.
+    fn value_text(&self, at: RowFault<'_>, column: &ColumnOp) -> String {
+        let raw = self.raw(at).unwrap_or_default();
+        let text = match column.op {
+            Op::Date => raw.try_into().ok().map(temporal::date_text),
+            Op::DateTime(_) if at.fault != Fault::OutOfRange => {
+                raw.first_chunk::<5>().copied().and_then(temporal::datetime_text)
+            }
+            Op::Timestamp(_) if at.fault == Fault::ZeroDate => Some("0000-00-00 00:00:00".to_owned()),
+            Op::Enum(_) => Some(format!("index {}", little_endian(raw))),
+            Op::Set(_) => Some(format!("bits {:#b}", little_endian(raw))),
+            Op::Bit(_) => Some(format!("{:#b}", big_endian(raw))),
+            Op::Copy1
+            | Op::Copy2
+            | Op::Copy4
+            | Op::Copy8
+            | Op::Int24
+            | Op::UInt24
+            | Op::Decimal32(_)
+            | Op::Decimal64(_)
+            | Op::Decimal128(_)
+            | Op::Decimal256(_)
+            | Op::Year
+            | Op::DateTime(_)
+            | Op::Timestamp(_)
+            | Op::Time(_)
+            | Op::Bytes(_)
+            | Op::Padded(_)
+            | Op::Latin1(_) => None,
+        };
+        text.unwrap_or_else(|| raw.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02X}")).collect())
+    }
+
+    fn raw<'a>(&self, at: RowFault<'a>) -> Option<&'a [u8]> {
+        let mut rest = at.images;
+        let nulls = take(&mut rest, self.columns.len().div_ceil(8)).ok()?;
+        for (index, column) in self.columns.iter().enumerate().take(at.column) {
+            if !is_null(nulls, index) {
+                raw_value(&mut rest, column.width).ok()?;
+            }
+        }
+        raw_value(&mut rest, self.columns.get(at.column)?.width).ok()
+    }
+}

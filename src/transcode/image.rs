@@ -1,0 +1,117 @@
+//! Row images: taking bytes off their front, and finding where values end without reading them.
+//!
+//! An image is the NULL bitmap of the columns, then the values of those that are not NULL, without gaps. All readers
+//! here consume from the front of a slice and fail on its end: no index is ever computed from the bytes.
+
+/// Why a value cannot be carried over. Small and copied: the text is made only when the row has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The image ends inside the value.
+    Truncated,
+    /// A string longer than its column allows.
+    TooLong,
+    /// NULL for a target column that is not Nullable.
+    Null,
+    /// A zero or partial date for a target column that is not Nullable.
+    ZeroDate,
+    /// A day that the calendar does not have.
+    NoSuchDay,
+    /// Bits that are no value of the type.
+    OutOfRange,
+    /// An ENUM index or SET bit without a label.
+    NoSuchLabel,
+    /// An empty string that stands for two different values, in a key.
+    AmbiguousEmpty,
+}
+
+/// Where a value ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    /// After this many bytes.
+    Fixed(u8),
+    /// After a little-endian length of 1..=4 bytes and what it counts.
+    Prefixed(u8),
+}
+
+/// The first `count` bytes.
+#[inline(always)]
+pub(super) fn take<'a>(input: &mut &'a [u8], count: usize) -> Result<&'a [u8], Fault> {
+    let (head, tail) = input.split_at_checked(count).ok_or(Fault::Truncated)?;
+    *input = tail;
+    Ok(head)
+}
+
+/// The first `N` bytes.
+#[inline(always)]
+pub(super) fn array<const N: usize>(input: &mut &[u8]) -> Result<[u8; N], Fault> {
+    let (head, tail) = input.split_first_chunk::<N>().ok_or(Fault::Truncated)?;
+    *input = tail;
+    Ok(*head)
+}
+
+/// A little-endian length of 1..=4 bytes.
+#[inline(always)]
+pub(super) fn length(input: &mut &[u8], bytes: u8) -> Result<usize, Fault> {
+    Ok(match bytes {
+        1 => usize::from(u8::from_le_bytes(array(input)?)),
+        2 => usize::from(u16::from_le_bytes(array(input)?)),
+        3 => {
+            let [a, b, c] = array(input)?;
+            u32::from_le_bytes([a, b, c, 0]) as usize
+        }
+        _ => u32::from_le_bytes(array(input)?) as usize,
+    })
+}
+
+/// Up to 8 bytes as a big-endian number.
+#[inline(always)]
+pub(super) fn big_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}
+
+/// Up to 8 bytes as a little-endian number.
+pub(super) fn little_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}
+
+/// The value's bytes, without its length.
+#[inline(always)]
+pub(super) fn raw_value<'a>(input: &mut &'a [u8], width: Width) -> Result<&'a [u8], Fault> {
+    let count = match width {
+        Width::Fixed(bytes) => usize::from(bytes),
+        Width::Prefixed(bytes) => length(input, bytes)?,
+    };
+    take(input, count)
+}
+
+/// Whether column `index` is NULL.
+pub(super) fn is_null(nulls: &[u8], index: usize) -> bool {
+    nulls.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_and_ends() {
+        let check = |mut input: &[u8], width, expected: Result<&[u8], Fault>| {
+            assert_eq!(raw_value(&mut input, width), expected);
+        };
+        check(&[2, 7, 8, 9], Width::Prefixed(1), Ok(&[7, 8]));
+        check(&[1, 0, 7], Width::Prefixed(2), Ok(&[7]));
+        check(&[1, 0, 0, 7], Width::Prefixed(3), Ok(&[7]));
+        check(&[1, 0, 0, 0, 7], Width::Prefixed(4), Ok(&[7]));
+        check(&[0xff, 0xff, 0xff, 0xff, 7], Width::Prefixed(4), Err(Fault::Truncated));
+        check(&[1, 0], Width::Prefixed(4), Err(Fault::Truncated));
+        check(&[7, 8], Width::Fixed(2), Ok(&[7, 8]));
+        check(&[7], Width::Fixed(2), Err(Fault::Truncated));
+    }
+
+    #[test]
+    fn bitmaps() {
+        assert!(is_null(&[0, 0b10], 9));
+        assert!(!is_null(&[0, 0b10], 8));
+        assert!(!is_null(&[], 0));
+    }
+}

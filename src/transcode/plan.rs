@@ -1,0 +1,382 @@
+//! A plan: what is done with each column of a row image, decided once per version of a table.
+//!
+//! [`RowPlan::compile`] compares the source's columns with the target's and turns each into one small [`Op`]; whatever
+//! does not fit exactly is an error here, before the first row. A target column that the source lacks is left to its
+//! DEFAULT. On key columns every mapping must be injective, or two rows of MySQL become one: so a key is never NULL, its
+//! ENUM and SET labels differ from one another, and an empty string that stands for two values is refused row by row.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::mapping::{self, Fit, TargetFeatures};
+use crate::schema::target::TargetColumn;
+use crate::schema::types::{Charset, SourceColumn, SourceType};
+
+use super::image::Width;
+use super::number::DecimalLayout;
+use super::temporal::Fraction;
+use super::text::{LabelArena, Labels, Prefix};
+
+/// The columns that every row carries after the source's own, with their types.
+const ROW_TAIL: [(&str, &str); 2] = [("_version", "UInt64"), ("_is_deleted", "UInt8")];
+const ROW_TAIL_BYTES: usize = 9;
+/// Rows that cannot be longer get room for their maximum; the image of a longer one is measured first.
+const ROW_BOUND_BYTES: usize = 2048;
+
+/// How one value is carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Op {
+    Copy1,
+    Copy2,
+    Copy4,
+    Copy8,
+    Int24,
+    UInt24,
+    Decimal32(DecimalLayout),
+    Decimal64(DecimalLayout),
+    Decimal128(DecimalLayout),
+    Decimal256(DecimalLayout),
+    Year,
+    Date,
+    DateTime(Fraction),
+    Timestamp(Fraction),
+    Time(Fraction),
+    Bit(u8),
+    Bytes(Prefix),
+    Padded(Prefix),
+    Latin1(Prefix),
+    Enum(Labels),
+    Set(Labels),
+}
+
+/// How a key column's values are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyRule {
+    /// Not in the key.
+    None,
+    /// By their bytes.
+    Bytes,
+    /// By value: -0.0 is 0.0.
+    Float32,
+    /// As `Float32`.
+    Float64,
+}
+
+/// One column of the source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ColumnOp {
+    pub(super) op: Op,
+    /// Where its value ends.
+    pub(super) width: Width,
+    /// The target is Nullable: a flag goes before the value.
+    pub(super) nullable: bool,
+    pub(super) key: KeyRule,
+}
+
+/// How much room a row needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RowBound {
+    /// No row is longer.
+    Constant(usize),
+    /// Its image and this much.
+    ImagePlus(usize),
+}
+
+/// The compiled plan of one table version: row images in, RowBinary rows out.
+#[derive(Debug, Clone)]
+pub struct RowPlan {
+    pub(super) columns: Vec<ColumnOp>,
+    pub(super) labels: LabelArena,
+    pub(super) bound: RowBound,
+    /// Columns up to the last one of the key; 0 without a key.
+    pub(super) key_end: usize,
+    insert_columns: Vec<TargetColumn>,
+}
+
+impl RowPlan {
+    /// The plan for rows of `source`, whose key columns `key` indexes, into a table that has the columns `target`.
+    /// Without a key, no UPDATE changes it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TableShape`] naming the column that does not fit, and what mends it.
+    pub fn compile(source: &[SourceColumn], key: &[usize], target: &[TargetColumn]) -> Result<Self> {
+        if source.is_empty() {
+            return Err(shape("the table has no columns"));
+        }
+        let mut plan = Self {
+            columns: Vec::with_capacity(source.len()),
+            labels: LabelArena::default(),
+            bound: RowBound::Constant(0),
+            key_end: 0,
+            insert_columns: Vec::with_capacity(source.len() + ROW_TAIL.len()),
+        };
+        for (index, column) in source.iter().enumerate() {
+            let is_key = key.contains(&index);
+            plan.add(column, is_key, target).map_err(|error| error.at_column(&column.name))?;
+        }
+        for (name, ty) in ROW_TAIL {
+            plan.insert_columns.push(tail_column(target, name, ty)?);
+        }
+        plan.key_end = key.iter().map(|index| index + 1).max().unwrap_or(0);
+        if plan.key_end > source.len() {
+            return Err(shape("the key names a column that the table does not have"));
+        }
+        plan.bound = plan.row_bound();
+        Ok(plan)
+    }
+
+    /// Name of source column `index`.
+    pub(super) fn source_name(&self, index: usize) -> Option<&str> {
+        self.insert_columns.get(index).filter(|_| index < self.columns.len()).map(|column| column.name.as_str())
+    }
+
+    /// The columns of each row, in order, with the target's types: the source's, then `_version` and `_is_deleted`.
+    pub fn insert_columns(&self) -> Vec<TargetColumn> {
+        self.insert_columns.clone()
+    }
+
+    fn add(&mut self, column: &SourceColumn, is_key: bool, target: &[TargetColumn]) -> Result<()> {
+        if ROW_TAIL.iter().any(|(name, _)| *name == column.name) {
+            return Err(shape("the name is reserved for the replicator's own column; rename it in MySQL"));
+        }
+        let target = target.iter().find(|candidate| candidate.name == column.name);
+        let target = target.ok_or_else(|| missing(column, is_key))?;
+        let fit = mapping::fit(column, is_key, &target.ty)?;
+        let op =
+            self.op(&column.ty, fit, is_key).unwrap_or_else(|| Err(shape("the type's parameters are impossible")))?;
+        let key = match (is_key, &column.ty) {
+            (false, _) => KeyRule::None,
+            (true, SourceType::Float) => KeyRule::Float32,
+            (true, SourceType::Double) => KeyRule::Float64,
+            (true, _) => KeyRule::Bytes,
+        };
+        self.columns.push(ColumnOp { op, width: op.width(), nullable: fit.nullable, key });
+        self.insert_columns.push(target.clone());
+        Ok(())
+    }
+
+    /// The op of a type; `None` when its parameters are out of MySQL's ranges.
+    fn op(&mut self, ty: &SourceType, fit: Fit, is_key: bool) -> Option<Result<Op>> {
+        Some(Ok(match ty {
+            SourceType::Int { bytes, unsigned } => int_op(*bytes, *unsigned)?,
+            SourceType::Float => Op::Copy4,
+            SourceType::Double => Op::Copy8,
+            SourceType::Decimal { precision, scale } => decimal_op(*precision, DecimalLayout::new(*precision, *scale)?),
+            SourceType::Year => Op::Year,
+            SourceType::Date => Op::Date,
+            SourceType::Time { fsp } if fit.time_as_microseconds => Op::Time(Fraction::microseconds(*fsp)?),
+            SourceType::Time { fsp } => Op::Time(Fraction::exact(*fsp)?),
+            SourceType::DateTime { fsp } => Op::DateTime(Fraction::exact(*fsp)?),
+            SourceType::Timestamp { fsp } => Op::Timestamp(Fraction::exact(*fsp)?),
+            SourceType::Bit { bits } => Op::Bit(Some(bits.div_ceil(8)).filter(|bytes| (1..=8).contains(bytes))?),
+            SourceType::Char { max_bytes, charset: Charset::Binary } => Op::Padded(short_prefix(*max_bytes)),
+            SourceType::Char { max_bytes, charset } | SourceType::VarChar { max_bytes, charset } => {
+                text_op(short_prefix(*max_bytes), *charset)
+            }
+            SourceType::Blob { length_bytes, charset } => text_op(blob_prefix(*length_bytes)?, *charset),
+            SourceType::Enum { labels } => {
+                let bytes = if labels.len() < 256 { 1 } else { 2 };
+                return Some(self.add_labels(labels, bytes, is_key).map(Op::Enum));
+            }
+            SourceType::Set { labels } => {
+                let bytes = u8::try_from(labels.len().div_ceil(8)).ok().filter(|bytes| (1..=8).contains(bytes))?;
+                let bytes = if bytes > 4 { 8 } else { bytes };
+                return Some(self.add_labels(labels, bytes, is_key).map(Op::Set));
+            }
+            SourceType::Unsupported { .. } => return None,
+        }))
+    }
+
+    fn add_labels(&mut self, labels: &[String], bytes: u8, is_key: bool) -> Result<Labels> {
+        let too_many = || shape("more ENUM and SET labels than a plan holds");
+        let first = u32::try_from(self.labels.len()).map_err(|_| too_many())?;
+        let count = u16::try_from(labels.len()).map_err(|_| too_many())?;
+        for label in labels {
+            self.labels.push(label).ok_or_else(too_many)?;
+        }
+        if is_key && has_duplicates(labels) {
+            return Err(shape("two labels of a key column are equal: rows could not be told apart"));
+        }
+        let refuses_zero = is_key && labels.iter().any(String::is_empty);
+        Ok(Labels { bytes, first, count, refuses_zero })
+    }
+
+    fn row_bound(&self) -> RowBound {
+        let most: usize = self.columns.iter().map(|column| self.most_bytes(column)).fold(0, usize::saturating_add);
+        if most <= ROW_BOUND_BYTES {
+            return RowBound::Constant(most + ROW_TAIL_BYTES);
+        }
+        // Strings are as long as in the image, apart from their lengths; text in latin1 may grow beyond.
+        let is_string = |op| matches!(op, Op::Bytes(_) | Op::Latin1(_));
+        let besides = |column: &ColumnOp| if is_string(column.op) { 6 } else { self.most_bytes(column) };
+        let fixed = self.columns.iter().map(besides);
+        RowBound::ImagePlus(fixed.fold(ROW_TAIL_BYTES, usize::saturating_add))
+    }
+
+    /// The most bytes that a column takes in a row.
+    fn most_bytes(&self, column: &ColumnOp) -> usize {
+        let value = match column.op {
+            Op::Copy1 => 1,
+            Op::Copy2 | Op::Year => 2,
+            Op::Copy4 | Op::Int24 | Op::UInt24 | Op::Decimal32(_) | Op::Date => 4,
+            Op::Copy8 | Op::Decimal64(_) | Op::DateTime(_) | Op::Timestamp(_) | Op::Time(_) | Op::Bit(_) => 8,
+            Op::Decimal128(_) => 16,
+            Op::Decimal256(_) => 32,
+            Op::Bytes(prefix) | Op::Padded(prefix) => 5 + prefix.max as usize,
+            Op::Latin1(prefix) => 5 + 3 * prefix.max as usize,
+            Op::Enum(labels) => 5 + self.labels.longest(labels),
+            Op::Set(labels) => 5 + self.labels.all(labels),
+        };
+        value + usize::from(column.nullable)
+    }
+}
+
+impl Op {
+    fn width(self) -> Width {
+        match self {
+            Op::Copy1 | Op::Year => Width::Fixed(1),
+            Op::Copy2 => Width::Fixed(2),
+            Op::Int24 | Op::UInt24 | Op::Date => Width::Fixed(3),
+            Op::Copy4 => Width::Fixed(4),
+            Op::Copy8 => Width::Fixed(8),
+            Op::Decimal32(layout) | Op::Decimal64(layout) | Op::Decimal128(layout) | Op::Decimal256(layout) => {
+                Width::Fixed(layout.bytes())
+            }
+            Op::DateTime(fraction) => Width::Fixed(fraction.value_bytes(5)),
+            Op::Timestamp(fraction) => Width::Fixed(fraction.value_bytes(4)),
+            Op::Time(fraction) => Width::Fixed(fraction.value_bytes(3)),
+            Op::Bit(bytes) => Width::Fixed(bytes),
+            Op::Bytes(prefix) | Op::Padded(prefix) | Op::Latin1(prefix) => Width::Prefixed(prefix.bytes),
+            Op::Enum(labels) | Op::Set(labels) => Width::Fixed(labels.bytes),
+        }
+    }
+}
+
+fn int_op(bytes: u8, unsigned: bool) -> Option<Op> {
+    Some(match (bytes, unsigned) {
+        (1, _) => Op::Copy1,
+        (2, _) => Op::Copy2,
+        (3, false) => Op::Int24,
+        (3, true) => Op::UInt24,
+        (4, _) => Op::Copy4,
+        (8, _) => Op::Copy8,
+        _ => return None,
+    })
+}
+
+fn decimal_op(precision: u8, layout: DecimalLayout) -> Op {
+    match precision {
+        ..=9 => Op::Decimal32(layout),
+        10..=18 => Op::Decimal64(layout),
+        19..=38 => Op::Decimal128(layout),
+        39.. => Op::Decimal256(layout),
+    }
+}
+
+fn text_op(prefix: Prefix, charset: Charset) -> Op {
+    match charset {
+        Charset::Utf8 | Charset::Binary => Op::Bytes(prefix),
+        Charset::Latin1 => Op::Latin1(prefix),
+    }
+}
+
+fn short_prefix(max_bytes: u16) -> Prefix {
+    Prefix { bytes: if max_bytes > 255 { 2 } else { 1 }, max: max_bytes.into() }
+}
+
+fn blob_prefix(length_bytes: u8) -> Option<Prefix> {
+    let bits = 8 * u32::from(length_bytes);
+    (1..=4).contains(&length_bytes).then(|| Prefix { bytes: length_bytes, max: u32::MAX >> (32 - bits) })
+}
+
+fn has_duplicates(labels: &[String]) -> bool {
+    let mut seen = std::collections::HashSet::new();
+    !labels.iter().all(|label| seen.insert(label))
+}
+
+fn tail_column(target: &[TargetColumn], name: &str, ty: &str) -> Result<TargetColumn> {
+    let column = target.iter().find(|column| column.name == name);
+    let column = column.filter(|column| column.ty == ty).cloned();
+    column.ok_or_else(|| shape(format!("the target needs this column as {ty}")).at_column(name))
+}
+
+fn missing(column: &SourceColumn, is_key: bool) -> Error {
+    let ty = match mapping::target_type(column, is_key, false, TargetFeatures { time64: true }) {
+        Ok(ty) => ty,
+        Err(error) => return error,
+    };
+    let name = column.name.replace('\\', "\\\\").replace('`', "\\`");
+    shape(format!("the target lacks it: ALTER TABLE .. ADD COLUMN `{name}` {ty}"))
+}
+
+fn shape(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::TableShape, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str, ty: SourceType) -> SourceColumn {
+        SourceColumn { name: name.to_owned(), ty, nullable: false }
+    }
+
+    fn target(columns: &[(&str, &str)]) -> Vec<TargetColumn> {
+        let column = |&(name, ty): &(&str, &str)| TargetColumn { name: name.to_owned(), ty: ty.to_owned() };
+        columns.iter().chain(&ROW_TAIL).map(column).collect()
+    }
+
+    fn int() -> SourceType {
+        SourceType::Int { bytes: 4, unsigned: false }
+    }
+
+    #[test]
+    fn insert_columns_follow_the_source() {
+        let source = [source("b", int()), source("a", SourceType::Date)];
+        let target = target(&[("a", "Date32"), ("loaded_at", "DateTime"), ("b", "Nullable(Int32)")]);
+        let plan = RowPlan::compile(&source, &[1], &target).unwrap();
+        let names: Vec<String> =
+            plan.insert_columns().into_iter().map(|column| column.name + " " + &column.ty).collect();
+        assert_eq!(names, ["b Nullable(Int32)", "a Date32", "_version UInt64", "_is_deleted UInt8"]);
+        assert_eq!(plan.key_end, 2);
+        assert!(matches!(plan.bound, RowBound::Constant(18)), "flag + 4 + 4 + 9: {:?}", plan.bound);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let check = |source: &[SourceColumn], key: &[usize], target: &[TargetColumn], expected: &str| {
+            let error = RowPlan::compile(source, key, target).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::TableShape);
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        let a = [source("a", SourceType::DateTime { fsp: 3 })];
+        check(
+            &a,
+            &[0],
+            &target(&[]),
+            "column a: the target lacks it: ALTER TABLE .. ADD COLUMN `a` DateTime64(3, 'UTC')",
+        );
+        check(
+            &a,
+            &[0],
+            &target(&[("a", "DateTime")]),
+            "column a: the target's type DateTime does not take DATETIME(3)",
+        );
+        check(&a, &[1], &target(&[("a", "DateTime64(3, 'UTC')")]), "the key names a column");
+        check(&[source("_version", int())], &[], &target(&[]), "column _version: the name is reserved");
+        check(&[], &[], &target(&[]), "no columns");
+        let no_tail = [TargetColumn { name: "a".to_owned(), ty: "Int32".to_owned() }];
+        check(&[source("a", int())], &[], &no_tail, "column _version: the target needs this column as UInt64");
+        let twice = SourceType::Enum { labels: vec!["x".to_owned(), "x".to_owned()] };
+        check(&[source("a", twice)], &[0], &target(&[("a", "String")]), "two labels");
+        let json = SourceType::Unsupported { name: "JSON".to_owned() };
+        check(&[source("a", json)], &[0], &target(&[("a", "String")]), "column a: JSON NOT NULL is not carried over");
+        let odd = SourceType::Bit { bits: 65 };
+        check(&[source("a", odd)], &[], &target(&[("a", "UInt64")]), "parameters are impossible");
+    }
+
+    #[test]
+    fn long_rows_are_measured() {
+        let text = SourceType::Blob { length_bytes: 4, charset: Charset::Utf8 };
+        let plan = RowPlan::compile(&[source("a", text)], &[], &target(&[("a", "String")])).unwrap();
+        assert!(matches!(plan.bound, RowBound::ImagePlus(15)), "{:?}", plan.bound);
+    }
+}

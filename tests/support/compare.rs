@@ -1,0 +1,284 @@
+//! Compares a table of MySQL with its copy in ClickHouse, value by value, by reading both sides afresh.
+//!
+//! Both servers turn each value into the same text themselves (integers and DECIMAL in digits, text and bytes in
+//! hexadecimal, times as they print them), so nothing of the bridge takes part in the judgement. Floats are compared
+//! by their bits. What ClickHouse is documented to hold as NULL, zero and partial dates, is NULL on MySQL's side too.
+//!
+//! Tables with an integer key are read in key order by both servers at once, whatever their size; the rows of others
+//! are sorted here, because the servers order text differently.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::iter::Peekable;
+
+use mysql::prelude::Queryable;
+
+use super::servers::Servers;
+
+const EXAMPLES: usize = 5;
+
+/// What the comparison found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Rows in MySQL.
+    pub rows: u64,
+    /// Keys whose rows differ, or that only one side has.
+    pub different: u64,
+    /// The first of them, told.
+    pub examples: Vec<String>,
+}
+
+impl Report {
+    /// Whether both sides are equal.
+    pub fn is_equal(&self) -> bool {
+        self.different == 0
+    }
+
+    fn add(&mut self, text: impl FnOnce() -> String) {
+        self.different += 1;
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(text());
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_equal() {
+            return write!(f, "equal ({} rows)", self.rows);
+        }
+        write!(f, "{} differences in {} rows", self.different, self.rows)?;
+        self.examples.iter().try_for_each(|example| write!(f, "\n  {example}"))
+    }
+}
+
+/// Compares `database.table` on both sides.
+pub fn compare_tables(servers: &Servers, database: &str, table: &str) -> Report {
+    let mut connection = servers.mysql.connect();
+    let shape = Shape::read(&mut connection, database, table);
+    let source = source_rows(&mut connection, &shape);
+    let target = match servers.clickhouse.lines(&shape.target_query()) {
+        Ok(lines) => lines.map(|line| shape.target_row(line)),
+        Err(error) => return Report { rows: 0, different: 1, examples: vec![error] },
+    };
+    if shape.integer_key {
+        return merge(&shape, source, target);
+    }
+    let sorted = |rows: Vec<Row>| {
+        let mut rows = rows;
+        rows.sort_by(|a, b| a.key.cmp(&b.key));
+        rows.into_iter()
+    };
+    merge(&shape, sorted(source.collect()), sorted(target.collect()))
+}
+
+/// A row: its key for the order, and its cells as one line of TabSeparated text.
+struct Row {
+    key: Key,
+    line: String,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Numbers(Vec<i128>),
+    Text(String),
+}
+
+/// A table's columns, key first.
+struct Shape {
+    name: String,
+    columns: Vec<Column>,
+    key_columns: usize,
+    integer_key: bool,
+}
+
+#[derive(Clone)]
+struct Column {
+    name: String,
+    data_type: String,
+    scale: u64,
+}
+
+impl Shape {
+    fn read(connection: &mut mysql::Conn, database: &str, table: &str) -> Self {
+        let columns = "SELECT column_name, data_type, COALESCE(numeric_scale, 0) FROM information_schema.columns
+             WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
+        let columns: Vec<(String, String, u64)> = connection.exec(columns, (database, table)).unwrap();
+        let key = "SELECT column_name FROM information_schema.statistics
+             WHERE table_schema = ? AND table_name = ? AND index_name = 'PRIMARY' ORDER BY seq_in_index";
+        let key: Vec<String> = connection.exec(key, (database, table)).unwrap();
+        assert!(!key.is_empty(), "{database}.{table} does not exist or has no primary key");
+        let columns = columns.into_iter().map(|(name, data_type, scale)| Column { name, data_type, scale });
+        let (mut first, rest): (Vec<Column>, Vec<Column>) = columns.partition(|column| key.contains(&column.name));
+        first.sort_by_key(|column| key.iter().position(|name| *name == column.name));
+        let integer_key = first.iter().all(|column| column.data_type.ends_with("int"));
+        let name = format!("`{database}`.`{table}`");
+        Self { name, key_columns: key.len(), columns: [first, rest].concat(), integer_key }
+    }
+
+    fn source_query(&self) -> String {
+        self.query(Column::source_text, "")
+    }
+
+    fn target_query(&self) -> String {
+        self.query(Column::target_text, " FINAL")
+    }
+
+    fn query(&self, text: fn(&Column) -> String, modifier: &str) -> String {
+        let texts: Vec<String> = self.columns.iter().map(text).collect();
+        let mut sql = format!("SELECT {} FROM {}{modifier}", texts.join(", "), self.name);
+        if self.integer_key {
+            let key: Vec<String> = self.columns[..self.key_columns].iter().map(Column::quoted).collect();
+            sql = format!("{sql} ORDER BY {}", key.join(", "));
+        }
+        sql
+    }
+
+    fn target_row(&self, line: String) -> Row {
+        assert!(!line.contains("DB::Exception: "), "ClickHouse, in the midst of its answer: {line}");
+        let cells: Vec<&str> = line.split('\t').collect();
+        assert_eq!(cells.len(), self.columns.len(), "ClickHouse answered with {line}");
+        self.row(&cells)
+    }
+
+    fn row(&self, cells: &[&str]) -> Row {
+        let cells: Vec<String> = cells.iter().zip(&self.columns).map(|(cell, column)| column.canonical(cell)).collect();
+        let key = &cells[..self.key_columns];
+        let key = match self.integer_key {
+            true => Key::Numbers(key.iter().map(|cell| cell.parse().unwrap()).collect()),
+            false => Key::Text(key.join("\t")),
+        };
+        Row { key, line: cells.join("\t") }
+    }
+
+    fn tell_key(&self, key: &Key) -> String {
+        let names: Vec<&str> = self.columns[..self.key_columns].iter().map(|column| column.name.as_str()).collect();
+        let values = match key {
+            Key::Numbers(numbers) => numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            Key::Text(text) => text.replace('\t', ", "),
+        };
+        format!("({}) = ({})", names.join(", "), shortened(&values, 0))
+    }
+
+    fn tell_difference(&self, source: &Row, target: &Row) -> String {
+        let cells = source.line.split('\t').zip(target.line.split('\t'));
+        let different: Vec<String> = cells
+            .zip(&self.columns)
+            .filter(|((source, target), _)| source != target)
+            .map(|((source, target), column)| column.tell_difference(source, target))
+            .collect();
+        format!("{}: {}", self.tell_key(&source.key), different.join("; "))
+    }
+}
+
+impl Column {
+    fn quoted(&self) -> String {
+        format!("`{}`", self.name.replace('`', "``"))
+    }
+
+    /// The value as text, made by MySQL.
+    fn source_text(&self) -> String {
+        let name = self.quoted();
+        match self.data_type.as_str() {
+            "year" | "bit" => format!("CAST({name} AS UNSIGNED)"),
+            "float" | "double" => format!("CAST(CAST({name} AS DOUBLE) AS CHAR)"),
+            "date" | "datetime" | "timestamp" => {
+                format!("IF(MONTH({name}) = 0 OR DAYOFMONTH({name}) = 0, NULL, CAST({name} AS CHAR))")
+            }
+            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => format!("HEX({name})"),
+            text if self.is_text(text) => format!("HEX(CONVERT({name} USING utf8mb4))"),
+            "time" | "decimal" => format!("CAST({name} AS CHAR)"),
+            int if int.ends_with("int") => format!("CAST({name} AS CHAR)"),
+            other => panic!("column {name}: the comparison does not know the type {other}"),
+        }
+    }
+
+    /// The same text, made by ClickHouse.
+    fn target_text(&self) -> String {
+        let name = self.quoted();
+        match self.data_type.as_str() {
+            "float" | "double" => format!("toString(toFloat64({name}))"),
+            "decimal" => format!("toDecimalString({name}, {})", self.scale),
+            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => format!("hex({name})"),
+            text if self.is_text(text) => format!("hex({name})"),
+            _ => format!("toString({name})"),
+        }
+    }
+
+    fn is_text(&self, data_type: &str) -> bool {
+        matches!(data_type, "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" | "enum" | "set")
+    }
+
+    /// Floats by their bits: the servers print them differently, but both so that reading gives the same bits.
+    fn canonical(&self, cell: &str) -> String {
+        match self.data_type.as_str() {
+            "float" | "double" if cell != "\\N" => format!("{:016x}", cell.parse::<f64>().unwrap().to_bits()),
+            _ => cell.to_owned(),
+        }
+    }
+
+    fn tell_difference(&self, source: &str, target: &str) -> String {
+        let equal = source.bytes().zip(target.bytes()).take_while(|(a, b)| a == b).count();
+        let (source, target) = (shortened(source, equal), shortened(target, equal));
+        format!("column {} is {source} in MySQL, {target} in ClickHouse", self.name)
+    }
+}
+
+/// A long text around the place that matters.
+fn shortened(text: &str, place: usize) -> String {
+    if text.len() <= 200 {
+        return text.to_owned();
+    }
+    let start = place.saturating_sub(20);
+    let part: String = text.chars().skip(start).take(80).collect();
+    format!("..{part}.. ({} characters, from {start})", text.len())
+}
+
+fn source_rows<'a>(connection: &'a mut mysql::Conn, shape: &'a Shape) -> impl Iterator<Item = Row> + use<'a> {
+    let result = connection.query_iter(shape.source_query());
+    let rows = result.unwrap_or_else(|error| panic!("MySQL: {}: {error}", shape.name));
+    rows.map(|row| {
+        let cells = row.unwrap().unwrap();
+        let cells: Vec<String> = cells.into_iter().map(cell_text).collect();
+        shape.row(&cells.iter().map(String::as_str).collect::<Vec<_>>())
+    })
+}
+
+fn cell_text(value: mysql::Value) -> String {
+    match value {
+        mysql::Value::NULL => "\\N".to_owned(),
+        mysql::Value::Bytes(bytes) => String::from_utf8(bytes).unwrap(),
+        other => panic!("MySQL answered with {other:?} where text was asked for"),
+    }
+}
+
+/// Walks both sides in key order. A key that comes twice is a difference on whichever side has it twice.
+fn merge(shape: &Shape, source: impl Iterator<Item = Row>, target: impl Iterator<Item = Row>) -> Report {
+    let (mut source, mut target) = (source.peekable(), target.peekable());
+    let mut report = Report::default();
+    while let Some(order) = next_order(&mut source, &mut target) {
+        let left = if order.is_le() { source.next() } else { None };
+        let right = if order.is_ge() { target.next() } else { None };
+        report.rows += u64::from(left.is_some());
+        match (left, right) {
+            (Some(left), Some(right)) if left.line == right.line => {}
+            (Some(left), Some(right)) => report.add(|| shape.tell_difference(&left, &right)),
+            (Some(left), None) => report.add(|| format!("{}: only in MySQL", shape.tell_key(&left.key))),
+            (None, Some(right)) => report.add(|| format!("{}: only in ClickHouse", shape.tell_key(&right.key))),
+            (None, None) => break,
+        }
+    }
+    report
+}
+
+fn next_order(
+    source: &mut Peekable<impl Iterator<Item = Row>>,
+    target: &mut Peekable<impl Iterator<Item = Row>>,
+) -> Option<Ordering> {
+    match (source.peek(), target.peek()) {
+        (Some(left), Some(right)) => Some(left.key.cmp(&right.key)),
+        (Some(_), None) => Some(Ordering::Less),
+        (None, Some(_)) => Some(Ordering::Greater),
+        (None, None) => None,
+    }
+}

@@ -1,0 +1,652 @@
+//! The target side against a real ClickHouse: inserts, what is refused and why, tables, checkpoints, the writer.
+//! Each test has a database of its own, made and dropped by the administrator; everything else runs as the account
+//! `bridge` with the rights of `conf/clickhouse-privileges.sql`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use stream_bridge::checkpoint::{Checkpoint, Store, TableState};
+use stream_bridge::clickhouse::check::check_existing;
+use stream_bridge::clickhouse::{Client, sql, tables};
+use stream_bridge::config::{ClickHouseConfig, Secret};
+use stream_bridge::error::{Error, ErrorKind};
+use stream_bridge::gtid::GtidSet;
+use stream_bridge::message::{Ack, Batch, Job, Save};
+use stream_bridge::position::{Position, Timeline};
+use stream_bridge::rowbinary::{self, Body, ChunkPool};
+use stream_bridge::schema::catalog::SourceTable;
+use stream_bridge::schema::mapping::TargetFeatures;
+use stream_bridge::schema::target::{InsertTarget, TargetColumn, TargetTable};
+use stream_bridge::schema::types::{Charset, SourceColumn, SourceType, TableName};
+use stream_bridge::writer;
+use uuid::Uuid;
+
+const FEATURES: TargetFeatures = TargetFeatures { time64: true };
+
+// --- Servers ----------------------------------------------------------------------------------------------------
+
+/// `http://host:port`, and the administrator's name and password.
+fn server() -> (String, String, String) {
+    let url = std::env::var("STREAM_BRIDGE_TEST_CLICKHOUSE")
+        .expect("STREAM_BRIDGE_TEST_CLICKHOUSE is not set: run `make test`, which starts a ClickHouse and sets it");
+    let rest = url.strip_prefix("http://").expect("http://USER:PASSWORD@HOST:PORT");
+    let (account, host) = rest.split_once('@').unwrap_or(("default", rest));
+    let (user, password) = account.split_once(':').unwrap_or((account, ""));
+    (format!("http://{}", host.trim_end_matches('/')), user.to_owned(), password.to_owned())
+}
+
+fn config(url: &str, user: &str, password: &str) -> ClickHouseConfig {
+    ClickHouseConfig {
+        url: url.to_owned(),
+        user: user.to_owned(),
+        password: Secret::new(password),
+        insert_quorum: 0,
+        request_timeout: Duration::from_secs(60),
+        connect_timeout: Duration::from_secs(5),
+    }
+}
+
+fn administrator() -> Client {
+    let (url, user, password) = server();
+    Client::connect(&config(&url, &user, &password), 2).unwrap()
+}
+
+fn bridge() -> Arc<Client> {
+    Arc::new(Client::connect(&config(&server().0, "bridge", "bridge-secret"), 4).unwrap())
+}
+
+/// A database that is empty now and is dropped when the test has passed.
+struct Database(&'static str);
+
+impl Database {
+    fn new(name: &'static str) -> Self {
+        let database = Self(name);
+        database.drop_database();
+        tables::create_database(&bridge(), name).unwrap();
+        database
+    }
+
+    fn drop_database(&self) {
+        administrator().query(&format!("DROP DATABASE IF EXISTS {} SYNC", sql::identifier(self.0))).unwrap();
+    }
+
+    fn table(&self, table: &str) -> TableName {
+        TableName { database: self.0.to_owned(), table: table.to_owned() }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.drop_database();
+        }
+    }
+}
+
+// --- Tables and rows --------------------------------------------------------------------------------------------
+
+fn int(name: &str) -> SourceColumn {
+    SourceColumn { name: name.to_owned(), ty: SourceType::Int { bytes: 4, unsigned: false }, nullable: false }
+}
+
+fn varchar(name: &str) -> SourceColumn {
+    let ty = SourceType::VarChar { max_bytes: 400, charset: Charset::Utf8 };
+    SourceColumn { name: name.to_owned(), ty, nullable: false }
+}
+
+fn source(columns: Vec<SourceColumn>, key: Vec<usize>) -> SourceTable {
+    let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
+    SourceTable { name, columns, key, allows_zero_dates: false }
+}
+
+/// `id Int32, name String`, keyed by `id`.
+fn narrow() -> SourceTable {
+    source(vec![int("id"), varchar("name")], vec![0])
+}
+
+fn insert_target(table: &TargetTable) -> InsertTarget {
+    InsertTarget { table: table.name.clone(), columns: table.columns.clone() }
+}
+
+/// Rows of [`narrow`], version = position in the list + 1.
+fn narrow_body(rows: impl Iterator<Item = (i32, String)>) -> Body {
+    let (mut body, mut pool) = (Body::default(), ChunkPool::default());
+    for ((id, name), version) in rows.zip(1_u64..) {
+        body.append(&mut pool, 64, |out| {
+            out.extend(id.to_le_bytes());
+            rowbinary::string(out, name.as_bytes());
+            out.extend(version.to_le_bytes());
+            out.push(0);
+            Ok::<(), ()>(())
+        })
+        .unwrap();
+    }
+    body
+}
+
+fn few_rows() -> Body {
+    narrow_body((1..=3).map(|id| (id, format!("row {id}"))))
+}
+
+fn count(client: &Client, table: &TableName) -> String {
+    client.query(&format!("SELECT count() FROM {} FINAL", sql::table(table))).unwrap().trim().to_owned()
+}
+
+// --- Inserts ----------------------------------------------------------------------------------------------------
+
+#[test]
+fn rows_of_several_chunks_are_read_back() {
+    let (database, client) = (Database::new("target_chunks"), bridge());
+    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    assert!(!tables::has_rows(&client, &table.name).unwrap());
+    let body = narrow_body((1..=50_000).map(|id| (id, format!("é{}", "x".repeat(usize::try_from(id).unwrap() % 40)))));
+    assert!(body.chunks().len() > 4);
+    client.insert(&insert_target(&table), &body, "target_chunks-1").unwrap();
+    let select = format!("SELECT count(), sum(id), sum(length(name)), max(name) FROM {}", sql::table(&table.name));
+    let letters: usize = (1..=50_000).map(|id| 2 + id % 40).sum();
+    let expected = format!("50000\t1250025000\t{letters}\té{}\n", "x".repeat(39));
+    assert_eq!(client.query(&select).unwrap(), expected);
+    assert!(tables::has_rows(&client, &table.name).unwrap());
+    assert_eq!(tables::max_version(&client, &table.name).unwrap(), 50_000);
+    client.insert(&insert_target(&table), &body, "target_chunks-2").unwrap();
+    assert_eq!(count(&client, &table.name), "50000", "a replay changes nothing");
+}
+
+#[test]
+fn repeated_keys_in_a_body_count_as_written() {
+    let (database, client) = (Database::new("target_repeated"), bridge());
+    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    let mut body = narrow_body((1..=100).map(|version| (7, format!("version {version}"))));
+    body.has_changes = true;
+    client.insert(&insert_target(&table), &body, "target_repeated-1").unwrap();
+    let select = format!("SELECT count(), max(name) FROM {}", sql::table(&table.name));
+    assert_eq!(client.query(&select).unwrap(), "1\tversion 100\n", "optimize_on_insert keeps the last");
+}
+
+#[test]
+fn a_body_is_one_part_whatever_its_size() {
+    let (database, client) = (Database::new("target_one_part"), bridge());
+    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    administrator().query(&format!("SYSTEM STOP MERGES {}", sql::table(&table.name))).unwrap();
+    // More rows than ClickHouse's own block limit, 1,048,449, and more bytes (256 MiB in memory).
+    let name = "x".repeat(240);
+    let body = narrow_body((1..=1_200_000).map(|id| (id, name.clone())));
+    client.insert(&insert_target(&table), &body, "target_one_part-1").unwrap();
+    assert_eq!(tables::active_parts(&client, &table.name).unwrap(), 1);
+    client.insert(&insert_target(&table), &few_rows(), "target_one_part-2").unwrap();
+    assert_eq!(tables::active_parts(&client, &table.name).unwrap(), 2);
+    assert_eq!(count(&client, &table.name), "1200000");
+}
+
+#[test]
+fn a_failing_body_leaves_nothing_behind() {
+    let (database, client) = (Database::new("target_whole"), bridge());
+    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    let (mut body, mut pool) = (narrow_body((1..=1_200_000).map(|id| (id, String::new()))), ChunkPool::default());
+    let half_a_row = |out: &mut Vec<u8>| {
+        out.extend([1, 2]);
+        Ok::<(), ()>(())
+    };
+    body.append(&mut pool, 8, half_a_row).unwrap();
+    let error = client.insert(&insert_target(&table), &body, "target_whole-1").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TargetRefused, "{error}");
+    assert!(!tables::has_rows(&client, &table.name).unwrap());
+}
+
+#[test]
+fn materialized_views_may_write_more() {
+    let (database, client) = (Database::new("target_views"), bridge());
+    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    let statement =
+        "CREATE MATERIALIZED VIEW target_views.v ENGINE = MergeTree ORDER BY id AS SELECT id FROM target_views.t";
+    administrator().query(statement).unwrap();
+    client.insert(&insert_target(&table), &few_rows(), "target_views-1").unwrap();
+    assert_eq!(administrator().query("SELECT count() FROM target_views.v").unwrap(), "3\n");
+}
+
+#[test]
+fn writes_are_synchronous_and_never_deduplicated() {
+    // `deduplicate_insert` came with 26.2.
+    let select = "SELECT count() >= 2, countIf(value NOT IN ('0', 'disable')) FROM system.settings \
+                  WHERE name IN ('async_insert', 'insert_deduplicate', 'deduplicate_insert')";
+    assert_eq!(bridge().query(select).unwrap(), "1\t0\n");
+}
+
+#[test]
+fn a_wide_table_takes_its_statement_in_the_body() {
+    let (database, client) = (Database::new("target_wide"), bridge());
+    let columns = (0..1000).map(|number| int(&format!("a column with a long name, number {number}"))).collect();
+    let table = tables::create_table(&client, &source(columns, vec![0]), &database.table("t")).unwrap();
+    let (mut body, mut pool) = (Body::default(), ChunkPool::default());
+    let row = |out: &mut Vec<u8>| {
+        (0..1000_i32).for_each(|number| out.extend(number.to_le_bytes()));
+        out.extend(9_u64.to_le_bytes());
+        out.push(0);
+        Ok::<(), ()>(())
+    };
+    body.append(&mut pool, 4096, row).unwrap();
+    client.insert(&insert_target(&table), &body, "target_wide-1").unwrap();
+    let select = "SELECT `a column with a long name, number 999`, _version FROM target_wide.t";
+    assert_eq!(client.query(select).unwrap(), "999\t9\n");
+}
+
+/// What must fail: the account, a change of the target, and whether nothing was written.
+#[test]
+fn refused_inserts_say_why() {
+    let (database, client) = (Database::new("target_refused"), bridge());
+    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    let target = insert_target(&table);
+    let check = |client: &Client, target: &InsertTarget, body: &Body, kind: ErrorKind, part: &str| {
+        let error = client.insert(target, body, &format!("target_refused-{part}-{}", body.rows())).unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.text.contains(part) && error.at.table.is_some(), "{error}");
+    };
+    // The large body is still being sent when the server answers.
+    let large = narrow_body((1..=300_000).map(|id| (id, "x".repeat(100))));
+    for body in [&few_rows(), &large] {
+        let gone = InsertTarget { table: database.table("gone"), ..target.clone() };
+        check(&client, &gone, body, ErrorKind::TargetRefused, "error 60");
+        let mut other_type = target.clone();
+        other_type.columns[0].ty = "Int64".to_owned();
+        check(&client, &other_type, body, ErrorKind::TargetRefused, "error 117");
+        let mut other_name = target.clone();
+        other_name.columns[1].name = "nome".to_owned();
+        check(&client, &other_name, body, ErrorKind::TargetRefused, "error 16");
+        let elsewhere = InsertTarget {
+            table: TableName { database: "system".to_owned(), table: "one".to_owned() },
+            columns: vec![TargetColumn { name: "dummy".to_owned(), ty: "UInt8".to_owned() }],
+        };
+        check(&client, &elsewhere, body, ErrorKind::TargetDenied, "error 497");
+    }
+    let floor = "ALTER TABLE target_refused.t ADD CONSTRAINT floor CHECK _version >= 100";
+    client.query(floor).unwrap();
+    check(&client, &target, &few_rows(), ErrorKind::TargetRefused, "error 469");
+    assert!(!tables::has_rows(&client, &table.name).unwrap());
+}
+
+#[test]
+fn a_wrong_password_is_denied_at_once_and_later() {
+    let url = server().0;
+    for (user, password) in [("bridge", "wrong"), ("nobody", "")] {
+        let error = Client::connect(&config(&url, user, password), 1).err().unwrap();
+        assert_eq!(error.kind, ErrorKind::TargetDenied, "{error}");
+        assert!(error.text.contains("clickhouse.password") && !error.text.contains("wrong"), "{error}");
+    }
+}
+
+#[test]
+fn no_server_is_a_passing_trouble() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    for url in [format!("http://127.0.0.1:{port}"), "http://no-such-host.invalid:8123".to_owned()] {
+        let error = Client::connect(&config(&url, "bridge", ""), 1).err().unwrap();
+        assert_eq!(error.kind, ErrorKind::TargetBusy, "{error}");
+        assert!(error.text.contains(&url), "{error}");
+    }
+}
+
+#[test]
+fn an_error_amid_the_rows_of_an_answer_is_found() {
+    let client = bridge();
+    let select = "SELECT throwIf(arrayJoin(range(4000000)) = 3000000, 'boom') FROM system.one";
+    let error = client.query(select).unwrap_err();
+    assert!(error.text.contains("error 395") && error.text.contains("boom"), "{error}");
+    let rows = client.query("SELECT 'Code: 60. DB::Exception', '\n__exception__\n' FROM system.one").unwrap();
+    assert_eq!(rows, "Code: 60. DB::Exception\t\\n__exception__\\n\n", "a value is no error");
+}
+
+// --- Tables -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn odd_names_are_only_names() {
+    let (database, client) = (Database::new("target_`odd\\ 'names'"), bridge());
+    let name = database.table("a`b; DROP TABLE \"x\"\\");
+    let source = source(vec![int("id`"), varchar("o'q, \\n"), varchar("日本")], vec![1, 0]);
+    let table = tables::create_table(&client, &source, &name).unwrap();
+    let names: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["id`", "o'q, \\n", "日本", "_version", "_is_deleted"]);
+    let existing = tables::existing_table(&client, &name).unwrap().unwrap();
+    assert_eq!(check_existing(&source, &existing, FEATURES), []);
+    let (mut body, mut pool) = (Body::default(), ChunkPool::default());
+    let row = |out: &mut Vec<u8>| {
+        out.extend(1_i32.to_le_bytes());
+        rowbinary::string(out, b"key");
+        rowbinary::string(out, b"value");
+        out.extend(5_u64.to_le_bytes());
+        out.push(0);
+        Ok::<(), ()>(())
+    };
+    body.append(&mut pool, 64, row).unwrap();
+    client.insert(&insert_target(&table), &body, "odd `'\\ & id").unwrap();
+    assert_eq!(tables::max_version(&client, &name).unwrap(), 5);
+    assert_eq!(tables::active_parts(&client, &name).unwrap(), 1);
+}
+
+#[test]
+fn a_time_column_can_be_created() {
+    let (database, client) = (Database::new("target_time"), bridge());
+    let time = SourceColumn { name: "at".to_owned(), ty: SourceType::Time { fsp: 6 }, nullable: true };
+    let table = tables::create_table(&client, &source(vec![int("id"), time], vec![0]), &database.table("t")).unwrap();
+    let expected = TargetColumn { name: "at".to_owned(), ty: "Nullable(Time64(6))".to_owned() };
+    assert_eq!(table.columns[1], expected);
+}
+
+#[test]
+fn existing_tables_are_checked() {
+    let (database, client, admin) = (Database::new("target_existing"), bridge(), administrator());
+    let own = "_version UInt64, _is_deleted UInt8";
+    let engine = "ReplacingMergeTree(_version, _is_deleted)";
+    let source = source(vec![int("id"), int("a b"), varchar("name")], vec![0, 1]);
+    let check = |definition: String, parts: &[&str]| {
+        admin.query("DROP TABLE IF EXISTS target_existing.t SYNC").unwrap();
+        admin.query(&format!("CREATE TABLE target_existing.t {definition}")).unwrap();
+        let existing = tables::existing_table(&client, &database.table("t")).unwrap().unwrap();
+        let problems = check_existing(&source, &existing, FEATURES);
+        assert_eq!(problems.len(), parts.len(), "{definition}: {problems:?}");
+        for (problem, part) in problems.iter().zip(parts) {
+            assert!(problem.text.contains(part), "{problem:?}");
+        }
+        // The repairs lead to a table that passes, or to none, which is then created.
+        problems.iter().for_each(|problem| drop(admin.query(&problem.repair)));
+        let mended = tables::existing_table(&client, &database.table("t")).unwrap();
+        let left = mended.map(|existing| check_existing(&source, &existing, FEATURES)).unwrap_or_default();
+        assert_eq!(left, [], "{definition}");
+        admin.query("DROP TABLE IF EXISTS target_existing.t_before_stream_bridge SYNC").unwrap();
+    };
+    let columns = "id Int32, `a b` Int32, name String";
+    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY (`a b`, id)"), &[]);
+    check(
+        format!("({columns}, {own}) ENGINE = {engine} PARTITION BY (id % 8, intDiv(`a b`, 10)) ORDER BY (id, `a b`)"),
+        &[],
+    );
+    check(
+        format!("({columns}, {own}, more Int8 DEFAULT 5) ENGINE = {engine} PRIMARY KEY id ORDER BY (id, `a b`)"),
+        &[],
+    );
+    check(format!("({columns}, {own}) ENGINE = MergeTree ORDER BY (id, `a b`)"), &["engine is MergeTree"]);
+    check(format!("({columns}, {own}) ENGINE = ReplacingMergeTree(_version) ORDER BY (id, `a b`)"), &["engine"]);
+    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY id"), &["sorted by (id)"]);
+    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY (id, `a b`, name)"), &["sorted by"]);
+    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY (id, `a b` + 1)"), &["sorted by"]);
+    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY tuple()"), &["sorted by ()"]);
+    check(
+        format!("({columns}, {own}) ENGINE = {engine} PARTITION BY length(name) ORDER BY (id, `a b`)"),
+        &["partition key length(name)"],
+    );
+    check(format!("(id Int32, `a b` Int32, {own}) ENGINE = {engine} ORDER BY (id, `a b`)"), &["`name` is missing"]);
+    check(
+        format!("(id Int32, `a b` Int32, name Int8, {own}) ENGINE = {engine} ORDER BY (id, `a b`)"),
+        &["`name`: the target's type Int8"],
+    );
+    check(
+        format!("(id Int8, `a b` Int32, name String, {own}) ENGINE = {engine} ORDER BY (id, `a b`)"),
+        &["`id`: the target's type Int8"],
+    );
+    check(format!("({columns}, {own}, more Int8) ENGINE = {engine} ORDER BY (id, `a b`)"), &["no DEFAULT"]);
+    check(
+        format!("(id Int32, `a b` Int32, name String MATERIALIZED '', {own}) ENGINE = {engine} ORDER BY (id, `a b`)"),
+        &["is MATERIALIZED"],
+    );
+    check(format!("({columns}) ENGINE = Memory"), &["engine is Memory", "sorted by", "_version", "_is_deleted"]);
+    assert_eq!(tables::existing_table(&client, &database.table("none")).unwrap(), None);
+}
+
+// --- State ------------------------------------------------------------------------------------------------------
+
+fn store(database: &Database, pipeline: &str, owner: u128) -> Store {
+    Store::open(bridge(), database.0, pipeline, Uuid::from_u128(owner), Duration::from_secs(86_400)).unwrap()
+}
+
+fn checkpoint(seq: u64, timeline: u16, offset: u64) -> Checkpoint {
+    let position = Position {
+        file: "bin'log\n\"`.000042".to_owned(),
+        offset,
+        gtid_set: None,
+        server_uuid: "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned(),
+        file_timestamp: u32::MAX,
+        last_commit_us: 1_700_000_000_123_456,
+    };
+    Checkpoint { seq, position, timeline: Timeline { number: timeline, base_file: 7 } }
+}
+
+#[test]
+fn checkpoints_come_back_as_saved() {
+    let database = Database::new("target_checkpoints");
+    let store = store(&database, "o'main\"", 1);
+    assert_eq!(store.load().unwrap(), None);
+    for checkpoint in [checkpoint(1, 0, 4), checkpoint(2, 0, u64::MAX), checkpoint(2, 0, u64::MAX)] {
+        store.save(&checkpoint).unwrap();
+        assert_eq!(store.load().unwrap(), Some((checkpoint, Uuid::from_u128(1))));
+    }
+    let mut with_gtid = checkpoint(3, 1, 4);
+    with_gtid.position.gtid_set = Some(GtidSet::parse("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5").unwrap());
+    with_gtid.position.last_commit_us = 0;
+    store.save(&with_gtid).unwrap();
+    let select = "SELECT last_binlog_timestamp, id != toUUID('00000000-0000-0000-0000-000000000000') \
+                  FROM target_checkpoints.checkpoints WHERE seq = 1";
+    assert_eq!(bridge().query(select).unwrap(), "2023-11-14 22:13:20.123456\t1\n");
+    assert_eq!(store.load().unwrap(), Some((with_gtid, Uuid::from_u128(1))));
+    let other = self::store(&database, "other", 1);
+    assert_eq!(other.load().unwrap(), None, "pipelines do not see each other");
+}
+
+#[test]
+fn the_ttl_takes_the_history_and_never_the_newest() {
+    let database = Database::new("target_ttl");
+    store(&database, "main", 1).save(&checkpoint(1, 0, 4)).unwrap();
+    let engine = |table: &str| tables::existing_table(&bridge(), &database.table(table)).unwrap().unwrap().engine_full;
+    assert!(engine("checkpoints").contains("toIntervalSecond(86400)"));
+    // By the administrator: the account may change a TTL in the database of its own state only.
+    let client = Arc::new(administrator());
+    let short = Store::open(client, database.0, "main", Uuid::from_u128(1), Duration::from_secs(5)).unwrap();
+    assert!(engine("checkpoints").contains("toIntervalSecond(5)"), "{}", engine("checkpoints"));
+    bridge().query("TRUNCATE TABLE target_ttl.checkpoints").unwrap();
+    assert_eq!(short.load().unwrap().unwrap().0, checkpoint(1, 0, 4));
+    assert!(!engine("checkpoint_latest").contains("TTL"));
+}
+
+#[test]
+fn a_second_copy_is_told() {
+    let database = Database::new("target_copies");
+    let (elder, younger) = (store(&database, "main", 1), store(&database, "main", 2));
+    let first = elder.claim(checkpoint(0, 0, 4)).unwrap();
+    assert_eq!(first.seq, 2);
+    elder.save(&checkpoint(3, 0, 40)).unwrap();
+    let (loaded, owner) = younger.load().unwrap().unwrap();
+    assert_eq!((loaded.seq, owner), (3, Uuid::from_u128(1)));
+    assert_eq!(younger.claim(loaded).unwrap().seq, 5);
+    for seq in [4, 5] {
+        let error = elder.save(&checkpoint(seq, 0, 400)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::SecondCopy, "{error}");
+        assert!(error.text.contains("`name`"), "{error}");
+    }
+    // A save of the elder that had read before the younger's claim lands late: it is below, and changes nothing.
+    let late = "(`pipeline`, `owner`, `seq`, `file`, `timeline`) VALUES ('main', toUUID('00000000-0000-0000-0000-000000000001'), 4, 'late', 0)";
+    for table in ["checkpoints", "checkpoint_latest"] {
+        administrator().query(&format!("INSERT INTO target_copies.{table} {late}")).unwrap();
+    }
+    let newest = || younger.load().unwrap().unwrap();
+    assert_eq!((newest().0.seq, newest().1), (5, Uuid::from_u128(2)));
+    younger.save(&checkpoint(6, 1, 4)).unwrap();
+    let error = elder.save(&checkpoint(100, 0, 4)).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::SecondCopy, "a higher timeline is newer whatever its number");
+    assert_eq!(newest().0.seq, 6);
+}
+
+#[test]
+fn table_states_replace_each_other() {
+    let database = Database::new("target_states");
+    let (main, other) = (store(&database, "main", 1), store(&database, "other", 1));
+    let state = |table: &str, state: &str, reason: &str| TableState {
+        table: table.to_owned(),
+        state: state.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let odd = state("shop.`a'b\"", "quarantined", "Code: 60. DB::Exception: 'x'\n\\N \"日本\" \t\u{1}");
+    main.save_table_state(&state("shop.b", "quarantined", "why")).unwrap();
+    main.save_table_state(&odd).unwrap();
+    main.save_table_state(&state("shop.b", "streaming", "")).unwrap();
+    other.save_table_state(&state("shop.c", "unverified", "")).unwrap();
+    assert_eq!(main.load_table_states().unwrap(), [odd, state("shop.b", "streaming", "")]);
+    administrator().query("DROP TABLE target_states.table_states SYNC").unwrap();
+    let error = main.save_table_state(&state("shop.b", "streaming", "")).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TargetDenied, "no table is quarantined for it: {error}");
+}
+
+// --- The writer -------------------------------------------------------------------------------------------------
+
+#[test]
+fn the_writer_does_each_job_once() {
+    let (database, client) = (Database::new("target_writer"), bridge());
+    let store = store(&database, "main", 1);
+    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    let target = Arc::new(insert_target(&table));
+    let gone = Arc::new(InsertTarget { table: database.table("gone"), ..insert_target(&table) });
+    let batch = |number, target: &Arc<InsertTarget>| {
+        Job::Insert(Batch { table: 3, number, target: Arc::clone(target), body: few_rows(), attempts: 0 })
+    };
+    let (jobs, job_list) = crossbeam_channel::bounded(0);
+    let (ack_list, acks) = crossbeam_channel::unbounded();
+    std::thread::scope(|scope| {
+        scope.spawn(|| writer::run(&client, &store, job_list, ack_list));
+        jobs.send(batch(1, &target)).unwrap();
+        jobs.send(batch(2, &gone)).unwrap();
+        jobs.send(Job::Inspect(3, Arc::clone(&target))).unwrap();
+        jobs.send(Job::Save(Save::Checkpoint(checkpoint(1, 0, 4)))).unwrap();
+        drop(jobs);
+    });
+    let acks: Vec<_> = acks.iter().collect();
+    let [
+        Ack::Inserted(first, _, Ok(())),
+        Ack::Inserted(second, _, Err(error)),
+        Ack::Inspected(3, Ok(1)),
+        Ack::Saved(_, Ok(())),
+    ] = acks.as_slice()
+    else {
+        panic!("{acks:?}");
+    };
+    assert_eq!((first.number, first.body.rows(), second.number, second.body.rows()), (1, 3, 2, 3));
+    assert_eq!(error.kind, ErrorKind::TargetRefused, "{error}");
+    assert_eq!(count(&client, &table.name), "3");
+}
+
+// --- Answers that a healthy server does not give ------------------------------------------------------------------
+
+/// A server that is one while the client connects, and then gives `answer` to each insert: after reading the body, or,
+/// when `early`, before, and closes.
+fn broken_server(answer: &'static str, early: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || while serve(stream.as_ref().unwrap(), answer, early).is_some() {});
+        }
+    });
+    url
+}
+
+const SILENCE: &str = "(silence)";
+
+fn serve(mut stream: &TcpStream, answer: &str, early: bool) -> Option<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    let is_insert = head.contains("query=insert");
+    let length: u64 = length.parse().unwrap();
+    if is_insert && early && length > 1 << 20 {
+        stream.write_all(answer.as_bytes()).ok()?;
+        return None;
+    }
+    let mut body = Vec::new();
+    stream.take(length).read_to_end(&mut body).ok()?;
+    let body = String::from_utf8_lossy(&body);
+    let text = match &*body {
+        body if body.contains("version()") => "26.9.2.1\n",
+        body if body.contains("system.settings") => "async_insert\n",
+        body if body.contains("Time64") => "1\n",
+        _ => "",
+    };
+    if answer == SILENCE {
+        std::thread::park();
+    }
+    if is_insert {
+        stream.write_all(answer.as_bytes()).ok()?;
+        return None;
+    }
+    let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+    stream.write_all(response.as_bytes()).ok()
+}
+
+fn insert_into(url: &str, body: &Body) -> Result<(), Error> {
+    let client = Client::connect(&config(url, "bridge", "bridge-secret"), 1).unwrap();
+    let columns = vec![TargetColumn { name: "id".to_owned(), ty: "Int32".to_owned() }];
+    let table = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
+    client.insert(&InsertTarget { table, columns }, body, "broken")
+}
+
+#[test]
+fn only_a_whole_answer_without_exception_is_success() {
+    for (answer, expected) in [
+        ("HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {\"written_rows\":\"3\"}\r\nContent-Length: 0\r\n\r\n", None),
+        (
+            "HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {\"written_rows\":\"2\"}\r\nContent-Length: 0\r\n\r\n",
+            Some((ErrorKind::TargetBusy, "2 of 3 rows")),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {\"written_rows\":\"3\"}\r\nX-ClickHouse-Exception-Code: 241\r\n\
+             Content-Length: 0\r\n\r\n",
+            Some((ErrorKind::TargetBusy, "error 241")),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {\"written_rows\":\"3\"}\r\nTransfer-Encoding: chunked\r\n\r\n\
+             3c\r\n\r\n__exception__\r\nCode: 16. DB::Exception: No such column\r\n\r\n",
+            Some((ErrorKind::TargetRefused, "error 16")),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {\"written_rows\":\"3\"}\r\nContent-Length: 9\r\n\r\nabc",
+            Some((ErrorKind::TargetBusy, "reachable")),
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Some((ErrorKind::TargetDenied, "X-ClickHouse-Summary"))),
+        ("HTTP/1.1 502 Bad\r\nContent-Length: 3\r\n\r\nbad", Some((ErrorKind::TargetBusy, "HTTP 502"))),
+        ("HTTP/1.1 404 Not\r\nContent-Length: 3\r\n\r\nnot", Some((ErrorKind::TargetDenied, "clickhouse.url"))),
+        ("HTTP/1.1 302 Go\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", Some((ErrorKind::TargetDenied, "HTTP 302"))),
+        ("", Some((ErrorKind::TargetBusy, "reachable"))),
+        ("nonsense\r\n\r\n", Some((ErrorKind::TargetBusy, "reachable"))),
+    ] {
+        let result = insert_into(&broken_server(answer, false), &few_rows());
+        match (result, expected) {
+            (Ok(()), None) => {}
+            (Err(error), Some((kind, part))) => {
+                assert!(error.kind == kind && error.text.contains(part), "{answer}: {error}");
+            }
+            (result, _) => panic!("{answer}: {result:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_silent_server_is_given_up() {
+    let mut config = config(&broken_server(SILENCE, false), "bridge", "");
+    config.request_timeout = Duration::from_millis(200);
+    let error = Client::connect(&config, 1).err().unwrap();
+    assert!(error.kind == ErrorKind::TargetBusy && error.text.contains("timeout"), "{error}");
+}
+
+#[test]
+fn an_answer_lost_to_an_early_close_is_asked_for_again() {
+    let answer =
+        "HTTP/1.1 401 No\r\nX-ClickHouse-Exception-Code: 516\r\nContent-Length: 28\r\n\r\nCode: 516. DB::Exception: no";
+    let large = narrow_body((1..=300_000).map(|id| (id, "x".repeat(100))));
+    let error = insert_into(&broken_server(answer, true), &large).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TargetDenied, "{error}");
+}
