@@ -33,7 +33,7 @@ pub struct Inspection {
 }
 
 /// A chosen table on both sides.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Inspected {
     /// Its shape in the source.
     pub source: SourceTable,
@@ -67,22 +67,26 @@ pub fn inspect(config: &Config) -> Inspection {
 }
 
 fn unanswered(error: &Error) -> Problem {
-    let repair = "mend [clickhouse] in the configuration, or the account on the server, as the text says".to_owned();
-    Problem { text: error.to_string(), repair }
+    Problem::new(
+        error.to_string(),
+        "mend [clickhouse] in the configuration, or the account on the server, as the text says",
+    )
 }
 
 impl Inspection {
     fn inspect_targets(&mut self, client: &Client, config: &Config) -> Result<()> {
         let features = TargetFeatures { time64: client.features().time64 };
         for table in &mut self.tables {
-            match tables::existing_table(client, &table.target_name)? {
+            let problems = match tables::existing_table(client, &table.target_name)? {
                 Some(existing) => {
-                    self.problems.extend(check_existing(&table.source, &existing, features));
+                    let problems = check_existing(&table.source, &existing, features);
                     table.target = Some(existing.table);
+                    problems
                 }
                 // Its column types are the source's problem already; its column names are not.
-                None => self.problems.extend(reserved_names(&table.source)),
-            }
+                None => reserved_names(&table.source),
+            };
+            self.problems.extend(problems.into_iter().map(|problem| problem.of_table(&table.source.name)));
         }
         let targets: Vec<&TableName> = self.tables.iter().map(|table| &table.target_name).collect();
         let is_missing = |table: &&Inspected| table.target.is_none();
@@ -97,22 +101,44 @@ impl Inspection {
     /// # Errors
     /// When there is any problem.
     pub fn refuse(&self) -> Result<()> {
-        if self.problems.is_empty() {
-            return Ok(());
-        }
-        let lines = self.problems.iter().map(|problem| format!("\n- {}\n  repair: {}", problem.text, problem.repair));
-        let text = format!("not started, {} to mend first:{}", count(self.problems.len()), lines.collect::<String>());
-        Err(Error::new(ErrorKind::SourceRefused, text))
+        refuse(self.problems.iter())
     }
+
+    /// The problems that concern more than single tables, as one error.
+    ///
+    /// # Errors
+    /// When there is any such problem.
+    pub fn refuse_as_a_whole(&self) -> Result<()> {
+        refuse(self.problems.iter().filter(|problem| problem.table.is_none()))
+    }
+
+    /// What stands in the way of this table alone, for a person; empty when nothing does.
+    pub fn reason(&self, table: &TableName) -> String {
+        let name = table.to_string();
+        let own = self.problems.iter().filter(|problem| problem.table.as_ref() == Some(&name));
+        own.map(|problem| format!("{} (repair: {})", problem.text, problem.repair)).collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn refuse<'a>(problems: impl Iterator<Item = &'a Problem>) -> Result<()> {
+    let lines: Vec<String> =
+        problems.map(|problem| format!("\n- {}\n  repair: {}", problem.text, problem.repair)).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let text = format!("not started, {} to mend first:{}", count(lines.len()), lines.concat());
+    Err(Error::new(ErrorKind::SourceRefused, text))
 }
 
 fn reserved_names(source: &SourceTable) -> Vec<Problem> {
     let reserved =
         source.columns.iter().filter(|column| [tables::VERSION, tables::IS_DELETED].contains(&column.name.as_str()));
     reserved
-        .map(|column| Problem {
-            text: format!("{}: the column name {} is taken by Stream Bridge", source.name, column.name),
-            repair: format!("rename the column, or exclude the table: exclude = [\"{}\"]", source.name),
+        .map(|column| {
+            Problem::new(
+                format!("{}: the column name {} is taken by Stream Bridge", source.name, column.name),
+                format!("rename the column, or exclude the table: exclude = [\"{}\"]", source.name),
+            )
         })
         .collect()
 }

@@ -142,6 +142,22 @@ pub struct Problem {
     pub text: String,
     /// The SQL (or the configuration line) that repairs it.
     pub repair: String,
+    /// The source table that alone is concerned (`database.table`); `None` when it concerns all.
+    pub table: Option<String>,
+}
+
+impl Problem {
+    /// A problem of the whole.
+    pub fn new(text: impl Into<String>, repair: impl Into<String>) -> Self {
+        Self { text: text.into(), repair: repair.into(), table: None }
+    }
+
+    /// The same problem, of this table alone.
+    #[must_use]
+    pub fn of_table(mut self, table: impl fmt::Display) -> Self {
+        self.table = Some(table.to_string());
+        self
+    }
 }
 
 #[cfg(test)]

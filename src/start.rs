@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::check::{self, Inspected};
+use crate::check::{self, Inspected, Inspection};
 use crate::checkpoint::{Checkpoint, Store, TableState};
 use crate::clickhouse::{Client, tables as targets};
 use crate::config::{Config, Start};
@@ -43,25 +43,34 @@ pub struct Prepared {
 /// Everything that stands in the way; nothing was created then, unless a server failed half-way.
 pub fn prepare(config: &Config) -> Result<Prepared> {
     let inspection = check::inspect(config);
-    inspection.refuse()?;
-    let (Some(client), Some(facts)) = (inspection.client, inspection.facts) else {
+    inspection.refuse_as_a_whole()?;
+    let (Some(client), Some(facts)) = (&inspection.client, &inspection.facts) else {
         return Err(Error::new(ErrorKind::SourceRefused, "a server did not answer"));
     };
     let mut source = Source::connect(&config.mysql)?;
-    let store = Store::new(Arc::clone(&client), &config.state.database, &config.name, Uuid::new_v4());
+    let store = Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::new_v4());
     let (checkpoint, tables) = match store.load()? {
         Some(saved) => {
             check_still_there(&mut source, &saved.position, &facts.server_uuid)?;
             let states = store.load_table_states()?;
-            (saved, resumed_tables(&mut source, &client, inspection.tables, states)?)
+            (saved, resumed_tables(&mut source, client, &inspection, states)?)
         }
-        None => first_start(config, &mut source, &client, inspection.tables)?,
+        None => {
+            inspection.refuse()?;
+            first_start(config, &mut source, client, &inspection.tables)?
+        }
     };
     store.create(config.state.checkpoint_ttl)?;
-    let tables = tables.into_iter().map(|table| table.create(&client, &store)).collect::<Result<_>>()?;
+    let tables = tables.into_iter().map(|table| table.create(client, &store)).collect::<Result<_>>()?;
     let claim = store.claim(checkpoint)?;
     log::info!("going on from {}:{} as checkpoint {}", claim.position.file, claim.position.offset, claim.seq);
-    Ok(Prepared { client, store: Arc::new(store), claim, tables, ignores_case: facts.lower_case_table_names != 0 })
+    Ok(Prepared {
+        client: Arc::clone(client),
+        store: Arc::new(store),
+        claim,
+        tables,
+        ignores_case: facts.lower_case_table_names != 0,
+    })
 }
 
 /// A chosen table and the state that it starts in.
@@ -100,12 +109,12 @@ fn first_start(
     config: &Config,
     source: &mut Source,
     client: &Client,
-    tables: Vec<Inspected>,
+    tables: &[Inspected],
 ) -> Result<(Checkpoint, Vec<Chosen>)> {
     let position = match &config.mysql.start {
         Start::Snapshot => {
             let position = source.current_position(true)?;
-            refuse_rows(source, client, &tables)?;
+            refuse_rows(source, client, tables)?;
             position
         }
         Start::Current => source.current_position(false)?,
@@ -118,8 +127,8 @@ fn first_start(
     };
     let reason = if state == State::Unverified { "rows from before the start position were not copied" } else { "" };
     let timeline =
-        Timeline { number: next_timeline(client, &tables)?, base_file: base_file(config, source, &position)? };
-    let tables = tables.into_iter().map(|table| Chosen::new(table, state, reason)).collect();
+        Timeline { number: next_timeline(client, tables)?, base_file: base_file(config, source, &position)? };
+    let tables = tables.iter().map(|table| Chosen::new(table.clone(), state, reason)).collect();
     Ok((Checkpoint { seq: 0, position, timeline }, tables))
 }
 
@@ -189,28 +198,37 @@ fn check_still_there(source: &mut Source, position: &Position, server_uuid: &str
     }
 }
 
+/// A table that cannot be followed any more is set aside alone: the others go on.
 fn resumed_tables(
     source: &mut Source,
     client: &Client,
-    tables: Vec<Inspected>,
+    inspection: &Inspection,
     states: Vec<TableState>,
 ) -> Result<Vec<Chosen>> {
     let mut states: HashMap<String, TableState> =
         states.into_iter().map(|state| (state.table.clone(), state)).collect();
-    let mut resume = |table: Inspected| {
+    let mut resume = |table: &Inspected| {
+        let reason = inspection.reason(&table.source.name);
         Ok(match states.remove(&table.source.name.to_string()) {
-            Some(saved) => resumed(table, saved),
-            None => added(source, client, table)?,
+            Some(saved) => resumed(table.clone(), saved, &reason),
+            None if !reason.is_empty() => Chosen::new(table.clone(), State::Quarantined, &reason),
+            None => added(source, client, table.clone())?,
         })
     };
-    tables.into_iter().map(&mut resume).collect()
+    inspection.tables.iter().map(&mut resume).collect()
 }
 
-fn resumed(table: Inspected, saved: TableState) -> Chosen {
+fn resumed(table: Inspected, saved: TableState, problem: &str) -> Chosen {
     let state = State::from_name(&saved.state);
-    if state != State::Quarantined && table.target.is_none() {
+    if state == State::Quarantined {
+        return Chosen { inspected: table, state, reason: saved.reason, is_new: false };
+    }
+    if table.target.is_none() {
         let reason = format!("its target {} is gone: an empty one in its place would be wrong", table.target_name);
         return Chosen::new(table, State::Quarantined, &reason);
+    }
+    if !problem.is_empty() {
+        return Chosen::new(table, State::Quarantined, problem);
     }
     Chosen { inspected: table, state, reason: saved.reason, is_new: false }
 }
@@ -252,18 +270,26 @@ mod tests {
         for (name, state) in
             [("streaming", State::Streaming), ("unverified", State::Unverified), ("later", State::Quarantined)]
         {
-            let table = resumed(inspected(true), saved(name));
+            let table = resumed(inspected(true), saved(name), "");
             assert_eq!((table.state, table.reason.as_str(), table.is_new), (state, "why", false));
         }
     }
 
     #[test]
     fn a_target_that_is_gone_is_never_made_anew() {
-        let table = resumed(inspected(false), saved("streaming"));
+        let table = resumed(inspected(false), saved("streaming"), "");
         assert!(
             table.state == State::Quarantined && table.is_new && table.reason.contains("is gone"),
             "{}",
             table.reason
         );
+    }
+
+    #[test]
+    fn a_table_that_no_longer_fits_is_set_aside_with_the_reason() {
+        let table = resumed(inspected(true), saved("streaming"), "no key any more");
+        assert_eq!((table.state, table.reason.as_str(), table.is_new), (State::Quarantined, "no key any more", true));
+        let table = resumed(inspected(true), saved("quarantined"), "no key any more");
+        assert_eq!(table.reason, "why", "the first reason stays");
     }
 }

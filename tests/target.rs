@@ -176,9 +176,9 @@ fn a_body_is_one_part_whatever_its_size() {
     let name = "x".repeat(240);
     let body = narrow_body((1..=1_200_000).map(|id| (id, name.clone())));
     client.insert(&insert_target(&table), &body, "target_one_part-1").unwrap();
-    assert_eq!(tables::active_parts(&client, &table.name).unwrap(), 1);
+    assert_eq!(active_parts(&client, &table.name), 1);
     client.insert(&insert_target(&table), &few_rows(), "target_one_part-2").unwrap();
-    assert_eq!(tables::active_parts(&client, &table.name).unwrap(), 2);
+    assert_eq!(active_parts(&client, &table.name), 2);
     assert_eq!(count(&client, &table.name), "1200000");
 }
 
@@ -324,7 +324,7 @@ fn odd_names_are_only_names() {
     body.append(&mut pool, 64, row).unwrap();
     client.insert(&insert_target(&table), &body, "odd `'\\ & id").unwrap();
     assert_eq!(tables::max_version(&client, &name).unwrap(), 5);
-    assert_eq!(tables::active_parts(&client, &name).unwrap(), 1);
+    assert_eq!(active_parts(&client, &name), 1);
 }
 
 #[test]
@@ -396,10 +396,16 @@ fn existing_tables_are_checked() {
     assert_eq!(tables::existing_table(&client, &database.table("none")).unwrap(), None);
 }
 
+fn active_parts(client: &Client, name: &TableName) -> u64 {
+    tables::active_parts(client).unwrap().into_iter().find(|(table, _)| table == name).unwrap().1
+}
+
 // --- State ------------------------------------------------------------------------------------------------------
 
 fn store(database: &Database, pipeline: &str, owner: u128) -> Store {
-    Store::open(bridge(), database.0, pipeline, Uuid::from_u128(owner), Duration::from_secs(86_400)).unwrap()
+    let store = Store::new(bridge(), database.0, pipeline, Uuid::from_u128(owner));
+    store.create(Duration::from_secs(86_400)).unwrap();
+    store
 }
 
 fn checkpoint(seq: u64, timeline: u16, offset: u64) -> Checkpoint {
@@ -419,9 +425,11 @@ fn checkpoints_come_back_as_saved() {
     let database = Database::new("target_checkpoints");
     let store = store(&database, "o'main\"", 1);
     assert_eq!(store.load().unwrap(), None);
+    let nothing_created = Store::new(bridge(), "target_no_such_state", "main", Uuid::from_u128(1));
+    assert_eq!(nothing_created.load().unwrap(), None);
     for checkpoint in [checkpoint(1, 0, 4), checkpoint(2, 0, u64::MAX), checkpoint(2, 0, u64::MAX)] {
         store.save(&checkpoint).unwrap();
-        assert_eq!(store.load().unwrap(), Some((checkpoint, Uuid::from_u128(1))));
+        assert_eq!(store.load().unwrap(), Some(checkpoint));
     }
     let mut with_gtid = checkpoint(3, 1, 4);
     with_gtid.position.gtid_set = Some(GtidSet::parse("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5").unwrap());
@@ -430,7 +438,7 @@ fn checkpoints_come_back_as_saved() {
     let select = "SELECT last_binlog_timestamp, id != toUUID('00000000-0000-0000-0000-000000000000') \
                   FROM target_checkpoints.checkpoints WHERE seq = 1";
     assert_eq!(bridge().query(select).unwrap(), "2023-11-14 22:13:20.123456\t1\n");
-    assert_eq!(store.load().unwrap(), Some((with_gtid, Uuid::from_u128(1))));
+    assert_eq!(store.load().unwrap(), Some(with_gtid));
     let other = self::store(&database, "other", 1);
     assert_eq!(other.load().unwrap(), None, "pipelines do not see each other");
 }
@@ -443,10 +451,11 @@ fn the_ttl_takes_the_history_and_never_the_newest() {
     assert!(engine("checkpoints").contains("toIntervalSecond(86400)"));
     // By the administrator: the account may change a TTL in the database of its own state only.
     let client = Arc::new(administrator());
-    let short = Store::open(client, database.0, "main", Uuid::from_u128(1), Duration::from_secs(5)).unwrap();
+    let short = Store::new(client, database.0, "main", Uuid::from_u128(1));
+    short.create(Duration::from_secs(5)).unwrap();
     assert!(engine("checkpoints").contains("toIntervalSecond(5)"), "{}", engine("checkpoints"));
     bridge().query("TRUNCATE TABLE target_ttl.checkpoints").unwrap();
-    assert_eq!(short.load().unwrap().unwrap().0, checkpoint(1, 0, 4));
+    assert_eq!(short.load().unwrap().unwrap(), checkpoint(1, 0, 4));
     assert!(!engine("checkpoint_latest").contains("TTL"));
 }
 
@@ -457,8 +466,8 @@ fn a_second_copy_is_told() {
     let first = elder.claim(checkpoint(0, 0, 4)).unwrap();
     assert_eq!(first.seq, 2);
     elder.save(&checkpoint(3, 0, 40)).unwrap();
-    let (loaded, owner) = younger.load().unwrap().unwrap();
-    assert_eq!((loaded.seq, owner), (3, Uuid::from_u128(1)));
+    let loaded = younger.load().unwrap().unwrap();
+    assert_eq!(loaded, checkpoint(3, 0, 40));
     assert_eq!(younger.claim(loaded).unwrap().seq, 5);
     for seq in [4, 5] {
         let error = elder.save(&checkpoint(seq, 0, 400)).unwrap_err();
@@ -471,11 +480,11 @@ fn a_second_copy_is_told() {
         administrator().query(&format!("INSERT INTO target_copies.{table} {late}")).unwrap();
     }
     let newest = || younger.load().unwrap().unwrap();
-    assert_eq!((newest().0.seq, newest().1), (5, Uuid::from_u128(2)));
+    assert_eq!((newest().seq, newest().position.offset), (5, 40));
     younger.save(&checkpoint(6, 1, 4)).unwrap();
     let error = elder.save(&checkpoint(100, 0, 4)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::SecondCopy, "a higher timeline is newer whatever its number");
-    assert_eq!(newest().0.seq, 6);
+    assert_eq!(newest().seq, 6);
 }
 
 #[test]
@@ -516,7 +525,7 @@ fn the_writer_does_each_job_once() {
         scope.spawn(|| writer::run(&client, &store, job_list, ack_list));
         jobs.send(batch(1, &target)).unwrap();
         jobs.send(batch(2, &gone)).unwrap();
-        jobs.send(Job::Inspect(3, Arc::clone(&target))).unwrap();
+        jobs.send(Job::Inspect).unwrap();
         jobs.send(Job::Save(Save::Checkpoint(checkpoint(1, 0, 4)))).unwrap();
         drop(jobs);
     });
@@ -524,7 +533,7 @@ fn the_writer_does_each_job_once() {
     let [
         Ack::Inserted(first, _, Ok(())),
         Ack::Inserted(second, _, Err(error)),
-        Ack::Inspected(3, Ok(1)),
+        Ack::Inspected(Ok(parts)),
         Ack::Saved(_, Ok(())),
     ] = acks.as_slice()
     else {
@@ -532,6 +541,7 @@ fn the_writer_does_each_job_once() {
     };
     assert_eq!((first.number, first.body.rows(), second.number, second.body.rows()), (1, 3, 2, 3));
     assert_eq!(error.kind, ErrorKind::TargetRefused, "{error}");
+    assert!(parts.contains(&(table.name.clone(), 1)), "{parts:?}");
     assert_eq!(count(&client, &table.name), "3");
 }
 

@@ -71,11 +71,16 @@ fn check_sorting_key(existing: &ExistingTable, key: &[&str]) -> Option<Problem> 
     (!same).then(|| rename_away(&existing.table.name, text))
 }
 
-/// The names of `a, b, c`; None when anything but names stands there.
+/// The names of `a, b, c` or `(a, b, c)`; None when anything but names stands there.
 fn plain_names(expression: &str) -> Option<Vec<String>> {
     let tokens = sql::tokens(expression);
+    let inner = match tokens.as_slice() {
+        // Some versions print the key as it was written.
+        [Token::Sign('('), inner @ .., Token::Sign(')')] => inner,
+        all => all,
+    };
     let mut names = Vec::new();
-    for (index, token) in tokens.into_iter().enumerate() {
+    for (index, token) in inner.iter().cloned().enumerate() {
         match token {
             Token::Name(name) if index % 2 == 0 => names.push(name),
             Token::Sign(',') if index % 2 == 1 => {}
@@ -119,19 +124,19 @@ fn check_column(
     let (name, table) = (sql::identifier(&column.name), sql::table(&existing.table.name));
     let Some((ty, kind)) = find(existing, &column.name) else {
         let text = format!("{}: column {name} is missing", existing.table.name);
-        return Some(Problem { text, repair: format!("ALTER TABLE {table} ADD COLUMN {name} {wanted};") });
+        return Some(Problem::new(text, format!("ALTER TABLE {table} ADD COLUMN {name} {wanted};")));
     };
     if !matches!(kind, "" | "DEFAULT") {
         let text = format!("{}: column {name} is {kind}, which cannot be written to", existing.table.name);
         let repair = format!("ALTER TABLE {table} MODIFY COLUMN {name} REMOVE {kind};");
-        return Some(Problem { text, repair });
+        return Some(Problem::new(text, repair));
     }
     let refusal = mapping::accepts(column, is_key, features, ty).err()?.text;
     if is_key {
         return Some(rename_away(&existing.table.name, format!("column {name}: {refusal}")));
     }
     let text = format!("{}: column {name}: {refusal}", existing.table.name);
-    Some(Problem { text, repair: format!("ALTER TABLE {table} MODIFY COLUMN {name} {wanted};") })
+    Some(Problem::new(text, format!("ALTER TABLE {table} MODIFY COLUMN {name} {wanted};")))
 }
 
 /// A column's type and default kind.
@@ -148,13 +153,10 @@ fn check_other_columns(source: &SourceTable, existing: &ExistingTable) -> Vec<Pr
             || source.columns.iter().any(|source| source.name == column.name);
         !known && kind.is_empty()
     });
-    let problem = |name: &str, ty: &str| Problem {
-        text: format!("{table}: column {name} is not in the source and has no DEFAULT"),
-        repair: format!(
-            "ALTER TABLE {} MODIFY COLUMN {name} {ty} DEFAULT defaultValueOfTypeName({});",
-            sql::table(table),
-            sql::text(ty)
-        ),
+    let problem = |name: &str, ty: &str| {
+        let text = format!("{table}: column {name} is not in the source and has no DEFAULT");
+        let default = format!("{ty} DEFAULT defaultValueOfTypeName({})", sql::text(ty));
+        Problem::new(text, format!("ALTER TABLE {} MODIFY COLUMN {name} {default};", sql::table(table)))
     };
     others.map(|(column, _)| problem(&sql::identifier(&column.name), &column.ty)).collect()
 }
@@ -162,7 +164,7 @@ fn check_other_columns(source: &SourceTable, existing: &ExistingTable) -> Vec<Pr
 fn rename_away(table: &TableName, text: String) -> Problem {
     let away = TableName { database: table.database.clone(), table: format!("{}_before_stream_bridge", table.table) };
     let repair = format!("RENAME TABLE {} TO {};", sql::table(table), sql::table(&away));
-    Problem { text: format!("{table}: {text}; renamed away, it is created anew at the next start"), repair }
+    Problem::new(format!("{table}: {text}; renamed away, it is created anew at the next start"), repair)
 }
 
 #[cfg(test)]

@@ -51,8 +51,8 @@ fn is_syntax_error(error: &Error) -> bool {
 }
 
 fn problem(user: &str, privileges: &str, object: &str) -> Problem {
-    Problem {
-        text: format!("the ClickHouse account {user} lacks {privileges} ON {object}"),
-        repair: format!("GRANT {privileges} ON {object} TO {};", sql::identifier(user)),
-    }
+    Problem::new(
+        format!("the ClickHouse account {user} lacks {privileges} ON {object}"),
+        format!("GRANT {privileges} ON {object} TO {};", sql::identifier(user)),
+    )
 }

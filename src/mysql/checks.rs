@@ -38,26 +38,24 @@ fn ask(config: &MysqlConfig, wanted: &dyn Fn(&TableName) -> bool, checked: &mut 
     let facts = checked.facts.insert(source.server_facts()?).clone();
     let grants = source.grants()?;
     checked.tables = tables::read(&mut source, wanted, facts.allows_zero_dates())?;
-    checked.problems = problems(&facts, &grants, &checked.tables, &config.user);
+    let account = source.account()?;
+    checked.problems = problems(&facts, &grants, &checked.tables, &account);
     Ok(())
 }
 
 fn failure(error: &Error) -> Problem {
-    Problem {
-        text: error.to_string(),
-        repair: "mend [mysql] in the configuration, or the account on the server, as the text says".to_owned(),
-    }
+    problem(error.to_string(), "mend [mysql] in the configuration, or the account on the server, as the text says")
 }
 
-/// Everything that is wrong with a server, an account and the chosen tables.
-pub fn problems(facts: &ServerFacts, grants: &Grants, tables: &[FoundTable], user: &str) -> Vec<Problem> {
+/// Everything that is wrong with a server, an account (`'bridge'@'%'`) and the chosen tables.
+pub fn problems(facts: &ServerFacts, grants: &Grants, tables: &[FoundTable], account: &str) -> Vec<Problem> {
     let mut found = server_problems(facts);
     // Of another kind of server, or a far too old one, the rest would be misread.
     if found.is_empty() || !is_foreign(facts) {
         found.extend(variable_problems(facts));
         found.extend(filter_problems(facts));
-        found.extend(privilege_problems(grants, user));
-        found.extend(tables_problems(tables, grants, user));
+        found.extend(privilege_problems(grants, account));
+        found.extend(tables_problems(tables, grants, account));
     }
     found
 }
@@ -93,40 +91,53 @@ fn variable_problems(facts: &ServerFacts) -> Vec<Problem> {
     if facts.server_id == 0 {
         found.push(problem("the server's server_id is 0: it serves no replica", "SET PERSIST server_id = 1;"));
     }
-    let wanted = [
-        ("binlog_format", &facts.binlog_format, "ROW", "rows are not in the binary log as rows"),
-        ("binlog_row_image", &facts.binlog_row_image, "FULL", "rows in the binary log lack columns"),
-        (
-            "binlog_row_metadata",
-            &facts.binlog_row_metadata,
-            "FULL",
-            "the binary log lacks column names, ENUM labels and keys",
-        ),
-        ("binlog_row_value_options", &facts.binlog_row_value_options, "", "JSON updates are logged as differences"),
-        (
-            "binlog_transaction_compression",
-            &facts.binlog_transaction_compression,
-            "OFF",
-            "compressed transactions are not built yet",
-        ),
-        ("binlog_checksum", &facts.binlog_checksum, "CRC32", "damage to the binary log could not be noticed"),
-    ];
-    for (name, value, must_be, why) in wanted {
-        if let Some(value) = value.as_ref().filter(|value| !value.eq_ignore_ascii_case(must_be)) {
-            found.push(problem(format!("{name} is {value}: {why}"), format!("SET PERSIST {name} = '{must_be}';")));
-        }
-    }
-    if !found.is_empty() && found.iter().any(|problem| problem.repair.starts_with("SET PERSIST binlog_")) {
-        // Said once, at the first: sessions keep the value they began with.
-        if let Some(first) = found.iter_mut().find(|problem| problem.repair.starts_with("SET PERSIST binlog_")) {
-            first.repair.push_str(" -- then reconnect the applications: open sessions keep the old value");
-        }
-    }
+    found.extend(wrong_values(facts));
     if !facts.log_replica_updates {
         found.push(problem(
             "log_replica_updates is OFF: what this server itself replicates is not in its binary log",
             "start the server with --log-replica-updates=ON, or replicate from its source",
         ));
+    }
+    found
+}
+
+/// Variables that must have one value; an absent one has it.
+fn wrong_values(facts: &ServerFacts) -> Vec<Problem> {
+    // Name, value, what it must be, whether sessions keep their own, why.
+    let wanted = [
+        ("binlog_format", &facts.binlog_format, "ROW", true, "rows are not in the binary log as rows"),
+        ("binlog_row_image", &facts.binlog_row_image, "FULL", true, "rows in the binary log lack columns"),
+        (
+            "binlog_row_metadata",
+            &facts.binlog_row_metadata,
+            "FULL",
+            false,
+            "the binary log lacks column names, ENUM labels and keys",
+        ),
+        (
+            "binlog_row_value_options",
+            &facts.binlog_row_value_options,
+            "",
+            true,
+            "JSON updates are logged as differences",
+        ),
+        (
+            "binlog_transaction_compression",
+            &facts.binlog_transaction_compression,
+            "OFF",
+            true,
+            "compressed transactions are not supported yet",
+        ),
+        ("binlog_checksum", &facts.binlog_checksum, "CRC32", false, "damage to the binary log could not be noticed"),
+    ];
+    let mut found = Vec::new();
+    for (name, value, must_be, is_kept, why) in wanted {
+        if let Some(value) = value.as_ref().filter(|value| !value.eq_ignore_ascii_case(must_be)) {
+            let note =
+                if is_kept { " -- then reconnect the applications: open sessions keep the old value" } else { "" };
+            found
+                .push(problem(format!("{name} is {value}: {why}"), format!("SET PERSIST {name} = '{must_be}';{note}")));
+        }
     }
     found
 }
@@ -143,7 +154,7 @@ fn filter_problems(facts: &ServerFacts) -> Vec<Problem> {
     .collect()
 }
 
-fn privilege_problems(grants: &Grants, user: &str) -> Vec<Problem> {
+fn privilege_problems(grants: &Grants, account: &str) -> Vec<Problem> {
     let needed = [
         ("REPLICATION SLAVE", "the binary log cannot be read"),
         ("REPLICATION CLIENT", "the position in the binary log cannot be asked for"),
@@ -151,29 +162,33 @@ fn privilege_problems(grants: &Grants, user: &str) -> Vec<Problem> {
     let missing = needed.into_iter().filter(|(privilege, _)| !grants.has_global(privilege));
     missing
         .map(|(privilege, why)| {
-            let repair = format!("GRANT {privilege} ON *.* TO '{user}'@'%';");
-            problem(format!("the account {user} lacks {privilege}: {why}"), repair)
+            let repair = format!("GRANT {privilege} ON *.* TO {account};");
+            problem(format!("the account {account} lacks {privilege}: {why}"), repair)
         })
         .collect()
 }
 
-fn tables_problems(tables: &[FoundTable], grants: &Grants, user: &str) -> Vec<Problem> {
+fn tables_problems(tables: &[FoundTable], grants: &Grants, account: &str) -> Vec<Problem> {
     if tables.is_empty() {
         let repair = format!(
-            "correct replicate.tables, or let the account see them: GRANT SELECT ON `database`.* TO '{user}'@'%';"
+            "correct replicate.tables, or let the account see them: GRANT SELECT ON `database`.* TO {account};"
         );
         return vec![problem("no table matches replicate.tables (or the account may not see any)", repair)];
     }
-    tables.iter().flat_map(|found| table_problems(found, grants, user)).collect()
+    let of_table = |found: &FoundTable| {
+        let problems = table_problems(found, grants, account).into_iter();
+        problems.map(|problem| problem.of_table(&found.table.name)).collect::<Vec<_>>()
+    };
+    tables.iter().flat_map(of_table).collect()
 }
 
-fn table_problems(found: &FoundTable, grants: &Grants, user: &str) -> Vec<Problem> {
+fn table_problems(found: &FoundTable, grants: &Grants, account: &str) -> Vec<Problem> {
     let (table, name) = (&found.table, quoted(&found.table.name));
     let mut problems = Vec::new();
     if !grants.may_select(&table.name) {
         problems.push(problem(
-            format!("{}: the account {user} may not read it", table.name),
-            format!("GRANT SELECT ON {name} TO '{user}'@'%';"),
+            format!("{}: the account {account} may not read it", table.name),
+            format!("GRANT SELECT ON {name} TO {account};"),
         ));
     }
     if table.key.is_empty() {
@@ -203,7 +218,7 @@ fn unsupported(table: &TableName, column: &str, ty: &SourceType) -> Option<Probl
 }
 
 fn problem(text: impl Into<String>, repair: impl Into<String>) -> Problem {
-    Problem { text: text.into(), repair: repair.into() }
+    Problem::new(text, repair)
 }
 
 #[cfg(test)]
@@ -243,7 +258,7 @@ mod tests {
     }
 
     fn check(facts: &ServerFacts, grants: &Grants, tables: &[FoundTable], expected: &[(&str, &str)]) {
-        let found = problems(facts, grants, tables, "bridge");
+        let found = problems(facts, grants, tables, "'bridge'@'%'");
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (problem, (text, repair)) in found.iter().zip(expected) {
             assert!(problem.text.contains(text) && problem.repair.contains(repair), "{problem:?} {text} {repair}");

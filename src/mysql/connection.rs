@@ -21,6 +21,8 @@ const FAST_AUTH_OK: u8 = 3;
 const FULL_AUTH: u8 = 4;
 const REQUEST_PUBLIC_KEY: u8 = 2;
 const COM_QUERY: u8 = 3;
+/// Far above what the few variables asked for here take.
+const ANSWER_PACKETS_MAX: usize = 100;
 const ACCESS_DENIED: u16 = 1045;
 
 /// Either kind of stream.
@@ -146,18 +148,23 @@ impl Connection {
         self.command(&[&[COM_QUERY], sql.as_bytes()].concat())?;
         let head = self.read_packet()?;
         unless_error(&head)?;
-        while !packet::is_eof(unless_error(&self.read_packet()?)?) {} // column definitions
-        let mut first = None;
-        loop {
-            let row = self.read_packet()?;
-            if packet::is_eof(&row) {
-                break;
-            }
-            unless_error(&row)?;
-            first.get_or_insert(row);
-        }
+        self.read_to_eof()?; // column definitions
+        let first = self.read_to_eof()?;
         let row = first.ok_or_else(|| unexpected("a query that must give a row gave none"))?;
         text_row(&row).ok_or_else(|| unexpected("a row of a query that cannot be read"))
+    }
+
+    /// The first packet before the next EOF packet.
+    fn read_to_eof(&mut self) -> Result<Option<Vec<u8>>> {
+        let mut first = None;
+        for _ in 0..ANSWER_PACKETS_MAX {
+            let packet = self.read_packet()?;
+            if packet::is_eof(unless_error(&packet)?) {
+                return Ok(first);
+            }
+            first.get_or_insert(packet);
+        }
+        Err(unexpected("an answer without an end"))
     }
 
     /// The bare socket, right behind the last answer.

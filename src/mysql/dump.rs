@@ -177,6 +177,13 @@ pub fn file_timestamp(config: &MysqlConfig, file: &str) -> Result<u32> {
 
 /// Refuses another server than the one the position is from; returns `@@gtid_mode`.
 fn check_identity(connection: &mut Connection, expected_uuid: &str) -> Result<String> {
+    if connection.version().contains("MariaDB") {
+        let text = format!(
+            "this is MariaDB ({}), whose binary log differs from MySQL's; it is not supported",
+            connection.version()
+        );
+        return Err(Error::new(ErrorKind::SourceRefused, text));
+    }
     let row = connection.query_row("SELECT @@server_uuid, @@gtid_mode")?;
     let [uuid, gtid_mode] = row.as_slice() else {
         return Err(Error::new(

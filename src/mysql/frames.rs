@@ -6,28 +6,18 @@
 //! An event that continues over several 16 MiB packets is joined in place, by closing the gaps of the inner headers.
 //! The state survives any pause between two reads. The buffer grows by doubling, up to the end of a packet whose
 //! bytes already fill it: never by what a length alone claims.
-//!
-//! [`Track`] counts offsets: `log_pos` in events is 32 bits wide and wraps; the own count is 64 bits, set by artificial
-//! ROTATEs, moved by every event that lies in the file, and checked against `log_pos`. No IO.
+//! No IO.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Chunk, EventSpan};
 use crate::mysql::packet::{self, Fields, PACKET_MAX};
 use crate::mysql::refusal::server_error;
+use crate::mysql::track::Track;
 
 /// Size of a buffer, and so of most reads.
 pub const BUFFER_BYTES: usize = 256 << 10;
 /// A row event holds at most `max_allowed_packet` bytes, whose own limit is 1 GiB.
 const EVENT_MAX_BYTES: usize = (1 << 30) + (1 << 20);
-
-const HEADER_BYTES: usize = 19;
-const CHECKSUM_BYTES: usize = 4;
-const ROTATE: u8 = 4;
-const FORMAT_DESCRIPTION: u8 = 15;
-const HEARTBEAT: u8 = 27;
-const HEARTBEAT_V2: u8 = 41;
-const FLAG_ARTIFICIAL: u16 = 0x20;
-const CHECKSUM_CRC32: u8 = 1;
 
 /// The buffer under way.
 #[derive(Debug)]
@@ -61,7 +51,7 @@ impl Frames {
             events: Vec::new(),
             charged_bytes: 0,
             tail: Vec::new(),
-            track: Track { file: String::new(), offset: 0, may_skip },
+            track: Track::new(may_skip),
             end: None,
         }
     }
@@ -191,7 +181,7 @@ impl Frames {
                 self.events.push(EventSpan { start: start + 1, len: event.len(), offset });
                 Ok(())
             }
-            Some((0xff, _)) => Err(self.track.refused(payload)),
+            Some((0xff, _)) => Err(self.refused(payload)),
             Some((0xfe, _)) if packet::is_eof(payload) => Err(self.track.place(Error::new(
                 ErrorKind::SourceDown,
                 "MySQL ended the binary log dump (it shuts down, or the connection was killed)",
@@ -199,146 +189,23 @@ impl Frames {
             _ => Err(self.track.corrupt("a packet is neither an event nor an end")),
         }
     }
-}
-
-/// Where the stream is.
-#[derive(Debug)]
-struct Track {
-    file: String,
-    /// The end of the last event that lies in the file.
-    offset: u64,
-    may_skip: bool,
-}
-
-impl Track {
-    /// Checks one event and moves over it; returns the offset of its first byte, 0 for one that lies in no file.
-    fn event(&mut self, event: &[u8]) -> Result<u64> {
-        let header = Header::parse(event).ok_or_else(|| self.corrupt("an event is shorter than its header"))?;
-        if header.size != event.len() as u64 {
-            return Err(self.corrupt(&format!("an event of {} bytes says that it has {}", event.len(), header.size)));
-        }
-        if header.kind == FORMAT_DESCRIPTION {
-            self.check_algorithm(event)?;
-        }
-        let body = self.checked_body(event)?;
-        match header.kind {
-            ROTATE if header.is_artificial() => self.rotate(body)?,
-            HEARTBEAT => self.heartbeat(u64::from(header.log_pos), false),
-            HEARTBEAT_V2 => self.heartbeat(heartbeat_position(body).unwrap_or_default(), true),
-            _ if header.is_artificial() => {}
-            _ => return self.advance(&header),
-        }
-        Ok(0)
-    }
-
-    /// The event without header and checksum.
-    fn checked_body<'a>(&self, event: &'a [u8]) -> Result<&'a [u8]> {
-        let (covered, stored) = event.split_last_chunk::<CHECKSUM_BYTES>().unwrap_or((event, &[0; 4]));
-        let (computed, stored) = (crc32fast::hash(covered), u32::from_le_bytes(*stored));
-        if computed != stored {
-            return Err(self.corrupt(&format!("the checksum of an event of {} bytes is {computed:08x}, not {stored:08x} as it says: the network or the source's disk damages data", event.len())));
-        }
-        Ok(covered.get(HEADER_BYTES..).unwrap_or_default())
-    }
-
-    /// Files written under `binlog_checksum=NONE` are sent without checksums: refused rather than misread.
-    fn check_algorithm(&self, event: &[u8]) -> Result<()> {
-        let algorithm = event.len().checked_sub(CHECKSUM_BYTES + 1).and_then(|at| event.get(at)).copied();
-        if algorithm == Some(CHECKSUM_CRC32) {
-            return Ok(());
-        }
-        let text = "this binlog file was written without checksums: SET PERSIST binlog_checksum='CRC32', and start at a position in a later file";
-        Err(self.place(Error::new(ErrorKind::UnsupportedEvent, text)))
-    }
-
-    fn rotate(&mut self, body: &[u8]) -> Result<()> {
-        let mut fields = Fields(body);
-        let position = fields.uint(8).ok_or_else(|| self.corrupt("a ROTATE is cut short"))?;
-        (self.file, self.offset) = (String::from_utf8_lossy(fields.0).into_owned(), position);
-        Ok(())
-    }
-
-    /// A heartbeat stands for what the server left out, so only where it may leave something out does it move us.
-    fn heartbeat(&mut self, position: u64, is_wide: bool) {
-        if self.may_skip && position != 0 {
-            self.offset = if is_wide { self.offset.max(position) } else { unwrapped(self.offset, position) };
-        }
-    }
-
-    fn advance(&mut self, header: &Header) -> Result<u64> {
-        let (next, log_pos) = (self.offset + header.size, u64::from(header.log_pos));
-        let end = unwrapped(next, log_pos);
-        if end != next && !self.may_skip {
-            return Err(self
-                .corrupt(&format!("an event should end at {next} but says {log_pos} (mod 2^32): bytes are missing")));
-        }
-        self.offset = end;
-        Ok(end - header.size)
-    }
 
     fn refused(&self, packet: &[u8]) -> Error {
         match packet::err_packet(packet) {
-            Some((code, message)) => self.place(server_error(code, &message)),
-            None => self.corrupt("an error packet that cannot be read"),
+            Some((code, message)) => self.track.place(server_error(code, &message)),
+            None => self.track.corrupt("an error packet that cannot be read"),
         }
-    }
-
-    fn corrupt(&self, text: &str) -> Error {
-        self.place(Error::new(ErrorKind::CorruptStream, text))
-    }
-
-    fn place(&self, error: Error) -> Error {
-        if self.file.is_empty() { error } else { error.at_position(&self.file, self.offset) }
-    }
-}
-
-/// The smallest number from `least` on whose low 32 bits are those of `log_pos`.
-fn unwrapped(least: u64, log_pos: u64) -> u64 {
-    let ahead = log_pos.wrapping_sub(least) & u64::from(u32::MAX);
-    least.saturating_add(ahead)
-}
-
-struct Header {
-    kind: u8,
-    size: u64,
-    log_pos: u32,
-    flags: u16,
-}
-
-impl Header {
-    fn parse(event: &[u8]) -> Option<Self> {
-        let mut fields = Fields(event);
-        fields.take(4)?; // timestamp
-        let kind = u8::try_from(fields.uint(1)?).ok()?;
-        fields.take(4)?; // server id
-        let size = fields.uint(4)?;
-        let log_pos = u32::try_from(fields.uint(4)?).ok()?;
-        let flags = u16::try_from(fields.uint(2)?).ok()?;
-        fields.take(CHECKSUM_BYTES)?;
-        Some(Self { kind, size, log_pos, flags })
-    }
-
-    /// Made up by the dump thread: it lies in no file.
-    fn is_artificial(&self) -> bool {
-        self.flags & FLAG_ARTIFICIAL != 0 || self.log_pos == 0
-    }
-}
-
-/// The 64-bit position in a HEARTBEAT_LOG_EVENT_V2: fields of type, length, value; 2 is the position, 0 the end.
-fn heartbeat_position(body: &[u8]) -> Option<u64> {
-    let mut fields = Fields(body);
-    loop {
-        match fields.packed_uint()? {
-            0 => return None,
-            2 => return Fields(fields.packed_string()?).packed_uint(),
-            _ => fields.packed_string()?,
-        };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binlog::event::{CHECKSUM_BYTES, HEADER_BYTES};
+
+    const ROTATE: u8 = 4;
+    const HEARTBEAT_V2: u8 = 41;
+    const FLAG_ARTIFICIAL: u16 = 0x20;
 
     fn event(kind: u8, log_pos: u32, flags: u16, body: &[u8]) -> Vec<u8> {
         let size = u32::try_from(HEADER_BYTES + body.len() + CHECKSUM_BYTES).unwrap();
@@ -468,12 +335,5 @@ mod tests {
             assert!(end.is_some() || got.len() < 2 || whole, "byte {at}: {got:?}");
             assert!(!(whole && end.is_none()), "byte {at} went unnoticed");
         }
-    }
-
-    #[test]
-    fn files_without_checksums_are_refused() {
-        let description = event(FORMAT_DESCRIPTION, 120, 0, &[0; 92]);
-        let end = feed(&mut Frames::new(false), &wire(&[rotate("b.000001", 5), description]), 1 << 20).1.unwrap();
-        assert!(end.kind == ErrorKind::UnsupportedEvent && end.text.contains("binlog_checksum"), "{end}");
     }
 }

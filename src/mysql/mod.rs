@@ -18,3 +18,4 @@ pub mod packet;
 pub mod refusal;
 pub mod source;
 pub mod tables;
+pub mod track;

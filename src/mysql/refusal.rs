@@ -42,7 +42,7 @@ pub fn missing_privilege(code: u16, message: &str) -> Error {
 
 const PURGED: &str = "the source no longer has the binary log from our position on: the tables must be copied again (mysql.on_lost_position), and binlog_expire_logs_seconds be longer than the longest outage";
 const WRONG_PLACE: &str = "the saved position lies inside an event or beyond the file: it was made on another server, or the source was reset or restored; the tables must be copied again (mysql.on_lost_position)";
-const RESET: &str = "binary log files vanished while they were read (RESET, or files deleted by hand): the tables must be copied again (mysql.on_lost_position)";
+const RESET: &str = "binary log files vanished while they were read (RESET, files deleted by hand, or a failing disk): the tables must be copied again (mysql.on_lost_position)";
 const AHEAD: &str = "the source has lost transactions that were already replicated (a crash or a restore): decide which side is right; the tables must be copied again to follow this source";
 const SECOND: &str =
     "another replica with our uuid reads from this server: a second copy of this pipeline runs; end one of them";
@@ -50,11 +50,12 @@ const SECOND: &str =
 /// Error 1236, the dump thread's only code: its text decides.
 fn dump_error(message: &str) -> Error {
     use ErrorKind::{LostPosition, SecondCopy, SourceDown, SourceRefused};
-    const TEXTS: [(&str, ErrorKind, &str); 18] = [
+    const TEXTS: [(&str, ErrorKind, &str); 19] = [
         ("could not find first log file", LostPosition, PURGED),
         ("purged required binary logs", LostPosition, PURGED),
         ("purged binary logs containing gtids", LostPosition, PURGED),
         ("could not find next log", LostPosition, RESET),
+        ("i/o error reading log event", LostPosition, RESET),
         ("> file size", LostPosition, WRONG_PLACE),
         ("impossible position", LostPosition, WRONG_PLACE),
         ("truncated in the middle of event", LostPosition, WRONG_PLACE),
@@ -126,6 +127,7 @@ mod tests {
                 "copied again",
             ),
             ("could not find next log; the first event 'binlog.000001' at 4", LostPosition, "RESET"),
+            ("I/O error reading log event; the first event '' at 4", LostPosition, "RESET"),
             ("Client requested source to start replication from position > file size", LostPosition, "another server"),
             (
                 "log event entry exceeded max_allowed_packet; Increase max_allowed_packet on source",

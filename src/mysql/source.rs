@@ -133,6 +133,17 @@ impl Source {
         Ok(facts)
     }
 
+    /// The account that the server took us for, as GRANT wants it: `'bridge'@'%'`.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub fn account(&mut self) -> Result<String> {
+        let rows = self.rows("asking for the account", "SELECT CURRENT_USER()")?;
+        let account = rows.first().map(|row| text(row, 0)).unwrap_or_default();
+        let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
+        Ok(format!("'{}'@'{host}'", user.replace('\'', "''")))
+    }
+
     /// What the account may do, roles that are active by default included.
     ///
     /// # Errors
@@ -197,7 +208,11 @@ impl Source {
         Ok(rows.first().map(|row| text(row, 1)).unwrap_or_default())
     }
 
-    fn end_of_log(&mut self) -> Result<(String, u64)> {
+    /// File and offset up to which the server has written: a position beyond it is from before a RESET or a restore.
+    ///
+    /// # Errors
+    /// When a privilege is missing, the log is off, or the server is away.
+    pub fn end_of_log(&mut self) -> Result<(String, u64)> {
         let status = self.binary_log_status()?.ok_or_else(|| {
             Error::new(ErrorKind::SourceRefused, "the binary log is off: start the server with --log-bin")
         })?;

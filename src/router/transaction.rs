@@ -24,6 +24,7 @@ const PREPARED_MAX: usize = 10_000;
 const PARTIAL_JSON: &str = "JSON diffs are not built yet: SET PERSIST binlog_row_value_options=''";
 const ROWS_V1: &str = "version 1 of the rows events is not built yet: SET GLOBAL log_bin_use_v1_row_events=0";
 const PAYLOAD: &str = "compressed transactions are not built yet: SET PERSIST binlog_transaction_compression=OFF, and start behind the last one";
+const CUT: &str = "its transaction was cut short in the source's binary log";
 const MARIADB: &str = "MariaDB's binary log is not built yet";
 
 /// The stream's own state; tables and bodies are the router's.
@@ -214,13 +215,13 @@ impl Stream {
     }
 
     fn begin<'a>(&mut self, start: &GtidEvent) -> Step<'a> {
-        let cut = self.cut();
+        let is_cut = self.cut();
         if start.gtid.is_none() && self.end.gtid_set.is_some() {
             // An anonymous transaction is in no set: from here on only file and offset resume.
             Arc::make_mut(&mut self.end).gtid_set = None;
         }
         self.group = Some(Group { gtid: start.gtid, commit_us: start.commit_us, ..Group::default() });
-        cut
+        if is_cut { Step::RolledBack(CUT) } else { Step::Nothing }
     }
 
     fn query<'a>(&mut self, query: Query<'a>, span: EventSpan) -> Step<'a> {
@@ -277,19 +278,14 @@ impl Stream {
         Step::Nothing
     }
 
-    /// The open group, if it has begun, has no end: the source died while it wrote.
-    fn cut<'a>(&mut self) -> Step<'a> {
-        match self.group.take() {
-            Some(group) if group.has_begun => {
-                Step::RolledBack("its transaction was cut short in the source's binary log")
-            }
-            Some(_) | None => Step::Nothing,
-        }
+    /// Drops the open group; true when it had begun and so has no end: the source died while it wrote.
+    fn cut(&mut self) -> bool {
+        self.group.take().is_some_and(|group| group.has_begun)
     }
 
     fn rotate<'a>(&mut self, rotate: &Rotate, is_artificial: bool) -> Result<Step<'a>> {
         let is_new = rotate.file != self.file;
-        let cut = if is_new { self.cut() } else { Step::Nothing };
+        let is_cut = is_new && self.cut();
         self.file.clone_from(&rotate.file);
         self.file_base = self.timeline.version(&rotate.file, 0)?;
         if self.group.is_none() && is_new {
@@ -298,10 +294,11 @@ impl Stream {
             end.offset = rotate.position;
             end.file_timestamp = 0;
         }
-        match cut {
-            Step::Nothing if !is_artificial => Ok(Step::Rotated),
-            cut => Ok(cut),
-        }
+        Ok(match () {
+            () if is_cut => Step::RolledBack(CUT),
+            () if is_artificial => Step::Nothing,
+            () => Step::Rotated,
+        })
     }
 
     fn format<'a>(&mut self, format: &FormatDescription) -> Result<Step<'a>> {
