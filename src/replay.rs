@@ -1,6 +1,556 @@
-//! (skeleton)
+//! `replay FILE..`: binlog files decoded without servers and without configuration; the measuring stick of the decoder.
+//!
+//! Every event is checked and parsed and every row transcoded, by the code that the stream uses, to nowhere or to a
+//! file of RowBinary per table. Tables are what the TABLE_MAP events say, with the default target types; columns of
+//! dates are taken for Nullable, for a file does not tell whether its server let zero dates in. A table that changes its
+//! shape goes on under a number of its own. What the stream cannot follow yet ends the replay, with file and offset.
+
+mod event_file;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-/// x
-pub fn run(_: &[PathBuf], _: Option<&Path>, _: bool) -> crate::error::Result<()> {
-    Ok(())
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use crate::binlog::control::FormatDescription;
+use crate::binlog::event::{Event, EventKind, Header, verify_checksum};
+use crate::binlog::query::{Query, QueryKind};
+use crate::binlog::rows::RowsEvent;
+use crate::binlog::table_map::{TableMap, TableMapHead};
+use crate::error::{Error, ErrorKind, Result};
+use crate::position::{Timeline, Version, file_number};
+use crate::rowbinary::{Body, ChunkPool};
+use crate::schema::mapping::{TargetFeatures, target_type};
+use crate::schema::target::TargetColumn;
+use crate::transcode::{Limits, RowPlan, RowsCursor};
+
+use event_file::EventFile;
+
+/// A body of this size is written out, or used again.
+const LIMITS: Limits = Limits { rows: usize::MAX, bytes: 256 << 10 };
+/// Bytes of the table id at the front of a TABLE_MAP's body: the rest is the table's shape.
+const TABLE_ID_BYTES: usize = 6;
+
+/// Decodes `files` in order and prints what was in them and how fast it went, as text or as JSON; with `output` the rows
+/// go to `output/database.table.rowbinary`.
+///
+/// # Errors
+/// When a file cannot be read, is damaged, or holds what this version does not carry out.
+pub fn run(files: &[PathBuf], output: Option<&Path>, json: bool) -> Result<()> {
+    let (clock, cpu) = (Instant::now(), thread_cpu_time());
+    let mut replay = Replay::new(output);
+    for (index, path) in files.iter().enumerate() {
+        replay.file(path, index)?;
+    }
+    replay.finish()?;
+    let cpu = thread_cpu_time().zip(cpu).map(|(end, start)| end.saturating_sub(start));
+    let report = replay.report(clock.elapsed(), cpu);
+    let text = if json { report.json()? } else { report.text() };
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| file_error("cannot write the report", error))
+}
+
+/// What was decoded, and how fast. Field names are those of `--json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    events: u64,
+    transactions: u64,
+    binlog_bytes: u64,
+    rows: u64,
+    rowbinary_bytes: u64,
+    seconds: f64,
+    cpu_seconds: Option<f64>,
+    rows_per_second: f64,
+    rows_per_cpu_second: Option<f64>,
+    tables: Vec<TableReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct TableReport {
+    table: String,
+    /// The columns of a row, as a `structure` of ClickHouse.
+    structure: String,
+    rows: u64,
+    rowbinary_bytes: u64,
+}
+
+impl Report {
+    fn json(&self) -> Result<String> {
+        let text = serde_json::to_string_pretty(self);
+        text.map(|text| text + "\n").map_err(|error| file_error("cannot write the report", error.into()))
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!(
+            "{} events, {} transactions, {} bytes\n{} rows (tombstones included), {} bytes of RowBinary\n",
+            self.events, self.transactions, self.binlog_bytes, self.rows, self.rowbinary_bytes
+        );
+        let _ = writeln!(text, "{:.3} s, {:.2} M rows per second", self.seconds, self.rows_per_second / 1e6);
+        if let (Some(seconds), Some(rate)) = (self.cpu_seconds, self.rows_per_cpu_second) {
+            let _ = writeln!(text, "{seconds:.3} s of CPU, {:.2} M rows per CPU-second", rate / 1e6);
+        }
+        for table in &self.tables {
+            let _ = writeln!(text, "{}: {} rows, {} bytes", table.table, table.rows, table.rowbinary_bytes);
+        }
+        text
+    }
+}
+
+/// No table id is as large: they have 48 bits.
+const NO_TABLE: (u64, usize) = (u64::MAX, 0);
+
+/// One shape of a table.
+struct Table {
+    /// `database.table`.
+    table: String,
+    /// The same, with a number from the second shape on.
+    label: String,
+    /// Body of its TABLE_MAP after the id.
+    shape: Vec<u8>,
+    columns: usize,
+    plan: RowPlan,
+    body: Body,
+    sink: Option<File>,
+    rows: u64,
+    bytes: u64,
+}
+
+struct Replay<'a> {
+    output: Option<&'a Path>,
+    tables: Vec<Table>,
+    by_shape: FxHashMap<Vec<u8>, usize>,
+    /// Of the present file; the last one found saves the look-up.
+    by_id: FxHashMap<u64, usize>,
+    last: (u64, usize),
+    pool: ChunkPool,
+    has_checksum: bool,
+    in_group: bool,
+    events: u64,
+    transactions: u64,
+    binlog_bytes: u64,
+}
+
+impl<'a> Replay<'a> {
+    fn new(output: Option<&'a Path>) -> Self {
+        Self {
+            output,
+            tables: Vec::new(),
+            by_shape: FxHashMap::default(),
+            by_id: FxHashMap::default(),
+            last: NO_TABLE,
+            pool: ChunkPool::default(),
+            has_checksum: false,
+            in_group: false,
+            events: 0,
+            transactions: 0,
+            binlog_bytes: 0,
+        }
+    }
+
+    fn file(&mut self, path: &Path, index: usize) -> Result<()> {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let mut file = EventFile::open(path)?;
+        let base = base_version(&name, index, file.length())?;
+        loop {
+            let offset = file.offset();
+            let at = |error: Error| error.at_position(&name, offset);
+            let Some(bytes) = file.next().map_err(at)? else { break };
+            self.event(bytes, base.plus(offset)).map_err(at)?;
+        }
+        self.binlog_bytes += file.length();
+        Ok(())
+    }
+
+    /// `version` is that of the event's first byte.
+    fn event(&mut self, bytes: &[u8], version: Version) -> Result<()> {
+        let event = Event::parse(bytes, self.has_checksum)?;
+        if event.header.kind == EventKind::FormatDescription {
+            self.format(&event)?;
+        }
+        if self.has_checksum {
+            verify_checksum(bytes)?;
+        }
+        self.events += 1;
+        match event.header.kind {
+            EventKind::WriteRows | EventKind::UpdateRows | EventKind::DeleteRows => self.rows(&event, version)?,
+            EventKind::TableMap => self.table_map(&event)?,
+            EventKind::Query => self.query(&event)?,
+            EventKind::Xid => self.end_group(true),
+            EventKind::FormatDescription
+            | EventKind::PreviousGtids
+            | EventKind::Gtid
+            | EventKind::AnonymousGtid
+            | EventKind::GtidTagged
+            | EventKind::Rotate
+            | EventKind::Stop
+            | EventKind::Heartbeat
+            | EventKind::HeartbeatV2
+            | EventKind::RowsQuery
+            | EventKind::TransactionContext
+            | EventKind::ViewChange
+            | EventKind::Ignorable => {}
+            EventKind::StartV3
+            | EventKind::Intvar
+            | EventKind::Load
+            | EventKind::Slave
+            | EventKind::CreateFile
+            | EventKind::AppendBlock
+            | EventKind::ExecLoad
+            | EventKind::DeleteFile
+            | EventKind::NewLoad
+            | EventKind::Rand
+            | EventKind::UserVar
+            | EventKind::BeginLoadQuery
+            | EventKind::ExecuteLoadQuery
+            | EventKind::PreGaWriteRows
+            | EventKind::PreGaUpdateRows
+            | EventKind::PreGaDeleteRows
+            | EventKind::WriteRowsV1
+            | EventKind::UpdateRowsV1
+            | EventKind::DeleteRowsV1
+            | EventKind::Incident
+            | EventKind::XaPrepare
+            | EventKind::PartialUpdateRows
+            | EventKind::TransactionPayload
+            | EventKind::MariadbAnnotateRows
+            | EventKind::MariadbBinlogCheckpoint
+            | EventKind::MariadbGtid
+            | EventKind::MariadbGtidList
+            | EventKind::MariadbStartEncryption
+            | EventKind::MariadbQueryCompressed
+            | EventKind::MariadbRowsCompressed(_)
+            | EventKind::Unknown(_) => refuse_unless_ignorable(&event.header)?,
+        }
+        Ok(())
+    }
+
+    /// A new file: the ids of the last one mean nothing any more.
+    fn format(&mut self, event: &Event<'_>) -> Result<()> {
+        let format = FormatDescription::parse(event)?;
+        if format.is_mariadb() {
+            return Err(unsupported(format!("the file is MariaDB's ({})", format.server_version)));
+        }
+        self.has_checksum = format.has_checksum;
+        self.by_id.clear();
+        self.last = NO_TABLE;
+        Ok(())
+    }
+
+    fn query(&mut self, event: &Event<'_>) -> Result<()> {
+        let query = Query::parse(event)?;
+        match query.kind() {
+            QueryKind::Begin => self.in_group = true,
+            QueryKind::Commit => self.end_group(true),
+            QueryKind::Rollback => self.end_group(false),
+            QueryKind::Savepoint => {}
+            QueryKind::XaStart | QueryKind::XaEnd | QueryKind::XaCommit | QueryKind::XaRollback => {
+                return Err(unsupported(format!("XA transactions ({})", query.text())));
+            }
+            // DDL: tables are what their TABLE_MAP says. Within a group, CREATE .. SELECT and temporary tables.
+            QueryKind::Other if !self.in_group => self.transactions += 1,
+            QueryKind::Other if is_ddl(query.sql) => {}
+            QueryKind::Other => return Err(unsupported(format!("statement-format DML ({})", query.text()))),
+        }
+        Ok(())
+    }
+
+    fn end_group(&mut self, committed: bool) {
+        self.in_group = false;
+        self.transactions += u64::from(committed);
+    }
+
+    fn table_map(&mut self, event: &Event<'_>) -> Result<()> {
+        let id = TableMapHead::parse(event)?.table_id;
+        let shape = event.body.get(TABLE_ID_BYTES..).unwrap_or_default();
+        let known = self.by_id.get(&id).filter(|&&index| self.tables.get(index).is_some_and(|t| t.shape == shape));
+        if known.is_some() {
+            return Ok(());
+        }
+        let index = match self.by_shape.get(shape) {
+            Some(&index) => index,
+            None => self.add_table(event, shape)?,
+        };
+        self.by_id.insert(id, index);
+        self.last = NO_TABLE;
+        Ok(())
+    }
+
+    fn add_table(&mut self, event: &Event<'_>, shape: &[u8]) -> Result<usize> {
+        let map = TableMap::parse(event)?;
+        let name = format!("{}.{}", map.database, map.table);
+        let plan = default_plan(&map).map_err(|error| error.at_table(&name))?;
+        let shapes = self.tables.iter().filter(|table| table.table == name).count();
+        let label = if shapes == 0 { name.clone() } else { format!("{name}.{}", shapes + 1) };
+        let sink =
+            self.output.map(|folder| create(&folder.join(format!("{}.rowbinary", file_name(&label))))).transpose()?;
+        let columns = map.columns.len();
+        let body = Body::default();
+        let table = Table { table: name, label, shape: shape.to_vec(), columns, plan, body, sink, rows: 0, bytes: 0 };
+        self.tables.push(table);
+        self.by_shape.insert(shape.to_vec(), self.tables.len() - 1);
+        Ok(self.tables.len() - 1)
+    }
+
+    fn rows(&mut self, event: &Event<'_>, version: Version) -> Result<()> {
+        let rows = RowsEvent::parse(event)?;
+        if rows.is_dummy() {
+            return Ok(());
+        }
+        let index = self.index_of(rows.table_id);
+        let Some(table) = index.and_then(|index| self.tables.get_mut(index)) else {
+            let text = format!("rows of table id {}, which no TABLE_MAP in this file names", rows.table_id);
+            return Err(Error::new(ErrorKind::CorruptStream, text));
+        };
+        let version = version.plus(rows.rows_start as u64);
+        table.append(&rows, version, &mut self.pool).map_err(|error| error.at_table(&table.table))
+    }
+
+    fn index_of(&mut self, id: u64) -> Option<usize> {
+        if self.last.0 != id {
+            self.last = (id, *self.by_id.get(&id)?);
+        }
+        Some(self.last.1)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.tables.iter_mut().try_for_each(|table| table.flush(&mut self.pool))
+    }
+
+    fn report(&self, clock: Duration, cpu: Option<Duration>) -> Report {
+        let tables = self.tables.iter().map(Table::report).collect();
+        let rows = self.tables.iter().map(|table| table.rows).sum();
+        Report {
+            events: self.events,
+            transactions: self.transactions,
+            binlog_bytes: self.binlog_bytes,
+            rows,
+            rowbinary_bytes: self.tables.iter().map(|table| table.bytes).sum(),
+            seconds: clock.as_secs_f64(),
+            cpu_seconds: cpu.map(|cpu| cpu.as_secs_f64()),
+            rows_per_second: rows as f64 / clock.as_secs_f64(),
+            rows_per_cpu_second: cpu.filter(|cpu| !cpu.is_zero()).map(|cpu| rows as f64 / cpu.as_secs_f64()),
+            tables,
+        }
+    }
+}
+
+impl Table {
+    fn append(&mut self, rows: &RowsEvent<'_>, version: Version, pool: &mut ChunkPool) -> Result<()> {
+        if !rows.is_full_image() {
+            return Err(refused("row images without all columns: set binlog_row_image=FULL"));
+        }
+        if rows.column_count != self.columns {
+            let text = format!("a rows event of {} columns after a TABLE_MAP of {}", rows.column_count, self.columns);
+            return Err(Error::new(ErrorKind::CorruptStream, text));
+        }
+        let mut cursor = RowsCursor { kind: rows.kind, rest: rows.rows, version };
+        while !cursor.rest.is_empty() {
+            self.plan.append_rows(&mut cursor, &mut self.body, pool, LIMITS)?;
+            if !cursor.rest.is_empty() {
+                self.flush(pool)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the body, writes it out if it goes anywhere, and gives its memory back.
+    fn flush(&mut self, pool: &mut ChunkPool) -> Result<()> {
+        let body = std::mem::take(&mut self.body);
+        self.rows += body.rows() as u64;
+        self.bytes += body.bytes() as u64;
+        if let Some(sink) = &mut self.sink {
+            let written = body.chunks().iter().try_for_each(|chunk| sink.write_all(chunk));
+            written.map_err(|error| file_error(&format!("cannot write the rows of {}", self.table), error))?;
+        }
+        pool.recycle(body);
+        Ok(())
+    }
+
+    fn report(&self) -> TableReport {
+        let columns: Vec<String> =
+            self.plan.insert_columns().iter().map(|c| format!("`{}` {}", c.name, c.ty)).collect();
+        let (table, structure) = (self.label.clone(), columns.join(", "));
+        TableReport { table, structure, rows: self.rows, rowbinary_bytes: self.bytes }
+    }
+}
+
+/// The plan of a TABLE_MAP's columns into the default target types.
+fn default_plan(map: &TableMap) -> Result<RowPlan> {
+    if !map.has_full_metadata {
+        return Err(refused("a TABLE_MAP without names and labels: set binlog_row_metadata=FULL"));
+    }
+    let key = map.primary_key.as_deref().unwrap_or_default();
+    let features = TargetFeatures { time64: true };
+    let mut target = Vec::with_capacity(map.columns.len() + 2);
+    for (index, column) in map.columns.iter().enumerate() {
+        let ty = target_type(column, key.contains(&index), true, features)?;
+        target.push(TargetColumn { name: column.name.clone(), ty });
+    }
+    for (name, ty) in [("_version", "UInt64"), ("_is_deleted", "UInt8")] {
+        target.push(TargetColumn { name: name.to_owned(), ty: ty.to_owned() });
+    }
+    RowPlan::compile(&map.columns, key, &target)
+}
+
+/// A kind that is not known may say itself that it is safe to pass by.
+fn refuse_unless_ignorable(header: &Header) -> Result<()> {
+    let is_unknown = matches!(header.kind, EventKind::Unknown(_));
+    if is_unknown && header.is_ignorable() {
+        return Ok(());
+    }
+    Err(unsupported(format!("events of kind {:?}", header.kind)))
+}
+
+/// CREATE .. SELECT and the like, which carry no rows themselves.
+fn is_ddl(sql: &[u8]) -> bool {
+    let word: Vec<u8> = sql.trim_ascii_start().iter().take_while(|byte| byte.is_ascii_alphabetic()).copied().collect();
+    word.eq_ignore_ascii_case(b"CREATE") || word.eq_ignore_ascii_case(b"DROP")
+}
+
+/// The version of a file's first byte. A file whose name is not the server's counts by its place among the arguments.
+fn base_version(name: &str, index: usize, length: u64) -> Result<Version> {
+    let timeline = Timeline { number: 0, base_file: 0 };
+    let numbered = if file_number(name).is_ok() { name.to_owned() } else { format!("{name}.{}", index + 1) };
+    timeline.version(&numbered, length)?;
+    timeline.version(&numbered, 0)
+}
+
+fn create(path: &Path) -> Result<File> {
+    if let Some(folder) = path.parent() {
+        let made = std::fs::create_dir_all(folder);
+        made.map_err(|error| file_error(&format!("cannot create {}", folder.display()), error))?;
+    }
+    File::create(path).map_err(|error| file_error(&format!("cannot create {}", path.display()), error))
+}
+
+/// A table's name as a file's: whatever could lead elsewhere is replaced.
+fn file_name(table: &str) -> String {
+    table.replace(['/', '\\', '\0'], "_")
+}
+
+/// Time that this thread spent on a CPU: the first figure, in nanoseconds, of Linux's scheduler statistics.
+fn thread_cpu_time() -> Option<Duration> {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds = statistics.split(' ').next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
+fn unsupported(what: impl std::fmt::Display) -> Error {
+    refused(format!("{what}: not carried out by this version"))
+}
+
+fn refused(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::UnsupportedEvent, text)
+}
+
+fn file_error(what: &str, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Config, format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binlog::event::FILE_MAGIC;
+    use crate::binlog::samples;
+
+    /// A binlog file of these events, in a folder of its own.
+    fn file(folder: &tempfile::TempDir, name: &str, events: &[&[u8]]) -> PathBuf {
+        let path = folder.path().join(name);
+        let bytes = [&FILE_MAGIC[..], &events.concat()].concat();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn replay<'a>(path: &Path, output: Option<&'a Path>) -> Result<Replay<'a>> {
+        let mut replay = Replay::new(output);
+        replay.file(path, 0)?;
+        replay.finish()?;
+        Ok(replay)
+    }
+
+    const TRANSACTION: [&[u8]; 7] = [
+        samples::FORMAT_DESCRIPTION,
+        samples::PREVIOUS_GTIDS,
+        samples::GTID,
+        samples::QUERY_BEGIN,
+        samples::MAP_INTS,
+        samples::WRITE_INTS,
+        samples::XID,
+    ];
+
+    #[test]
+    fn counts_and_rows_of_a_transaction() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "binlog.000007", &TRANSACTION);
+        let output = folder.path().join("out");
+        let replay = replay(&path, Some(&output)).unwrap();
+        assert_eq!((replay.events, replay.transactions), (7, 1));
+        let report = replay.report(Duration::from_secs(1), None);
+        assert_eq!((report.rows, report.tables.len(), report.rows_per_second), (2, 1, 2.0));
+        let rows = std::fs::read(output.join(format!("{}.rowbinary", report.tables[0].table))).unwrap();
+        assert_eq!(rows.len() as u64, report.rowbinary_bytes);
+        let before: usize = TRANSACTION[..5].iter().map(|event| event.len()).sum();
+        // The second image lies 16 bytes behind the first, which lies 33 bytes into its event.
+        let version = 7u64 << 34 | (FILE_MAGIC.len() + before + 33 + 16) as u64;
+        assert_eq!(rows[rows.len() - 9..], [&version.to_le_bytes()[..], &[0]].concat());
+    }
+
+    #[test]
+    fn damage_is_named_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, bytes: &[u8], kind, expected: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let error = replay(&path, None).map(|_| ()).unwrap_err();
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        let whole = [&FILE_MAGIC[..], &TRANSACTION.concat()].concat();
+        let at_xid = whole.len() - samples::XID.len();
+        let mut damaged = whole.clone();
+        damaged[at_xid + 20] ^= 1;
+        check("b.000001", &damaged, ErrorKind::CorruptStream, &format!("b.000001:{at_xid} checksum mismatch"));
+        let cut = &whole[..whole.len() - 1];
+        check("b.000001", cut, ErrorKind::CorruptStream, &format!("b.000001:{at_xid} the file ends inside"));
+        check("b.000001", &whole[..at_xid + 5], ErrorKind::CorruptStream, "the file ends inside");
+        let mut endless = whole.clone();
+        endless[at_xid + 9..at_xid + 13].fill(0xff);
+        check("b.000001", &endless, ErrorKind::CorruptStream, "the file ends inside");
+        check("b.000001", b"\xfdbin1234", ErrorKind::UnsupportedEvent, "encrypted");
+        check("b.000001", b"text", ErrorKind::CorruptStream, "no binlog file");
+        check("b.000001", b"\xfe", ErrorKind::CorruptStream, "no binlog file");
+    }
+
+    #[test]
+    fn what_is_not_built_ends_the_replay() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |events: &[&[u8]], kind, expected: &str| {
+            let events = [&[samples::FORMAT_DESCRIPTION], events].concat();
+            let error = replay(&file(&folder, "b.000001", &events), None).map(|_| ()).unwrap_err();
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        check(&[samples::XA_PREPARE], ErrorKind::UnsupportedEvent, "XaPrepare");
+        let statement = [samples::QUERY_BEGIN, samples::QUERY_STATEMENT_DML];
+        check(&statement, ErrorKind::UnsupportedEvent, "statement-format DML");
+        let minimal = [samples::MAP_INTS, samples::UPDATE_MINIMAL];
+        check(&minimal, ErrorKind::UnsupportedEvent, "part_binlog.ints: row images without all columns: set binlog");
+        check(&[samples::WRITE_INTS], ErrorKind::CorruptStream, "no TABLE_MAP");
+    }
+
+    #[test]
+    fn a_known_shape_keeps_its_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let again = [&TRANSACTION[..], &TRANSACTION[2..], &TRANSACTION[..]].concat();
+        let replay = replay(&file(&folder, "b.000001", &again), None).unwrap();
+        assert_eq!((replay.tables.len(), replay.tables[0].rows, replay.transactions), (1, 6, 3));
+    }
+
+    #[test]
+    fn file_names_stay_in_their_folder() {
+        assert_eq!(file_name("a/b.c\\d"), "a_b.c_d");
+    }
 }

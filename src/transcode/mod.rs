@@ -17,7 +17,7 @@ mod text;
 
 pub use plan::RowPlan;
 
-use crate::binlog::rows::RowsKind;
+pub use crate::binlog::rows::RowsKind;
 use crate::error;
 use crate::position::Version;
 use crate::rowbinary::{self, Body, ChunkPool};
