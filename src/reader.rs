@@ -12,13 +12,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::backoff;
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Budget, FromReader};
 use crate::mysql::dump::{Dump, Incoming};
 use crate::position::Position;
 
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How soon a wait notices the stop flag.
 const STOP_LATENCY: Duration = Duration::from_millis(20);
@@ -65,10 +65,10 @@ impl Reader {
             return Err(Error::new(ErrorKind::Config, "a replica's server_id must not be 0: set mysql.server_id"));
         }
         let replica = Uuid::new_v4();
-        let mut backoff = Backoff::new();
+        let mut failures = 0_u32;
         let mut position = start;
         loop {
-            match self.stream(replica, &position, &mut backoff) {
+            match self.stream(replica, &position, &mut failures) {
                 Err(error) if error.kind == ErrorKind::SourceDown => self.note_outage(error),
                 other => return other,
             }
@@ -76,29 +76,30 @@ impl Reader {
                 Some(answer) => position = answer,
                 None => return Ok(()),
             }
-            if !self.wait(backoff.next()) {
+            failures = failures.saturating_add(1);
+            if !self.wait(backoff::delay(failures, BACKOFF_MAX)) {
                 return Ok(());
             }
         }
     }
 
     /// One connection's life.
-    fn stream(&self, replica: Uuid, position: &Position, backoff: &mut Backoff) -> Result<()> {
+    fn stream(&self, replica: Uuid, position: &Position, failures: &mut u32) -> Result<()> {
         let mut dump = Dump::start(&self.config, replica, position)?;
         self.counters.connection_id.store(u64::from(dump.connection_id()), Ordering::Relaxed);
-        let result = self.forward(&mut dump, backoff);
+        let result = self.forward(&mut dump, failures);
         dump.release(&self.budget);
         result
     }
 
-    fn forward(&self, dump: &mut Dump, backoff: &mut Backoff) -> Result<()> {
+    fn forward(&self, dump: &mut Dump, failures: &mut u32) -> Result<()> {
         while !self.stop.load(Ordering::Relaxed) {
             match dump.read(&self.budget, || self.recycled.try_recv().ok())? {
                 Incoming::Quiet => {}
                 Incoming::Closed => break,
                 Incoming::Chunk(chunk) => {
                     self.note_data(chunk.events.len(), chunk.events.iter().map(|span| span.len).sum());
-                    backoff.reset();
+                    *failures = 0;
                     let charged_bytes = chunk.charged_bytes;
                     if self.to_router.send(FromReader::Chunk(chunk)).is_err() {
                         self.budget.release_chunk(charged_bytes);
@@ -144,47 +145,5 @@ impl Reader {
             }
             std::thread::sleep(left.min(STOP_LATENCY));
         }
-    }
-}
-
-/// Exponential waits with jitter: half of each is fixed, half random, so that many pipelines do not come at once.
-#[derive(Debug)]
-struct Backoff {
-    ceiling: Duration,
-}
-
-impl Backoff {
-    fn new() -> Self {
-        Self { ceiling: BACKOFF_MIN }
-    }
-
-    fn reset(&mut self) {
-        self.ceiling = BACKOFF_MIN;
-    }
-
-    fn next(&mut self) -> Duration {
-        let ceiling = self.ceiling;
-        self.ceiling = (ceiling * 2).min(BACKOFF_MAX);
-        let random = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-        ceiling.mul_f64(0.5 + random / 2.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_up_to_the_limit_and_start_again_after_data() {
-        let mut backoff = Backoff::new();
-        let mut ceiling = BACKOFF_MIN;
-        for _ in 0..12 {
-            let wait = backoff.next();
-            assert!(wait >= ceiling / 2 && wait <= ceiling, "{wait:?} of {ceiling:?}");
-            ceiling = (ceiling * 2).min(BACKOFF_MAX);
-        }
-        assert_eq!(ceiling, BACKOFF_MAX);
-        backoff.reset();
-        assert!(backoff.next() <= BACKOFF_MIN);
     }
 }

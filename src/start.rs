@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
@@ -121,6 +122,8 @@ fn first_start(
         Start::File { file, offset } => source.position_at(file, *offset)?,
         Start::Gtid(set) => Position { gtid_set: Some(GtidSet::parse(set)?), ..source.current_position(false)? },
     };
+    // Nothing older is waited for: until a transaction is acked, lag counts from here.
+    let position = Position { last_commit_us: now_us(), ..position };
     let state = match config.mysql.start {
         Start::Snapshot => State::Streaming,
         Start::Current | Start::File { .. } | Start::Gtid(_) => State::Unverified,
@@ -130,6 +133,11 @@ fn first_start(
         Timeline { number: next_timeline(client, tables)?, base_file: base_file(config, source, &position)? };
     let tables = tables.iter().map(|table| Chosen::new(table.clone(), state, reason)).collect();
     Ok((Checkpoint { seq: 0, position, timeline }, tables))
+}
+
+fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Until tables can be copied, `start = "snapshot"` is for empty ones.
@@ -153,7 +161,7 @@ fn refuse_rows(source: &mut Source, client: &Client, tables: &[Inspected]) -> Re
          what changes from now on, or exclude these tables",
         filled.join(", ")
     );
-    Err(Error::new(ErrorKind::Config, text))
+    Err(Error::new(ErrorKind::SourceRefused, text))
 }
 
 /// One above the highest timeline that the targets have rows of, so that new rows win.

@@ -2,6 +2,8 @@
 //!
 //! Each test has a database, accounts and replica ids of its own; other tests may write to the same binary log.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -67,7 +67,7 @@ fn check_sorting_key(existing: &ExistingTable, key: &[&str]) -> Option<Problem> 
         names.len() == key.len() && key.iter().all(|column| names.iter().any(|name| name == column))
     });
     let expected = sql::identifiers(key.iter().copied());
-    let text = format!("it is sorted by ({}), not by the key ({expected})", existing.sorting_key);
+    let text = format!("its sorting key is ({}), not the key ({expected})", existing.sorting_key);
     (!same).then(|| rename_away(&existing.table.name, text))
 }
 

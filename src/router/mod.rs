@@ -192,6 +192,10 @@ impl Router {
     /// What time alone brings about.
     fn turn(&mut self, now: Instant) {
         self.batcher.tick(now);
+        if self.stopping.is_some() {
+            // The last checkpoint is the one after the last ack.
+            self.saver.want();
+        }
         if self.budget.reader_waits() {
             self.pool.trim();
             self.budget.set_bodies(self.pool.held_bytes());
@@ -559,7 +563,6 @@ impl Router {
             stopping.cause = cause;
         }
         self.batcher.flush(now);
-        self.saver.want();
     }
 
     /// The end, once everything is acked and saved or the time for it is over.

@@ -139,7 +139,10 @@ impl Stream {
         let event = Event::parse(bytes, self.has_checksum)?;
         self.caught_up &= event.header.is_artificial();
         let step = self.step(&event, span)?;
-        self.move_end(span);
+        // A ROTATE has set the end itself, in the next file.
+        if event.header.kind != EventKind::Rotate {
+            self.move_end(span);
+        }
         Ok(step)
     }
 
@@ -270,7 +273,9 @@ impl Stream {
         let end = Arc::make_mut(&mut self.end);
         self.file.clone_into(&mut end.file);
         end.offset = span.offset + span.len as u64;
-        end.last_commit_us = group.commit_us.max(end.last_commit_us);
+        if group.commit_us > 0 {
+            end.last_commit_us = group.commit_us;
+        }
         if let (Some(set), Some(gtid)) = (&mut end.gtid_set, &group.gtid) {
             set.add(gtid);
         }

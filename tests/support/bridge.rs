@@ -257,8 +257,12 @@ impl Bridge {
     /// SIGTERM; the exit code.
     pub fn sigterm(mut self) -> Option<i32> {
         signal("TERM", self.pid());
-        exit_of(&mut self.child, PATIENCE)
-            .unwrap_or_else(|| panic!("stream-bridge does not end {} s after SIGTERM", PATIENCE.as_secs()))
+        let code = exit_of(&mut self.child, PATIENCE)
+            .unwrap_or_else(|| panic!("stream-bridge does not end {} s after SIGTERM", PATIENCE.as_secs()));
+        if code != Some(0) {
+            eprintln!("{}", self.log_end(20));
+        }
+        code
     }
 
     /// Waits until it ends by itself; the exit code.
