@@ -54,6 +54,13 @@ pub fn inspect(config: &Config) -> Inspection {
     });
     let mut inspection =
         Inspection { problems: found.problems, facts: found.facts, client: None, tables: tables.collect() };
+    if inspection.facts.is_some() && inspection.tables.is_empty() {
+        let text =
+            format!("no table matches replicate.tables = {:?} (or the account may not see any)", replicate.tables);
+        let repair =
+            "correct replicate.tables, or let the account see them: GRANT SELECT ON .. as in conf/mysql-privileges.sql";
+        inspection.problems.push(Problem::new(text, repair));
+    }
     match Client::connect(&config.clickhouse, config.pipeline.worker_count + CONNECTIONS) {
         Ok(client) => {
             if let Err(error) = inspection.inspect_targets(&client, config) {

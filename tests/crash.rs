@@ -117,8 +117,15 @@ impl Ring {
         self.bridge.wait_streaming();
         let clickhouse = self.test.servers.clickhouse.clone();
         let stopped = Stopped::new(clickhouse.pid.unwrap());
-        // More than any checkpoint has.
-        wait_until("inserts to be out", PATIENCE, || clickhouse.unread_bytes() > 16 << 10);
+        // The load goes on, so every writer has a request out by then; only one can be a save, and one a count of parts.
+        let mut acked = (self.bridge.status().rows_total(), Instant::now());
+        wait_until("all writers to wait", PATIENCE, || {
+            let rows = self.bridge.status().rows_total();
+            if rows != acked.0 {
+                acked = (rows, Instant::now());
+            }
+            acked.1.elapsed() > Duration::from_secs(1)
+        });
         self.bridge.kill9();
         drop(stopped);
         Self { bridge: Bridge::spawn(&self.config), ..self }
@@ -138,7 +145,7 @@ impl Ring {
         let started = Instant::now();
         wait_until("a checkpoint to be out", PATIENCE, || {
             connection.query_drop("INSERT INTO elsewhere.t () VALUES ()").unwrap();
-            clickhouse.unread_bytes() > 0 && started.elapsed() > Duration::from_secs(3)
+            clickhouse.unread_requests() > 0 && started.elapsed() > Duration::from_secs(3)
         });
         self.bridge.kill9();
         drop(stopped);

@@ -274,7 +274,7 @@ fn a_fitting_target_is_used_as_it_is() {
     let test = with_table("fitting");
     test.clickhouse("CREATE DATABASE `{db}`");
     test.clickhouse(
-        "CREATE TABLE `{db}`.t (name Nullable(String), id Int64, note String DEFAULT 'own', _version UInt64, _is_deleted UInt8)
+        "CREATE TABLE `{db}`.t (name Nullable(String), id Int32, note String DEFAULT 'own', _version UInt64, _is_deleted UInt8)
          ENGINE = ReplacingMergeTree(_version, _is_deleted) PARTITION BY intDiv(id, 10) ORDER BY id",
     );
     let mut bridge = Bridge::start(&test.config());

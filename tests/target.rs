@@ -370,10 +370,10 @@ fn existing_tables_are_checked() {
     );
     check(format!("({columns}, {own}) ENGINE = MergeTree ORDER BY (id, `a b`)"), &["engine is MergeTree"]);
     check(format!("({columns}, {own}) ENGINE = ReplacingMergeTree(_version) ORDER BY (id, `a b`)"), &["engine"]);
-    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY id"), &["sorted by (id)"]);
-    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY (id, `a b`, name)"), &["sorted by"]);
-    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY (id, `a b` + 1)"), &["sorted by"]);
-    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY tuple()"), &["sorted by ()"]);
+    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY id"), &["sorting key is (id)"]);
+    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY (id, `a b`, name)"), &["sorting key is"]);
+    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY (id, `a b` + 1)"), &["sorting key is"]);
+    check(format!("({columns}, {own}) ENGINE = {engine} ORDER BY tuple()"), &["sorting key is ()"]);
     check(
         format!("({columns}, {own}) ENGINE = {engine} PARTITION BY length(name) ORDER BY (id, `a b`)"),
         &["partition key length(name)"],
@@ -392,7 +392,7 @@ fn existing_tables_are_checked() {
         format!("(id Int32, `a b` Int32, name String MATERIALIZED '', {own}) ENGINE = {engine} ORDER BY (id, `a b`)"),
         &["is MATERIALIZED"],
     );
-    check(format!("({columns}) ENGINE = Memory"), &["engine is Memory", "sorted by", "_version", "_is_deleted"]);
+    check(format!("({columns}) ENGINE = Memory"), &["engine is Memory", "sorting key is", "_version", "_is_deleted"]);
     assert_eq!(tables::existing_table(&client, &database.table("none")).unwrap(), None);
 }
 

@@ -16,7 +16,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 800;
 
 /// Below everything: no IO, no threads, no log (I8).
-const PURE: &[&str] = &["binlog", "rowbinary", "schema", "transcode", "error", "position", "gtid", "config", "metrics"];
+const PURE: &[&str] =
+    &["binlog", "rowbinary", "schema", "transcode", "error", "position", "gtid", "backoff", "config", "metrics"];
 /// One system each.
 const CLIENTS: &[&str] = &["mysql", "clickhouse", "checkpoint"];
 /// Between clients and stages: what stages say to each other.
@@ -24,7 +25,7 @@ const MESSAGE: &str = "message";
 /// Know clients and messages, not each other.
 const STAGES: &[&str] = &["reader", "router", "writer", "http", "snapshot", "verify"];
 /// Wire the rest.
-const TOP: &[&str] = &["engine", "check", "replay", "cli", "main", "lib"];
+const TOP: &[&str] = &["engine", "start", "check", "replay", "cli", "main", "lib"];
 
 const TOP_LEVEL: &[&str] = &[
     "Cargo.toml",

@@ -247,7 +247,7 @@ mod tests {
             one("its engine is", rename, |table| table.engine_full = engine.to_owned());
         }
         for key in ["id", "id, `a b`, n", "id, cityHash64(`a b`)", "", "id, id", "id `a b`"] {
-            one("is sorted by", rename, |table| table.sorting_key = key.to_owned());
+            one("its sorting key is", rename, |table| table.sorting_key = key.to_owned());
         }
         one("partition key toYYYYMM(n) uses `n`", rename, |table| table.partition_key = "toYYYYMM(n)".to_owned());
         one("no column _version UInt64", rename, |table| table.table.columns[3].ty = "UInt32".to_owned());

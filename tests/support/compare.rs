@@ -181,14 +181,20 @@ impl Column {
         let name = self.quoted();
         match self.data_type.as_str() {
             "year" | "bit" => format!("CAST({name} AS UNSIGNED)"),
-            "float" | "double" => format!("CAST(CAST({name} AS DOUBLE) AS CHAR)"),
+            // As JSON a double has all its digits; as CHAR the longest lose their last one.
+            "float" | "double" => {
+                format!(
+                    "IF({name} IS NULL, NULL, TRIM('[' FROM TRIM(']' FROM CAST(JSON_ARRAY(CAST({name} AS DOUBLE)) AS CHAR))))"
+                )
+            }
             "date" | "datetime" | "timestamp" => {
                 format!("IF(MONTH({name}) = 0 OR DAYOFMONTH({name}) = 0, NULL, CAST({name} AS CHAR))")
             }
             "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => format!("HEX({name})"),
             text if self.is_text(text) => format!("HEX(CONVERT({name} USING utf8mb4))"),
             "time" | "decimal" => format!("CAST({name} AS CHAR)"),
-            int if int.ends_with("int") => format!("CAST({name} AS CHAR)"),
+            // Adding zero takes off the zeros that ZEROFILL shows.
+            int if int.ends_with("int") => format!("CAST({name} + 0 AS CHAR)"),
             other => panic!("column {name}: the comparison does not know the type {other}"),
         }
     }

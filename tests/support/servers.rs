@@ -244,11 +244,11 @@ impl ClickHouse {
         bridge.try_query("SELECT 1").is_ok()
     }
 
-    /// Bytes of requests that lie unread in the server's sockets: what is sent to a server that SIGSTOP stopped.
-    pub fn unread_bytes(&self) -> u64 {
+    /// Requests that lie unread in the server's sockets: what is sent to a server that SIGSTOP stopped.
+    pub fn unread_requests(&self) -> usize {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let sockets = table.lines().filter_map(Socket::parse);
-        sockets.filter(|it| it.port == self.address.port).map(|it| it.unread_bytes).sum()
+        sockets.filter(|it| it.port == self.address.port && it.unread_bytes > 0).count()
     }
 }
 
