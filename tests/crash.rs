@@ -118,9 +118,9 @@ impl Ring {
         let clickhouse = self.test.servers.clickhouse.clone();
         let stopped = Stopped::new(clickhouse.pid.unwrap());
         // The load goes on, so every writer has a request out by then; only one can be a save, and one a count of parts.
-        let mut acked = (self.bridge.status().rows_total(), Instant::now());
+        let mut acked = (self.bridge.status().unwrap().rows_total(), Instant::now());
         wait_until("all writers to wait", PATIENCE, || {
-            let rows = self.bridge.status().rows_total();
+            let rows = self.bridge.status().unwrap().rows_total();
             if rows != acked.0 {
                 acked = (rows, Instant::now());
             }
