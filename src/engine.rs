@@ -64,7 +64,6 @@ pub fn run(config: Config) -> Result<()> {
         to_router,
         recycled,
         stop: Arc::clone(&stop),
-        counters: Arc::default(),
     };
     let start = claim.position.clone();
     let reader = spawn("reader", move || reader.run(start))?;

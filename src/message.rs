@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
 use crate::checkpoint::{Checkpoint, TableState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::position::Position;
 use crate::rowbinary::Body;
 use crate::schema::target::InsertTarget;
@@ -43,8 +43,8 @@ pub struct EventSpan {
 pub enum FromReader {
     /// The next events.
     Chunk(Chunk),
-    /// The connection was lost: forget the open transaction and say where to go on.
-    Reconnecting(Sender<Position>),
+    /// The connection was lost, and why: forget the open transaction and say where to go on.
+    Reconnecting(Error, Sender<Position>),
 }
 
 /// Index of a table in the router's list; stable while the process runs.

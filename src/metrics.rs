@@ -18,6 +18,8 @@ pub struct Status {
 pub struct Picture {
     /// `starting | snapshot | streaming | waiting | stopping | failed`.
     pub state: String,
+    /// What it waits for; empty while all is well.
+    pub reason: String,
     /// Now minus the commit time of the newest transaction whose rows are all acked; 0 when nothing is outstanding.
     pub lag_seconds: f64,
     /// The router's last transaction end.
@@ -105,7 +107,7 @@ impl Status {
         match picture.state.as_str() {
             "streaming" | "snapshot" if stuck < stuck_after => None,
             "streaming" | "snapshot" => Some(format!("no progress for {} s", stuck.as_secs())),
-            state => Some(format!("state is {state}")),
+            state => Some(format!("state is {state} {}", picture.reason).trim_end().to_owned()),
         }
     }
 }

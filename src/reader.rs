@@ -5,11 +5,10 @@
 //! places only: for the socket, for memory, and for the router; each of them ends when the process stops.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::backoff;
@@ -22,21 +21,6 @@ use crate::position::Position;
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How soon a wait notices the stop flag.
 const STOP_LATENCY: Duration = Duration::from_millis(20);
-
-/// What the reader did so far, for the summary line.
-#[derive(Debug, Default)]
-pub struct ReaderCounters {
-    /// Bytes of events.
-    pub bytes: AtomicU64,
-    /// Events, heartbeats included.
-    pub events: AtomicU64,
-    /// Lost connections.
-    pub reconnects: AtomicU64,
-    /// The dump's connection id on the server; 0 before the first.
-    pub connection_id: AtomicU64,
-    /// Why there is no connection now; `None` while data comes.
-    pub outage: Mutex<Option<Error>>,
-}
 
 /// The stage's ends.
 #[derive(Debug)]
@@ -51,8 +35,6 @@ pub struct Reader {
     pub recycled: Receiver<Vec<u8>>,
     /// Set when the process stops.
     pub stop: Arc<AtomicBool>,
-    /// Shared with the engine.
-    pub counters: Arc<ReaderCounters>,
 }
 
 impl Reader {
@@ -68,11 +50,11 @@ impl Reader {
         let mut failures = 0_u32;
         let mut position = start;
         loop {
-            match self.stream(replica, &position, &mut failures) {
-                Err(error) if error.kind == ErrorKind::SourceDown => self.note_outage(error),
+            let outage = match self.stream(replica, &position, &mut failures) {
+                Err(error) if error.kind == ErrorKind::SourceDown => error,
                 other => return other,
-            }
-            match self.ask_position() {
+            };
+            match self.ask_position(outage) {
                 Some(answer) => position = answer,
                 None => return Ok(()),
             }
@@ -86,7 +68,6 @@ impl Reader {
     /// One connection's life.
     fn stream(&self, replica: Uuid, position: &Position, failures: &mut u32) -> Result<()> {
         let mut dump = Dump::start(&self.config, replica, position)?;
-        self.counters.connection_id.store(u64::from(dump.connection_id()), Ordering::Relaxed);
         let result = self.forward(&mut dump, failures);
         dump.release(&self.budget);
         result
@@ -98,7 +79,6 @@ impl Reader {
                 Incoming::Quiet => {}
                 Incoming::Closed => break,
                 Incoming::Chunk(chunk) => {
-                    self.note_data(chunk.events.len(), chunk.events.iter().map(|span| span.len).sum());
                     *failures = 0;
                     let charged_bytes = chunk.charged_bytes;
                     if self.to_router.send(FromReader::Chunk(chunk)).is_err() {
@@ -111,24 +91,10 @@ impl Reader {
         Ok(())
     }
 
-    fn note_data(&self, events: usize, bytes: usize) {
-        self.counters.events.fetch_add(events as u64, Ordering::Relaxed);
-        self.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        let mut outage = self.counters.outage.lock();
-        if outage.is_some() {
-            *outage = None;
-        }
-    }
-
-    fn note_outage(&self, error: Error) {
-        self.counters.reconnects.fetch_add(1, Ordering::Relaxed);
-        *self.counters.outage.lock() = Some(error);
-    }
-
     /// The router's last transaction end; `None` when the router is gone.
-    fn ask_position(&self) -> Option<Position> {
+    fn ask_position(&self, outage: Error) -> Option<Position> {
         let (reply, answer) = bounded(1);
-        self.to_router.send(FromReader::Reconnecting(reply)).ok()?;
+        self.to_router.send(FromReader::Reconnecting(outage, reply)).ok()?;
         answer.recv().ok()
     }
 

@@ -25,7 +25,8 @@ pub struct Progress {
     last_success: Option<(TableIndex, Instant)>,
     /// The last failure of an insert or a save, until something succeeds.
     failure: Option<String>,
-    source_is_lost: bool,
+    /// Why there is no connection to the source, until it sends again.
+    outage: Option<String>,
     rate: Rate,
     window: Window,
 }
@@ -59,7 +60,7 @@ impl Progress {
             moved_at: now,
             last_success: None,
             failure: None,
-            source_is_lost: false,
+            outage: None,
             rate: Rate { since: now, rows: 0, per_second: 0.0 },
             window: Window::default(),
         }
@@ -78,14 +79,17 @@ impl Progress {
     }
 
     pub fn chunk(&mut self, chunk: &Chunk) {
-        self.source_is_lost = false;
+        self.outage = None;
         self.window.chunks += 1;
         self.window.events += chunk.events.len() as u64;
         self.window.chunk_bytes += chunk.bytes.len() as u64;
     }
 
-    pub fn source_lost(&mut self) {
-        self.source_is_lost = true;
+    pub fn source_lost(&mut self, outage: &Error) {
+        if self.outage.is_none() {
+            log::warn!("reconnecting: {outage}");
+        }
+        self.outage = Some(outage.to_string());
     }
 
     pub fn inserted(&mut self, table: TableIndex, body: &Body, took: Duration, now: Instant) {
@@ -120,8 +124,12 @@ impl Progress {
         }
     }
 
-    fn state(&self) -> &'static str {
-        if self.source_is_lost || self.failure.is_some() { "waiting" } else { "streaming" }
+    /// The state of the whole, and why it waits.
+    fn state(&self) -> (&'static str, String) {
+        match self.outage.as_ref().or(self.failure.as_ref()) {
+            Some(reason) => ("waiting", reason.clone()),
+            None => ("streaming", String::new()),
+        }
     }
 }
 
@@ -151,8 +159,10 @@ impl Router {
     fn picture(&mut self, now: Instant) -> Picture {
         let rows_per_second = self.progress.rate.update(self.progress.rows, now);
         let saved = &self.saver.saved;
+        let (state, reason) = self.progress.state();
         Picture {
-            state: if self.stopping.is_some() { "stopping" } else { self.progress.state() }.to_owned(),
+            state: if self.stopping.is_some() { "stopping" } else { state }.to_owned(),
+            reason,
             lag_seconds: self.lag_seconds(None),
             position: position(self.stream.end()),
             checkpoint: CheckpointPicture {
