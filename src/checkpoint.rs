@@ -19,6 +19,7 @@
 //! Reading before writing is no lock, and needs none: rows are safe by their versions, saves by their order.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -84,12 +85,20 @@ pub struct Store {
     database: String,
     pipeline: String,
     owner: Uuid,
+    /// Number of the next table state; known after [`Store::create`].
+    state_number: AtomicU64,
+}
+
+#[derive(Deserialize)]
+struct Newest {
+    newest: u64,
 }
 
 impl Store {
     /// The state of `pipeline`, seen by the process `owner`. Asks and creates nothing.
     pub fn new(client: Arc<Client>, database: &str, pipeline: &str, owner: Uuid) -> Self {
-        Self { client, database: database.to_owned(), pipeline: pipeline.to_owned(), owner }
+        let state_number = AtomicU64::new(0);
+        Self { client, database: database.to_owned(), pipeline: pipeline.to_owned(), owner, state_number }
     }
 
     /// Creates what is missing of database and tables, and sets the history's TTL.
@@ -101,6 +110,14 @@ impl Store {
         self.create_table("checkpoints", &checkpoints_definition(ttl))?;
         self.create_table("checkpoint_latest", &latest_definition())?;
         self.create_table(TABLE_STATES, TABLE_STATES_DEFINITION)?;
+        let newest = format!(
+            "SELECT max(`number`) AS newest FROM {} WHERE `pipeline` = {}",
+            self.quoted(TABLE_STATES),
+            sql::text(&self.pipeline)
+        );
+        let newest = self.client.rows::<Newest>(&newest).map_err(of_state)?;
+        let newest = newest.first().map_or(0, |row| row.newest);
+        self.state_number.store(newest + CLAIM_STEP, Ordering::Relaxed);
         self.set_ttl(ttl)
     }
 
@@ -161,10 +178,13 @@ impl Store {
         #[derive(Serialize)]
         struct Row<'a> {
             pipeline: &'a str,
+            number: u64,
             #[serde(flatten)]
             state: &'a TableState,
         }
-        self.insert(TABLE_STATES, "`pipeline`, `table`, `state`, `reason`", &Row { pipeline: &self.pipeline, state })
+        let number = self.state_number.fetch_add(1, Ordering::Relaxed);
+        let row = Row { pipeline: &self.pipeline, number, state };
+        self.insert(TABLE_STATES, "`pipeline`, `number`, `table`, `state`, `reason`", &row)
     }
 
     /// The states of all tables, by name.
@@ -247,11 +267,12 @@ const CHECKPOINT_COLUMNS: &str = "\
 
 const TABLE_STATES: &str = "table_states";
 
-/// A row of the same table that was saved later replaces the one before.
+/// The state with the highest number counts. As with checkpoints, one save is in flight at a time and a fresh process
+/// begins two above what it sees, so a request that lands late never undoes a later state.
 const TABLE_STATES_DEFINITION: &str = "\
-    (`pipeline` String, `table` String, `state` String, `reason` String, \
+    (`pipeline` String, `number` UInt64, `table` String, `state` String, `reason` String, \
     `changed_at` DateTime64(3, 'UTC') DEFAULT now64(3)) \
-    ENGINE = ReplacingMergeTree ORDER BY (`pipeline`, `table`)";
+    ENGINE = ReplacingMergeTree(`number`) ORDER BY (`pipeline`, `table`)";
 
 fn checkpoints_definition(ttl: Duration) -> String {
     format!("({CHECKPOINT_COLUMNS}) ENGINE = MergeTree ORDER BY (`pipeline`, `timeline`, `seq`) {}", ttl_clause(ttl))

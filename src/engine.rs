@@ -19,8 +19,9 @@ use signal_hook::iterator::Signals;
 use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http;
-use crate::message::{Budget, Command};
+use crate::message::{Budget, Command, FromReader};
 use crate::metrics::Status;
+use crate::position::Position;
 use crate::reader::Reader;
 use crate::router::batch::Pace;
 use crate::router::saves::SavePace;
@@ -66,7 +67,7 @@ pub fn run(config: Config) -> Result<()> {
         stop: Arc::clone(&stop),
     };
     let start = claim.position.clone();
-    let reader = spawn("reader", move || reader.run(start))?;
+    spawn("reader", move || read(reader, start))?;
     let router = Router::new(settings(&config, ignores_case), Arc::clone(&budget), Arc::clone(&status), claim, tables);
     let wiring = Wiring { inbox, used_buffers, jobs, acks, commands: from_engine };
     let router = spawn("router", move || router.run(&wiring))?;
@@ -74,7 +75,16 @@ pub fn run(config: Config) -> Result<()> {
     let ended = router.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::TableShape, "the router panicked")));
     stop.store(true, Ordering::Relaxed);
     budget.close();
-    ended.and(ended_with(reader))
+    ended
+}
+
+/// Runs the reader; its error is the last thing that the router hears of it.
+fn read(reader: Reader, start: Position) {
+    let to_router = reader.to_router.clone();
+    if let Err(error) = reader.run(start) {
+        // A router that is gone has stopped for a reason of its own.
+        let _ = to_router.send(FromReader::Ended(error));
+    }
 }
 
 fn settings(config: &Config, ignores_case: bool) -> Settings {
@@ -94,14 +104,6 @@ fn settings(config: &Config, ignores_case: bool) -> Settings {
         selection: config.replicate.selection.clone(),
         ignores_case,
     }
-}
-
-/// The reader's own error, if it ended by one.
-fn ended_with(reader: JoinHandle<Result<()>>) -> Result<()> {
-    if !reader.is_finished() {
-        return Ok(());
-    }
-    reader.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::CorruptStream, "the reader panicked")))
 }
 
 /// SIGTERM and SIGINT stop the router; a second one ends the process at once.

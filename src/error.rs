@@ -30,6 +30,8 @@ pub enum ErrorKind {
     TableShape,
     /// ClickHouse or the way to it is down or overloaded; the same bytes may succeed later.
     TargetBusy,
+    /// The table has too many parts (code 252): later, and slower.
+    TargetCrowded,
     /// ClickHouse refuses this one table or insert, and would again.
     TargetRefused,
     /// ClickHouse refuses us: login, privilege, read-only mode, quota, version.
@@ -101,7 +103,9 @@ impl Error {
     /// What is done about this error: the one place that decides.
     pub fn action(&self) -> Action {
         match self.kind {
-            ErrorKind::SourceDown | ErrorKind::TargetBusy | ErrorKind::TargetDenied => Action::Retry,
+            ErrorKind::SourceDown | ErrorKind::TargetBusy | ErrorKind::TargetCrowded | ErrorKind::TargetDenied => {
+                Action::Retry
+            }
             ErrorKind::BadRow | ErrorKind::TableShape | ErrorKind::TargetRefused => Action::Quarantine,
             ErrorKind::Config
             | ErrorKind::SourceRefused

@@ -16,6 +16,9 @@ use crate::rowbinary::Body;
 use crate::schema::target::InsertTarget;
 use crate::schema::types::TableName;
 
+/// Bytes of the reader's buffers, unless an event needs more; only such a buffer is used again.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
 /// Whole binlog events, checksums verified, in one buffer.
 #[derive(Debug, Default)]
 pub struct Chunk {
@@ -45,6 +48,8 @@ pub enum FromReader {
     Chunk(Chunk),
     /// The connection was lost, and why: forget the open transaction and say where to go on.
     Reconnecting(Error, Sender<Position>),
+    /// The reader's last word: what it could not go on from.
+    Ended(Error),
 }
 
 /// Index of a table in the router's list; stable while the process runs.
@@ -105,8 +110,8 @@ pub enum Command {
 
 /// The memory that chunks and bodies may hold together, counted in capacity.
 ///
-/// Only the reader waits ([`Budget::grow_chunk`]): if the router waited too, each could wait for what the other
-/// holds. The router may overshoot by one chunk's expansion.
+/// The reader waits in [`Budget::grow_chunk`]; the router takes no chunk while bodies alone can bring relief, and always
+/// goes on sending bodies, so neither waits for what the other holds. The router may overshoot by one chunk's expansion.
 #[derive(Debug)]
 pub struct Budget {
     limit_bytes: usize,

@@ -84,14 +84,9 @@ impl Status {
         Self { picture: Mutex::new((picture, Instant::now())) }
     }
 
-    /// Replaces the picture; `moved_at` is when the pipeline last made progress or had nothing to do.
+    /// Replaces the picture; `moved_at` is since when the oldest batch waits, or when nothing did.
     pub fn draw(&self, picture: Picture, moved_at: Instant) {
         *self.picture.lock() = (picture, moved_at);
-    }
-
-    /// Sets the state alone.
-    pub fn set_state(&self, state: &str) {
-        state.clone_into(&mut self.picture.lock().0.state);
     }
 
     /// The picture as it is now.

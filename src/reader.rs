@@ -79,7 +79,10 @@ impl Reader {
                 Incoming::Quiet => {}
                 Incoming::Closed => break,
                 Incoming::Chunk(chunk) => {
-                    *failures = 0;
+                    // What every connection begins with is no sign of health.
+                    if chunk.events.iter().any(|span| span.offset > 0) {
+                        *failures = 0;
+                    }
                     let charged_bytes = chunk.charged_bytes;
                     if self.to_router.send(FromReader::Chunk(chunk)).is_err() {
                         self.budget.release_chunk(charged_bytes);

@@ -54,14 +54,18 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         Some(saved) => {
             check_still_there(&mut source, &saved.position, &facts.server_uuid)?;
             let states = store.load_table_states()?;
-            (saved, resumed_tables(&mut source, client, &inspection, states)?)
+            let chosen = resumed_tables(&mut source, client, &inspection, &states)?;
+            store.create(config.state.checkpoint_ttl)?;
+            set_aside_unchosen(&store, &chosen, states)?;
+            (saved, chosen)
         }
         None => {
             inspection.refuse()?;
-            first_start(config, &mut source, client, &inspection.tables)?
+            let first = first_start(config, &mut source, client, &inspection.tables)?;
+            store.create(config.state.checkpoint_ttl)?;
+            first
         }
     };
-    store.create(config.state.checkpoint_ttl)?;
     let tables = tables.into_iter().map(|table| table.create(client, &store)).collect::<Result<_>>()?;
     let claim = store.claim(checkpoint)?;
     log::info!("going on from {}:{} as checkpoint {}", claim.position.file, claim.position.offset, claim.seq);
@@ -120,7 +124,7 @@ fn first_start(
         }
         Start::Current => source.current_position(false)?,
         Start::File { file, offset } => source.position_at(file, *offset)?,
-        Start::Gtid(set) => Position { gtid_set: Some(GtidSet::parse(set)?), ..source.current_position(false)? },
+        Start::Gtid(set) => position_after(source, set)?,
     };
     // Nothing older is waited for: until a transaction is acked, lag counts from here.
     let position = Position { last_commit_us: now_us(), ..position };
@@ -133,6 +137,15 @@ fn first_start(
         Timeline { number: next_timeline(client, tables)?, base_file: base_file(config, source, &position)? };
     let tables = tables.iter().map(|table| Chosen::new(table.clone(), state, reason)).collect();
     Ok((Checkpoint { seq: 0, position, timeline }, tables))
+}
+
+fn position_after(source: &mut Source, set: &str) -> Result<Position> {
+    let now = source.current_position(false)?;
+    if now.gtid_set.is_none() {
+        let text = "mysql.start = { gtid = .. } needs a source with gtid_mode = ON; name a file and an offset instead";
+        return Err(Error::new(ErrorKind::Config, text));
+    }
+    Ok(Position { gtid_set: Some(GtidSet::parse(set)?), ..now })
 }
 
 fn now_us() -> u64 {
@@ -195,13 +208,12 @@ fn check_still_there(source: &mut Source, position: &Position, server_uuid: &str
     if position.server_uuid != server_uuid {
         return lost(format!("the checkpoint is from the server {}, this one is {server_uuid}", position.server_uuid));
     }
-    if position.gtid_set.is_some() {
-        // The server compares the sets itself, and refuses what it has purged or never had.
-        return Ok(());
-    }
+    // A restored source may have given out GTIDs of our set again: a file that is there must be as long as it was.
     match source.binary_logs()?.into_iter().find(|(file, _)| *file == position.file) {
         Some((_, size)) if size >= position.offset => Ok(()),
         Some((file, size)) => lost(format!("{file} has {size} bytes, the checkpoint is at {}", position.offset)),
+        // The server compares the sets itself, and refuses what it has purged or never had.
+        None if position.gtid_set.is_some() => Ok(()),
         None => lost(format!("the source no longer has {}", position.file)),
     }
 }
@@ -211,19 +223,32 @@ fn resumed_tables(
     source: &mut Source,
     client: &Client,
     inspection: &Inspection,
-    states: Vec<TableState>,
+    states: &[TableState],
 ) -> Result<Vec<Chosen>> {
-    let mut states: HashMap<String, TableState> =
-        states.into_iter().map(|state| (state.table.clone(), state)).collect();
+    let states: HashMap<&str, &TableState> = states.iter().map(|state| (state.table.as_str(), state)).collect();
     let mut resume = |table: &Inspected| {
         let reason = inspection.reason(&table.source.name);
-        Ok(match states.remove(&table.source.name.to_string()) {
-            Some(saved) => resumed(table.clone(), saved, &reason),
+        Ok(match states.get(table.source.name.to_string().as_str()) {
+            Some(&saved) => resumed(table.clone(), saved.clone(), &reason),
             None if !reason.is_empty() => Chosen::new(table.clone(), State::Quarantined, &reason),
             None => added(source, client, table.clone())?,
         })
     };
     inspection.tables.iter().map(&mut resume).collect()
+}
+
+/// A table that was replicated and is not any more (excluded, or dropped) misses rows from here on, and must say so if it
+/// is ever chosen again.
+fn set_aside_unchosen(store: &Store, chosen: &[Chosen], states: Vec<TableState>) -> Result<()> {
+    let is_chosen =
+        |state: &TableState| chosen.iter().any(|table| table.inspected.source.name.to_string() == state.table);
+    for state in states {
+        if State::from_name(&state.state) != State::Quarantined && !is_chosen(&state) {
+            let reason = "it was not replicated for a while (not chosen, or not there): rows are missing".to_owned();
+            store.save_table_state(&TableState { state: State::Quarantined.name().to_owned(), reason, ..state })?;
+        }
+    }
+    Ok(())
 }
 
 fn resumed(table: Inspected, saved: TableState, problem: &str) -> Chosen {

@@ -338,6 +338,7 @@ impl FakeRouter {
                     self.budget.release_chunk(chunk.charged_bytes);
                     self.recycled.send(chunk.bytes).unwrap();
                 }
+                FromReader::Ended(error) => panic!("{error}"),
                 FromReader::Reconnecting(_, reply) => {
                     self.reconnects += 1;
                     self.open.clear();

@@ -65,7 +65,8 @@ fn kind_of(status: u16, code: Option<u32>, text: &str) -> ErrorKind {
     let Some(code) = code else { return kind_without_code(status) };
     match code {
         252 if text.contains("Too many partitions") => ErrorKind::TargetRefused,
-        3 | 23 | 24 | 32 | 159 | 160 | 173 | 198 | 202 | 203 | 209 | 210 | 216 | 225 | 236 | 241..=244 | 252 | 254
+        252 => ErrorKind::TargetCrowded,
+        3 | 23 | 24 | 32 | 159 | 160 | 173 | 198 | 202 | 203 | 209 | 210 | 216 | 225 | 236 | 241..=244 | 254
         | 279 | 285 | 286 | 289 | 290 | 319 | 341 | 369 | 394 | 416 | 425 | 439 | 473 | 499 | 519 | 700 | 733 | 745
         | 999 | 1000 => ErrorKind::TargetBusy,
         115 | 164 | 192..=194 | 201 | 452 | 497 | 512 | 516 => ErrorKind::TargetDenied,
@@ -128,7 +129,7 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ErrorKind::{TargetBusy, TargetDenied, TargetRefused};
+    use ErrorKind::{TargetBusy, TargetCrowded, TargetDenied, TargetRefused};
 
     #[test]
     fn codes_decide() {
@@ -136,7 +137,7 @@ mod tests {
             let error = from_answer(status, code, text);
             assert_eq!(error.kind, expected, "{error}");
         };
-        for code in [3, 159, 202, 209, 210, 216, 241, 242, 243, 252, 279, 285, 319, 425, 999, 1000] {
+        for code in [3, 159, 202, 209, 210, 216, 241, 242, 243, 279, 285, 319, 425, 999, 1000] {
             check(500, Some(code), "Too many parts", TargetBusy);
         }
         for code in [115, 164, 192, 193, 194, 201, 452, 497, 512, 516] {
@@ -145,6 +146,7 @@ mod tests {
         for code in [6, 8, 10, 16, 20, 33, 44, 47, 60, 62, 81, 117, 131, 349, 407, 469, 517, 524, 691] {
             check(500, Some(code), "x", TargetRefused);
         }
+        check(500, Some(252), "Too many parts (3000)", TargetCrowded);
         check(500, Some(252), "Too many partitions for single INSERT block (more than 100)", TargetRefused);
     }
 

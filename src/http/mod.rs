@@ -174,6 +174,7 @@ fn time_left(deadline: Instant) -> io::Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Picture;
 
     const STUCK_AFTER: Duration = Duration::from_secs(60);
 
@@ -224,7 +225,8 @@ mod tests {
     #[test]
     fn healthy_while_streaming() {
         let status = Status::starting();
-        status.set_state("streaming");
+        let streaming = Picture { state: "streaming".to_owned(), ..Picture::default() };
+        status.draw(streaming, Instant::now());
         let answer = with_listener(&status, |address| ask(address, "GET /healthz HTTP/1.1\r\n\r\n"));
         assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
     }

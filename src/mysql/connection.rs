@@ -103,11 +103,6 @@ impl Connection {
         &self.handshake.version
     }
 
-    /// The id for KILL.
-    pub fn id(&self) -> u32 {
-        self.handshake.connection_id
-    }
-
     /// Sends a command; its answer's first packet has sequence 1.
     ///
     /// # Errors

@@ -35,7 +35,6 @@ enum Start<'a> {
 pub struct Dump {
     socket: Socket,
     frames: Frames,
-    connection_id: u32,
     tick: Duration,
     patience: Duration,
     heartbeat: Duration,
@@ -85,24 +84,17 @@ impl Dump {
             Start::File { file, offset } => packet::binlog_dump(config.server_id, flags, file, offset),
             Start::Gtid(set) => packet::binlog_dump_gtid(config.server_id, flags, set),
         })?;
-        let connection_id = connection.id();
         let socket = connection.into_socket();
         let tick = config.heartbeat.min(TICK);
         socket.set_read_timeout(tick).map_err(|error| lost(&error))?;
         Ok(Self {
             socket,
             frames: Frames::new(matches!(start, Start::Gtid(_))),
-            connection_id,
             tick,
             patience: FIRST_BYTE_PATIENCE,
             heartbeat: config.heartbeat,
             quiet: Duration::ZERO,
         })
-    }
-
-    /// The server's id of this connection, for KILL.
-    pub fn connection_id(&self) -> u32 {
-        self.connection_id
     }
 
     /// Reads once. Memory comes from `budget`, or `recycled` serves as the next buffer.

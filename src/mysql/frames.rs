@@ -9,13 +9,11 @@
 //! No IO.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Chunk, EventSpan};
+use crate::message::{CHUNK_BYTES, Chunk, EventSpan};
 use crate::mysql::packet::{self, Fields, PACKET_MAX};
 use crate::mysql::refusal::server_error;
 use crate::mysql::track::Track;
 
-/// Size of a buffer, and so of most reads.
-pub const BUFFER_BYTES: usize = 256 << 10;
 /// A row event holds at most `max_allowed_packet` bytes, whose own limit is 1 GiB.
 const EVENT_MAX_BYTES: usize = (1 << 30) + (1 << 20);
 
@@ -60,13 +58,13 @@ impl Frames {
     pub fn wanted_bytes(&self) -> usize {
         let len = self.bytes.len();
         if len == 0 {
-            return BUFFER_BYTES.max(self.tail.len() * 2);
+            return CHUNK_BYTES.max(self.tail.len() * 2);
         }
         if self.filled < len {
             return 0;
         }
         let packet_end = self.packet_len().map_or(0, |packet| self.next_packet + 4 + packet);
-        (len * 2).min(packet_end).saturating_sub(len).max(BUFFER_BYTES)
+        (len * 2).min(packet_end).saturating_sub(len).max(CHUNK_BYTES)
     }
 
     /// Bytes held, as charged to the budget.
@@ -247,7 +245,7 @@ mod tests {
         let (mut rest, mut events) = (wire, Vec::new());
         while !rest.is_empty() {
             let wanted = frames.wanted_bytes();
-            assert!(wanted <= frames.held_bytes().max(2 * BUFFER_BYTES), "grows by doubling at most");
+            assert!(wanted <= frames.held_bytes().max(2 * CHUNK_BYTES), "grows by doubling at most");
             if wanted > 0 {
                 frames.grow(wanted, None);
             }
@@ -279,7 +277,7 @@ mod tests {
             events.push(event(2, end, 0, &vec![u8::try_from(size % 251).unwrap(); size]));
         }
         let wire = wire(&events);
-        for step in [1 << 30, BUFFER_BYTES / 3, 65_537] {
+        for step in [1 << 30, CHUNK_BYTES / 3, 65_537] {
             let (got, end) = feed(&mut Frames::new(false), &wire, step);
             assert_eq!(end, None);
             assert!(got.iter().map(|(event, _)| event).eq(&events), "step {step}");

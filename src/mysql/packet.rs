@@ -74,8 +74,6 @@ impl<'a> Fields<'a> {
 pub struct Handshake {
     /// `8.4.3`, `5.5.5-10.11.8-MariaDB`, ..
     pub version: String,
-    /// The connection's id, for KILL.
-    pub connection_id: u32,
     /// The scramble for the password: 20 bytes.
     pub nonce: Vec<u8>,
 }
@@ -100,7 +98,7 @@ impl Handshake {
             return None;
         }
         let version = String::from_utf8_lossy(fields.nul_string()).into_owned();
-        let connection_id = u32::try_from(fields.uint(4)?).ok()?;
+        fields.take(4)?; // the connection's id
         let mut nonce = fields.take(8)?.to_vec();
         fields.take(1)?;
         let low = fields.uint(2)?;
@@ -111,7 +109,7 @@ impl Handshake {
         }
         fields.take(1 + 10)?; // length of the scramble, always 21; reserved
         nonce.extend_from_slice(fields.take(12)?);
-        Some(Self { version, connection_id, nonce })
+        Some(Self { version, nonce })
     }
 }
 
@@ -212,7 +210,7 @@ mod tests {
     fn reads_a_greeting_and_refuses_every_shorter_one() {
         let handshake = Handshake::parse(&greeting()).unwrap();
         assert_eq!(handshake.version, "9.7.4");
-        assert_eq!((handshake.connection_id, handshake.nonce.as_slice()), (7, b"12345678abcdefghijkl".as_slice()));
+        assert_eq!(handshake.nonce, b"12345678abcdefghijkl");
         let needed = greeting().len() - "\0caching_sha2_password\0".len();
         for len in 0..needed {
             assert!(Handshake::parse(&greeting()[..len]).is_err(), "{len} bytes");

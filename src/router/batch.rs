@@ -59,12 +59,14 @@ struct Queue {
     open: Option<Open>,
     /// Closed: full, of an older plan, or failed and to be sent again.
     closed: VecDeque<Batch>,
-    in_flight: usize,
+    /// Numbers of the batches that a writer has.
+    in_flight: Vec<u64>,
     gap: Duration,
     last_start: Option<Instant>,
     /// Back-off after a failure.
     not_before: Option<Instant>,
-    failing_since: Option<Instant>,
+    /// The last two failed attempts, newest first, until one succeeds.
+    failures: [Option<Instant>; 2],
     slot: Slot,
 }
 
@@ -93,11 +95,11 @@ impl Batcher {
         self.queues.push(Queue {
             open: None,
             closed: VecDeque::new(),
-            in_flight: 0,
+            in_flight: Vec::new(),
             gap: self.pace.gap_min,
             last_start: None,
             not_before: None,
-            failing_since: None,
+            failures: [None; 2],
             slot: Slot::Idle,
         });
     }
@@ -169,47 +171,42 @@ impl Batcher {
         let queue = &mut self.queues[table];
         queue.slot = Slot::Idle;
         let batch = queue.closed.pop_front().or_else(|| queue.open.take().map(|open| open.batch))?;
-        queue.in_flight += 1;
+        queue.in_flight.push(batch.number);
         queue.last_start = Some(now);
         self.bucket.spend(now);
         self.reschedule(table, now);
         Some(batch)
     }
 
-    /// A job that was taken could not be handed over: it is as if it had not been taken.
-    pub fn put_back(&mut self, batch: Batch, now: Instant) {
-        let table = batch.table;
-        self.queues[table].in_flight -= 1;
-        self.queues[table].closed.push_front(batch);
-        self.reschedule(table, now);
-    }
-
-    /// The table's insert succeeded in `took`.
-    pub fn succeeded(&mut self, table: TableIndex, took: Duration, now: Instant) {
+    /// The table's insert of this batch succeeded in `took`.
+    pub fn succeeded(&mut self, table: TableIndex, number: u64, took: Duration, now: Instant) {
         let queue = &mut self.queues[table];
-        queue.in_flight -= 1;
-        (queue.not_before, queue.failing_since) = (None, None);
+        queue.landed(number);
+        (queue.not_before, queue.failures) = (None, [None; 2]);
         if took > SLOW_INSERT {
             queue.slow_down();
         }
         self.reschedule(table, now);
     }
 
-    /// The table's insert failed and goes again, not before `not_before`.
-    pub fn failed(&mut self, batch: Batch, not_before: Instant, now: Instant) {
+    /// The table's insert failed and goes again, not before `not_before`; slower from now on when it failed because the
+    /// target has too many parts.
+    pub fn failed(&mut self, batch: Batch, has_too_many_parts: bool, not_before: Instant, now: Instant) {
         let table = batch.table;
         let queue = &mut self.queues[table];
-        queue.in_flight -= 1;
+        queue.landed(batch.number);
         queue.not_before = Some(not_before);
-        queue.failing_since.get_or_insert(now);
-        queue.slow_down();
+        queue.failures = [Some(now), queue.failures[0]];
+        if has_too_many_parts {
+            queue.slow_down();
+        }
         queue.closed.push_front(batch);
         self.reschedule(table, now);
     }
 
     /// An insert of a table that was set aside came back, whatever its result.
-    pub fn forgotten(&mut self, table: TableIndex) {
-        self.queues[table].in_flight -= 1;
+    pub fn forgotten(&mut self, table: TableIndex, number: u64) {
+        self.queues[table].landed(number);
     }
 
     /// The target's active parts, as ClickHouse counts them now.
@@ -246,24 +243,25 @@ impl Batcher {
         }
     }
 
-    /// Since when the table's inserts fail; `None` while they do not.
-    pub fn failing_since(&self, table: TableIndex) -> Option<Instant> {
-        self.queues[table].failing_since
+    /// When an insert of the table failed before its last failure; `None` unless it failed twice in a row.
+    pub fn failed_before(&self, table: TableIndex) -> Option<Instant> {
+        self.queues[table].failures[1]
     }
 
     /// Bytes that wait behind a failure of this table.
     pub fn retrying_bytes(&self, table: TableIndex) -> usize {
         let queue = &self.queues[table];
-        if queue.failing_since.is_none() {
+        if queue.failures[0].is_none() {
             return 0;
         }
         let open = queue.open.as_ref().map_or(0, |open| open.batch.body.bytes());
         open + queue.closed.iter().map(|batch| batch.body.bytes()).sum::<usize>()
     }
 
-    /// The lowest number among the table's batches that no writer has.
+    /// The lowest number among the table's batches that are not acked.
     pub fn oldest_number(&self, table: TableIndex) -> Option<u64> {
-        self.queues[table].oldest_number()
+        let queue = &self.queues[table];
+        queue.in_flight.iter().copied().chain(queue.oldest_waiting()).min()
     }
 
     fn reschedule(&mut self, table: TableIndex, now: Instant) {
@@ -285,7 +283,7 @@ impl Batcher {
     }
 
     fn next_slot(&self, queue: &Queue, now: Instant) -> Slot {
-        match (queue.oldest_number(), self.may_start(queue, now)) {
+        match (queue.oldest_waiting(), self.may_start(queue, now)) {
             (Some(number), Some(instant)) if instant <= now => Slot::Ready(number),
             (Some(_), Some(instant)) => Slot::Due(instant),
             (Some(_), None) | (None, _) => Slot::Idle,
@@ -294,13 +292,17 @@ impl Batcher {
 
     /// From when the table's next insert may start; `None`: only after one of its acks.
     fn may_start(&self, queue: &Queue, now: Instant) -> Option<Instant> {
-        if queue.in_flight >= self.pace.in_flight_max {
+        if queue.in_flight.len() >= self.pace.in_flight_max {
             return None;
         }
+        let after_gap = queue.last_start.map_or(now, |start| start + queue.gap);
         let paced = match &queue.open {
-            _ if self.flushing || !queue.closed.is_empty() => now,
-            Some(open) if queue.in_flight > 0 => open.since + self.pace.batch_timeout,
-            Some(_) | None => queue.last_start.map_or(now, |start| start + queue.gap),
+            _ if self.flushing => now,
+            // A table that was slowed down keeps its gap whatever waits.
+            _ if queue.gap > self.pace.gap_min => after_gap,
+            _ if !queue.closed.is_empty() => now,
+            Some(open) if !queue.in_flight.is_empty() => open.since + self.pace.batch_timeout,
+            Some(_) | None => after_gap,
         };
         Some(queue.not_before.map_or(paced, |not_before| paced.max(not_before)))
     }
@@ -313,7 +315,12 @@ impl Queue {
         }
     }
 
-    fn oldest_number(&self) -> Option<u64> {
+    fn landed(&mut self, number: u64) {
+        self.in_flight.retain(|&other| other != number);
+    }
+
+    /// The lowest number among the batches that no writer has.
+    fn oldest_waiting(&self) -> Option<u64> {
         let open = self.open.as_ref().map(|open| open.batch.number);
         self.closed.iter().map(|batch| batch.number).chain(open).min()
     }
@@ -407,7 +414,7 @@ mod tests {
         let mut rig = Rig::new(1);
         rig.row(0);
         assert_eq!(rig.take(), Some((0, 1)));
-        rig.batcher.succeeded(0, MS, rig.now);
+        rig.batcher.succeeded(0, 1, MS, rig.now);
         rig.row(0);
         assert_eq!(rig.take(), None);
         rig.now += 20 * MS;
@@ -428,7 +435,7 @@ mod tests {
         rig.row(0);
         rig.now += 1000 * MS;
         assert_eq!(rig.take(), None, "but one writer is left for the others");
-        rig.batcher.succeeded(0, MS, rig.now);
+        rig.batcher.succeeded(0, 1, MS, rig.now);
         assert_eq!(rig.take(), Some((0, 1)), "batch_timeout has passed");
     }
 
@@ -447,7 +454,7 @@ mod tests {
         rig.row(0);
         rig.batcher.tick(rig.now);
         let batch = rig.batcher.take(rig.now).unwrap();
-        rig.batcher.failed(batch, rig.now + 500 * MS, rig.now);
+        rig.batcher.failed(batch, false, rig.now + 500 * MS, rig.now);
         (0..3).for_each(|_| rig.row(0));
         rig.row(1);
         assert_eq!(rig.take(), Some((1, 1)));
@@ -472,5 +479,18 @@ mod tests {
         (0..4).for_each(|_| rig.row(0));
         assert_eq!(rig.batcher.discard(0, &mut rig.pool, rig.now), [1, 2]);
         assert_eq!((rig.take(), rig.batcher.next_instant()), (None, None));
+    }
+
+    #[test]
+    fn a_slowed_table_keeps_its_gap_whatever_waits() {
+        let mut rig = Rig::new(1);
+        rig.row(0);
+        rig.batcher.tick(rig.now);
+        let batch = rig.batcher.take(rig.now).unwrap();
+        rig.batcher.failed(batch, true, rig.now, rig.now);
+        (0..6).for_each(|_| rig.row(0));
+        assert_eq!(rig.take(), None);
+        rig.now += 40 * MS;
+        assert_eq!((rig.take(), rig.take()), (Some((0, 1)), None), "20 ms doubled, full batches or not");
     }
 }

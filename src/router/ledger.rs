@@ -38,6 +38,11 @@ impl Ledger {
         self.entries.first_key_value().map_or(end, |(_, start)| start)
     }
 
+    /// The number of the oldest batch that is not acked.
+    pub fn oldest(&self) -> Option<u64> {
+        self.entries.first_key_value().map(|(&number, _)| number)
+    }
+
     /// The position below all rows of this batch.
     pub fn start_of(&self, number: u64) -> Option<&Arc<Position>> {
         self.entries.get(&number)

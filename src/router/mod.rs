@@ -16,7 +16,7 @@ pub mod saves;
 pub mod tables;
 pub mod transaction;
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,9 @@ use crate::binlog::rows::RowsEvent;
 use crate::checkpoint::{Checkpoint, TableState};
 use crate::config::Selection;
 use crate::error::{Action, Error, ErrorKind, Result};
-use crate::message::{Ack, Batch, Budget, Chunk, Command, EventSpan, FromReader, Job, Save, TableIndex};
+use crate::message::{Ack, Batch, Budget, CHUNK_BYTES, Chunk, Command, EventSpan, FromReader, Job, Save, TableIndex};
 use crate::metrics::Status;
+use crate::position::Timeline;
 use crate::rowbinary::ChunkPool;
 use crate::schema::ddl::{self, Touched};
 use crate::schema::types::TableName;
@@ -39,9 +40,11 @@ use batch::{Batcher, Pace};
 use ledger::Ledger;
 use picture::Progress;
 use saves::{SavePace, Saver};
-use tables::{State, Table, TablePlan, Tables};
+use tables::{Mapped, State, Table, TablePlan, Tables};
 use transaction::{Step, Stream};
 
+/// `_version` and `_is_deleted`.
+const OWN_COLUMNS: usize = 2;
 /// How often active parts are counted.
 const INSPECT_INTERVAL: Duration = Duration::from_secs(5);
 /// A server that refuses us is asked again no sooner than this.
@@ -95,11 +98,10 @@ pub struct Router {
     ledger: Ledger,
     saver: Saver,
     pool: ChunkPool,
-    /// Numbers of batches of tables set aside, until that is saved.
-    held: HashMap<TableIndex, Vec<u64>>,
     /// Tables with rows in the open group.
-    touched: Vec<TableIndex>,
-    inspect_at: Instant,
+    touched: BTreeSet<TableIndex>,
+    /// When parts are counted next; `None` while they are being counted.
+    inspect_at: Option<Instant>,
     stopping: Option<Stopping>,
     progress: Progress,
 }
@@ -127,9 +129,8 @@ impl Router {
             ledger: Ledger::default(),
             saver: Saver::new(settings.save_pace, claim, now),
             pool: ChunkPool::default(),
-            held: HashMap::new(),
-            touched: Vec::new(),
-            inspect_at: now + INSPECT_INTERVAL,
+            touched: BTreeSet::new(),
+            inspect_at: Some(now + INSPECT_INTERVAL),
             stopping: None,
             progress: Progress::new(now),
             settings,
@@ -165,8 +166,7 @@ impl Router {
                 recv(wiring.commands) -> command => match command {
                     Ok(Command::Stop) | Err(_) => self.stop(None, now),
                 },
-                send(jobs, self.next_job(Instant::now())) -> sent => if let Err(refused) = sent {
-                    self.take_back(refused.0, now);
+                send(jobs, self.next_job(Instant::now())) -> sent => if sent.is_err() {
                     return Err(Error::new(ErrorKind::TargetBusy, "all writers have ended"));
                 },
                 recv(inbox) -> message => match message {
@@ -177,6 +177,7 @@ impl Router {
                         // A reader that no longer listens ends by itself.
                         let _ = reply.send(self.stream.reconnecting());
                     }
+                    Ok(FromReader::Ended(error)) => self.stop(Some(error), now),
                     Err(_) => self.stop(None, now),
                 },
                 default(self.next_instant(now).saturating_duration_since(now)) => {}
@@ -196,7 +197,7 @@ impl Router {
             // The last checkpoint is the one after the last ack.
             self.saver.want();
         }
-        if self.budget.reader_waits() {
+        if self.budget.reader_waits() || self.budget.is_spent() {
             self.pool.trim();
             self.budget.set_bodies(self.pool.held_bytes());
         }
@@ -217,13 +218,14 @@ impl Router {
         instants.into_iter().flatten().filter(|&instant| instant > now).min().unwrap_or(now)
     }
 
+    /// While the budget is spent, bodies go out first. Without any, an event larger than the budget has come alone.
     fn takes_input(&self) -> bool {
-        self.stopping.is_none() && !self.budget.is_spent()
+        self.stopping.is_none() && !(self.budget.is_spent() && self.pool.held_bytes() > 0)
     }
 
     fn has_job(&self, now: Instant) -> bool {
         self.saver.is_due(self.ledger.low_water(self.stream.end()), now)
-            || now >= self.inspect_at
+            || self.inspect_at.is_some_and(|instant| instant <= now)
             || self.batcher.has_ready(now)
     }
 
@@ -233,21 +235,12 @@ impl Router {
         if self.saver.is_due(low_water, now) {
             return Job::Save(self.saver.take(low_water, self.stream.timeline()));
         }
-        if now < self.inspect_at
-            && let Some(batch) = self.batcher.take(now)
-        {
+        let inspect_is_due = self.inspect_at.is_some_and(|instant| instant <= now);
+        if !inspect_is_due && let Some(batch) = self.batcher.take(now) {
             return Job::Insert(batch);
         }
-        self.inspect_at = now + INSPECT_INTERVAL;
+        self.inspect_at = None;
         Job::Inspect
-    }
-
-    fn take_back(&mut self, job: Job, now: Instant) {
-        match job {
-            Job::Insert(batch) => self.batcher.put_back(batch, now),
-            Job::Save(_) => self.saver.failed(now),
-            Job::Inspect => {}
-        }
     }
 
     // --- events ---
@@ -264,8 +257,10 @@ impl Router {
         self.progress.chunk(&chunk);
         self.budget.set_bodies(self.pool.held_bytes());
         self.budget.release_chunk(chunk.charged_bytes);
-        // A full or closed channel: the buffer is freed.
-        let _ = wiring.used_buffers.try_send(chunk.bytes);
+        if chunk.charged_bytes == CHUNK_BYTES {
+            // A full or closed channel: the buffer is freed, as is a larger one.
+            let _ = wiring.used_buffers.try_send(chunk.bytes);
+        }
     }
 
     fn event(&mut self, bytes: &[u8], span: EventSpan, now: Instant) -> Result<()> {
@@ -274,11 +269,11 @@ impl Router {
             Step::Nothing => {}
             Step::ForgetMaps => self.tables.forget_maps(),
             Step::Rotated => self.saver.want(),
-            Step::Map(event) => {
-                if let Some((table, error)) = self.tables.map(&event)? {
-                    self.quarantine(table, error, span, now);
-                }
-            }
+            Step::Map(event) => match self.tables.map(&event)? {
+                Mapped::Settled => {}
+                Mapped::Refused(table, error) => self.quarantine(table, error, span, now),
+                Mapped::Unknown(name) => self.quarantine_new(&name, span, now),
+            },
             Step::Rows(event) => self.rows(&event, span, now)?,
             Step::RefusedRows(table_id, why) => {
                 if let Some((table, _)) = self.tables.destination(table_id)? {
@@ -305,9 +300,7 @@ impl Router {
         }
         let Some((table, plan)) = self.tables.destination(event.table_id)? else { return Ok(()) };
         let plan = Arc::clone(plan);
-        if self.touched.last() != Some(&table) {
-            self.touched.push(table);
-        }
+        self.touched.insert(table);
         self.saver.count_event();
         match self.append(event, span, table, &plan, now) {
             Err(error) if error.action() == Action::Quarantine => self.quarantine(table, error, span, now),
@@ -334,7 +327,12 @@ impl Router {
                 "its rows come without all columns: SET PERSIST binlog_row_image='FULL', in every session",
             ));
         }
-        let version = self.stream.version(span.offset + event.rows_start as u64)?;
+        if event.column_count + OWN_COLUMNS != plan.target.columns.len() {
+            let text = format!("{} columns in a rows event, other than its TABLE_MAP has", event.column_count);
+            return Err(Error::new(ErrorKind::CorruptStream, text));
+        }
+        Timeline::check_offset(span.offset + span.len as u64)?;
+        let version = self.stream.version(span.offset + event.rows_start as u64);
         let mut rows = RowsCursor { kind: event.kind, rest: event.rows, version };
         let limits = self.batcher.limits();
         while !rows.rest.is_empty() {
@@ -406,7 +404,20 @@ impl Router {
         }
     }
 
-    /// Sets a table aside: its rows are dropped, and count as not acked until its state is saved.
+    /// Rows of a table that the start did not see: if it is chosen, it lacks what came before.
+    fn quarantine_new(&mut self, name: &TableName, span: EventSpan, now: Instant) {
+        if let Some(table) = self.known_or_chosen(name) {
+            self.quarantine(
+                table,
+                shape_error("it appeared after the start, and copying tables is not built yet"),
+                span,
+                now,
+            );
+        }
+    }
+
+    /// Sets a table aside: its rows are dropped, and no longer count. The position may pass them because no checkpoint is
+    /// saved before the state that tells of them.
     fn quarantine(&mut self, index: TableIndex, error: Error, span: EventSpan, now: Instant) {
         let error = error.at_table(&self.tables.list()[index].name).at_position(self.stream.file(), span.offset);
         self.set_aside(index, &error, now);
@@ -420,9 +431,9 @@ impl Router {
         table.state = State::Quarantined;
         table.reason = error.to_string();
         log::warn!("quarantined: {error}");
-        let held = self.held.entry(index).or_default();
-        held.push(self.ledger.enter(self.stream.end()));
-        held.extend(self.batcher.discard(index, &mut self.pool, now));
+        for number in self.batcher.discard(index, &mut self.pool, now) {
+            self.ledger.settle(number);
+        }
         self.save_state(index);
     }
 
@@ -439,6 +450,7 @@ impl Router {
             Ack::Inserted(batch, took, result) => self.inserted(batch, took, result, now),
             Ack::Saved(save, result) => self.saved(&save, result, now),
             Ack::Inspected(parts) => {
+                self.inspect_at = Some(now + INSPECT_INTERVAL);
                 for (name, parts) in parts.unwrap_or_default() {
                     if let Some(index) = self.tables.find_target(&name) {
                         self.batcher.saw_parts(index, parts);
@@ -460,19 +472,16 @@ impl Router {
                 self.progress.inserted(index, &batch.body, took, now);
                 self.ledger.settle(batch.number);
                 self.pool.recycle(batch.body);
-                self.batcher.succeeded(index, took, now);
+                self.batcher.succeeded(index, batch.number, took, now);
             }
             Err(error) => self.insert_failed(batch, error, now),
         }
     }
 
-    /// An insert of a table that was set aside meanwhile: its rows count until that is saved.
+    /// An insert of a table that was set aside meanwhile: whatever its result, its rows no longer count.
     fn inserted_aside(&mut self, batch: Batch) {
-        self.batcher.forgotten(batch.table);
-        match self.held.get_mut(&batch.table) {
-            Some(held) => held.push(batch.number),
-            None => self.ledger.settle(batch.number),
-        }
+        self.batcher.forgotten(batch.table, batch.number);
+        self.ledger.settle(batch.number);
         self.pool.recycle(batch.body);
     }
 
@@ -480,11 +489,11 @@ impl Router {
         let index = batch.table;
         let error = error.at_table(&self.tables.list()[index].name);
         batch.attempts += 1;
-        self.progress.failed(&error);
         match error.action() {
             Action::Retry if !self.is_last_attempt(batch.attempts) => {
+                self.progress.failed(&error);
                 let delay = self.delay(batch.attempts, &error);
-                self.batcher.failed(batch, now + delay, now);
+                self.batcher.failed(batch, error.kind == ErrorKind::TargetCrowded, now + delay, now);
                 self.relieve(now);
             }
             Action::Quarantine => {
@@ -492,7 +501,7 @@ impl Router {
                 self.inserted_aside(batch);
             }
             Action::Retry | Action::Stop => {
-                self.batcher.failed(batch, now + self.settings.retry_max_interval, now);
+                self.batcher.failed(batch, false, now + self.settings.retry_max_interval, now);
                 self.stop(Some(error), now);
             }
         }
@@ -507,7 +516,7 @@ impl Router {
             return;
         }
         let Some((index, &bytes)) = held.iter().enumerate().max_by_key(|&(_, &bytes)| bytes) else { return };
-        if self.progress.others_succeed(index, self.batcher.failing_since(index)) {
+        if self.progress.others_succeed(index, self.batcher.failed_before(index)) {
             let text =
                 format!("its inserts fail while those of other tables succeed, and {bytes} bytes wait behind them");
             let error = Error::new(ErrorKind::TargetRefused, text).at_table(&self.tables.list()[index].name);
@@ -520,9 +529,6 @@ impl Router {
             Ok(()) => {
                 self.saver.succeeded(save, now);
                 self.progress.saved();
-                if let Save::TableState(state) = save {
-                    self.settle_held(&state.table);
-                }
             }
             Err(error) => {
                 self.progress.failed(&error);
@@ -533,14 +539,6 @@ impl Router {
                     self.stop(Some(error), now);
                 }
             }
-        }
-    }
-
-    /// A table's state is saved: the position may pass its rows.
-    fn settle_held(&mut self, name: &str) {
-        let saved = |index: &TableIndex| self.tables.list()[*index].name.to_string() == name;
-        if let Some(index) = self.held.keys().copied().find(saved) {
-            self.held.remove(&index).into_iter().flatten().for_each(|number| self.ledger.settle(number));
         }
     }
 
@@ -576,7 +574,8 @@ impl Router {
         }
         let late = || {
             let text = format!(
-                "{} inserts were not acked within shutdown_timeout; the next start sends them again",
+                "shutdown_timeout is over with {} batches not acked and the last position not saved: the next start \
+                 sends them again",
                 self.ledger.outstanding()
             );
             Error::new(ErrorKind::TargetBusy, text)

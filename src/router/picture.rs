@@ -19,9 +19,10 @@ pub struct Progress {
     bytes: u64,
     draw_at: Instant,
     summary_at: Instant,
-    /// When rows were last acked, or nothing was outstanding.
+    /// The oldest batch not acked, and since when it is that one.
+    oldest: Option<u64>,
     moved_at: Instant,
-    /// The last table whose insert succeeded, and when.
+    /// The last table whose insert succeeded, and when that began.
     last_success: Option<(TableIndex, Instant)>,
     /// The last failure of an insert or a save, until something succeeds.
     failure: Option<String>,
@@ -43,7 +44,7 @@ struct Rate {
 struct Window {
     chunks: u64,
     events: u64,
-    chunk_bytes: u64,
+    event_bytes: u64,
     inserts: u64,
     rows: u64,
     failures: u64,
@@ -57,6 +58,7 @@ impl Progress {
             bytes: 0,
             draw_at: now,
             summary_at: now + SUMMARY_INTERVAL,
+            oldest: None,
             moved_at: now,
             last_success: None,
             failure: None,
@@ -82,7 +84,7 @@ impl Progress {
         self.outage = None;
         self.window.chunks += 1;
         self.window.events += chunk.events.len() as u64;
-        self.window.chunk_bytes += chunk.bytes.len() as u64;
+        self.window.event_bytes += chunk.events.iter().map(|span| span.len as u64).sum::<u64>();
     }
 
     pub fn source_lost(&mut self, outage: &Error) {
@@ -95,8 +97,7 @@ impl Progress {
     pub fn inserted(&mut self, table: TableIndex, body: &Body, took: Duration, now: Instant) {
         self.rows += body.rows() as u64;
         self.bytes += body.bytes() as u64;
-        self.moved_at = now;
-        self.last_success = Some((table, now));
+        self.last_success = Some((table, now - took));
         self.failure = None;
         self.window.inserts += 1;
         self.window.rows += body.rows() as u64;
@@ -116,10 +117,11 @@ impl Progress {
         self.failure = None;
     }
 
-    /// Whether another table's insert succeeded after this one began to fail.
-    pub fn others_succeed(&self, table: TableIndex, failing_since: Option<Instant>) -> bool {
-        match (self.last_success, failing_since) {
-            (Some((other, at)), Some(since)) => other != table && at > since,
+    /// Whether another table's insert was begun after one of this table had failed, and succeeded, while this one failed
+    /// again: then the target is not down, it is the table.
+    pub fn others_succeed(&self, table: TableIndex, failed_before: Option<Instant>) -> bool {
+        match (self.last_success, failed_before) {
+            (Some((other, begun)), Some(failed)) => other != table && begun > failed,
             (Some(_) | None, _) => false,
         }
     }
@@ -149,8 +151,9 @@ impl Router {
     /// Redraws the picture behind `/status`.
     pub(super) fn draw(&mut self, now: Instant) {
         self.progress.draw_at = now + DRAW_INTERVAL;
-        if self.ledger.is_clear() {
-            self.progress.moved_at = now;
+        let oldest = self.ledger.oldest();
+        if oldest.is_none() || oldest != self.progress.oldest {
+            (self.progress.oldest, self.progress.moved_at) = (oldest, now);
         }
         let picture = self.picture(now);
         self.status.draw(picture, self.progress.moved_at);
@@ -214,7 +217,7 @@ impl Router {
             "reader: chunks={} events={} mb={:.1}",
             window.chunks,
             window.events,
-            window.chunk_bytes as f64 / 1e6
+            window.event_bytes as f64 / 1e6
         );
         log::info!(
             "router: transactions={} position={}:{} lag_s={:.3} outstanding={} memory_mb={:.1}",

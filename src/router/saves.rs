@@ -122,7 +122,7 @@ impl Saver {
         }
     }
 
-    /// The save that was out failed, or could not be handed over: it is made anew, not before `not_before`.
+    /// The save that was out failed: it is made anew, not before `not_before`.
     pub fn failed(&mut self, not_before: Instant) {
         let attempts = self.attempts + 1;
         self.reset();

@@ -73,6 +73,17 @@ pub struct Tables {
     maps: FxHashMap<u64, Map>,
 }
 
+/// What a TABLE_MAP told.
+#[derive(Debug)]
+pub enum Mapped {
+    /// Its rows go to their table, or are passed over.
+    Settled,
+    /// Its rows cannot be followed, and why: the table must be set aside.
+    Refused(TableIndex, Error),
+    /// A table that is not known.
+    Unknown(TableName),
+}
+
 #[derive(Debug)]
 struct Map {
     body: Vec<u8>,
@@ -198,27 +209,26 @@ impl Tables {
         Ok(map.destination.as_ref().filter(|(index, _)| flows(*index)).map(|(index, plan)| (*index, plan)))
     }
 
-    /// Takes a TABLE_MAP. Gives the table that must be set aside because its rows cannot be followed, and why.
+    /// Takes a TABLE_MAP.
     ///
     /// # Errors
     /// An event that cannot be parsed.
-    pub fn map(&mut self, event: &Event<'_>) -> Result<Option<(TableIndex, Error)>> {
+    pub fn map(&mut self, event: &Event<'_>) -> Result<Mapped> {
         let head = TableMapHead::parse(event)?;
         if self.maps.get(&head.table_id).is_some_and(|map| map.body == event.body) {
-            return Ok(None);
+            return Ok(Mapped::Settled);
         }
         let name = TableName { database: head.database.to_owned(), table: head.table.to_owned() };
-        let index = self.find(&name).filter(|&index| self.list[index].state != State::Quarantined);
-        let mut map = Map { body: event.body.to_vec(), destination: None };
-        let mut refused = None;
-        if let Some(index) = index {
-            match TableMap::parse(event).and_then(|map| self.list[index].plan(&map)) {
-                Ok(plan) => map.destination = Some((index, Arc::new(plan))),
-                Err(error) if error.action() == Action::Quarantine => refused = Some((index, error)),
+        let (destination, mapped) = match self.find(&name) {
+            None => (None, Mapped::Unknown(name)),
+            Some(index) if self.list[index].state == State::Quarantined => (None, Mapped::Settled),
+            Some(index) => match TableMap::parse(event).and_then(|map| self.list[index].plan(&map)) {
+                Ok(plan) => (Some((index, Arc::new(plan))), Mapped::Settled),
+                Err(error) if error.action() == Action::Quarantine => (None, Mapped::Refused(index, error)),
                 Err(error) => return Err(error),
-            }
-        }
-        self.maps.insert(head.table_id, map);
-        Ok(refused)
+            },
+        };
+        self.maps.insert(head.table_id, Map { body: event.body.to_vec(), destination });
+        Ok(mapped)
     }
 }

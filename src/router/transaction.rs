@@ -32,7 +32,7 @@ const MARIADB: &str = "MariaDB's binary log is not built yet";
 pub struct Stream {
     timeline: Timeline,
     end: Arc<Position>,
-    /// The position the process started from, whose file must still be the same one.
+    /// The position that this connection started from, whose file must still be the same one.
     resumed: Arc<Position>,
     file: String,
     file_base: Version,
@@ -110,13 +110,9 @@ impl Stream {
         self.timeline
     }
 
-    /// The version of the byte at `offset` of the current file.
-    ///
-    /// # Errors
-    /// [`ErrorKind::TableShape`] beyond 16 GiB.
-    pub fn version(&self, offset: u64) -> Result<Version> {
-        Timeline::check_offset(offset)?;
-        Ok(self.file_base.plus(offset))
+    /// The version of the byte at `offset` of the current file, which [`Timeline::check_offset`] has passed.
+    pub fn version(&self, offset: u64) -> Version {
+        self.file_base.plus(offset)
     }
 
     /// Whether the open group is an XA transaction.
@@ -128,6 +124,7 @@ impl Stream {
     pub fn reconnecting(&mut self) -> Position {
         self.group = None;
         self.caught_up = false;
+        self.resumed = Arc::clone(&self.end);
         Position::clone(&self.end)
     }
 
@@ -200,7 +197,7 @@ impl Stream {
     fn move_end(&mut self, span: EventSpan) {
         let event_end = span.offset + span.len as u64;
         if span.offset > 0 && self.group.is_none() && self.end.file == self.file && self.end.offset < event_end {
-            Arc::make_mut(&mut self.end).offset = event_end;
+            reach(Arc::make_mut(&mut self.end), event_end);
         }
     }
 
@@ -212,7 +209,7 @@ impl Stream {
             && self.group.is_none()
             && heartbeat.file == self.end.file
         {
-            Arc::make_mut(&mut self.end).offset = offset;
+            reach(Arc::make_mut(&mut self.end), offset);
         }
         Step::Nothing
     }
@@ -272,7 +269,7 @@ impl Stream {
         let group = self.group.take().unwrap_or_default();
         let end = Arc::make_mut(&mut self.end);
         self.file.clone_into(&mut end.file);
-        end.offset = span.offset + span.len as u64;
+        reach(end, span.offset + span.len as u64);
         if group.commit_us > 0 {
             end.last_commit_us = group.commit_us;
         }
@@ -332,18 +329,31 @@ impl Stream {
         Err(Error::new(ErrorKind::LostPosition, text))
     }
 
+    /// Comes at the beginning of a file only: with it a set that was not complete is (and stays so unless an anonymous
+    /// transaction follows), and a complete one must hold it.
     fn previous_gtids<'a>(&mut self, body: &[u8]) -> Result<Step<'a>> {
         let previous = GtidSet::decode(body)?;
         match &self.end.gtid_set {
             Some(ours) if !ours.contains_set(&previous) => {
                 let text = format!(
-                    "{} starts after transactions {previous}, of which the stream has seen only {ours}: transactions are missing; copy the tables anew",
+                    "{} starts after transactions {previous}, of which the stream has seen only {ours}: transactions are \
+                     missing; copy the tables anew",
                     self.file
                 );
-                Err(Error::new(ErrorKind::LostPosition, text))
+                return Err(Error::new(ErrorKind::LostPosition, text));
             }
-            Some(_) | None => Ok(Step::Nothing),
+            Some(_) => {}
+            None => Arc::make_mut(&mut self.end).gtid_set = Some(previous),
         }
+        Ok(Step::Nothing)
+    }
+}
+
+/// Moves a position on in its file. A dump by file and offset starts below 4 GiB only, so without GTID the position stays
+/// at the last transaction end there; what lies between comes again after a restart, as the same bytes.
+fn reach(end: &mut Position, offset: u64) {
+    if end.gtid_set.is_some() || offset <= u64::from(u32::MAX) {
+        end.offset = offset;
     }
 }
 
