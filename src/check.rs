@@ -14,16 +14,22 @@ use crate::mysql::source::ServerFacts;
 use crate::schema::catalog::SourceTable;
 use crate::schema::mapping::TargetFeatures;
 use crate::schema::target::TargetTable;
-use crate::schema::types::TableName;
+use crate::schema::types::{SourceType, TableName};
 
 /// Connections that are enough to look around.
 const CONNECTIONS: usize = 1;
+
+/// Versions from which ClickHouse prints all of MySQL's dates and times right (its pull requests 111534 and 107907).
+const DATE32_RIGHT: (u32, u32) = (26, 8);
+const DATETIME64_RIGHT: (u32, u32) = (26, 7);
 
 /// What both servers say.
 #[derive(Debug)]
 pub struct Inspection {
     /// Everything that is wrong.
     pub problems: Vec<Problem>,
+    /// What is good to know and stops nothing.
+    pub notes: Vec<String>,
     /// The source; `None` when it could not be asked.
     pub facts: Option<ServerFacts>,
     /// The target; `None` when it could not be asked.
@@ -52,8 +58,13 @@ pub fn inspect(config: &Config) -> Inspection {
         source: found.table,
         target: None,
     });
-    let mut inspection =
-        Inspection { problems: found.problems, facts: found.facts, client: None, tables: tables.collect() };
+    let mut inspection = Inspection {
+        problems: found.problems,
+        notes: Vec::new(),
+        facts: found.facts,
+        client: None,
+        tables: tables.collect(),
+    };
     if inspection.facts.is_some() && inspection.tables.is_empty() {
         let text =
             format!("no table matches replicate.tables = {:?} (or the account may not see any)", replicate.tables);
@@ -82,6 +93,7 @@ fn unanswered(error: &Error) -> Problem {
 
 impl Inspection {
     fn inspect_targets(&mut self, client: &Client, config: &Config) -> Result<()> {
+        self.notes.extend(dates_note(client.features().version, &self.tables));
         let features = TargetFeatures { time64: client.features().time64 };
         for table in &mut self.tables {
             let problems = match tables::existing_table(client, &table.target_name)? {
@@ -137,6 +149,22 @@ fn refuse<'a>(problems: impl Iterator<Item = &'a Problem>) -> Result<()> {
     Err(Error::new(ErrorKind::SourceRefused, text))
 }
 
+/// Every server stores all of MySQL's dates; older ones print those outside 1900..2299 wrong.
+fn dates_note(version: (u32, u32), tables: &[Inspected]) -> Option<String> {
+    let is_wrong = |ty: &SourceType| {
+        matches!(ty, SourceType::Date) && version < DATE32_RIGHT
+            || matches!(ty, SourceType::DateTime { .. }) && version < DATETIME64_RIGHT
+    };
+    let has_dates = |table: &&Inspected| table.source.columns.iter().any(|column| is_wrong(&column.ty));
+    let table = tables.iter().find(has_dates)?;
+    let (major, minor) = version;
+    Some(format!(
+        "ClickHouse {major}.{minor} shows dates outside 1900..2299 wrong, though it stores them right (in {}, for one); 26.8 \
+         shows them right",
+        table.source.name
+    ))
+}
+
 fn reserved_names(source: &SourceTable) -> Vec<Problem> {
     let reserved =
         source.columns.iter().filter(|column| [tables::VERSION, tables::IS_DELETED].contains(&column.name.as_str()));
@@ -162,13 +190,18 @@ pub fn run(config: &Config, json: bool) -> Result<bool> {
     let inspection = inspect(config);
     let is_well = inspection.problems.is_empty();
     if json {
-        let answer =
-            serde_json::json!({ "ok": is_well, "tables": inspection.tables.len(), "problems": inspection.problems });
+        let (problems, notes) = (&inspection.problems, &inspection.notes);
+        let answer = serde_json::json!({
+            "ok": is_well, "tables": inspection.tables.len(), "problems": problems, "notes": notes
+        });
         print(&format!("{answer:#}"));
         return Ok(is_well);
     }
     for problem in &inspection.problems {
         print(&format!("- {}\n  repair: {}", problem.text, problem.repair));
+    }
+    for note in &inspection.notes {
+        print(&format!("- good to know: {note}"));
     }
     let summary = if is_well { "nothing stands in the way".to_owned() } else { count(inspection.problems.len()) };
     print(&format!("{} tables chosen, {summary}", inspection.tables.len()));
@@ -179,4 +212,23 @@ fn print(text: &str) {
     use std::io::Write;
     // A closed stdout wants no more of it.
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::types::SourceColumn;
+
+    #[test]
+    fn old_servers_are_told_to_print_dates_wrong() {
+        let note = |version, ty| {
+            let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
+            let columns = vec![SourceColumn { name: "at".to_owned(), ty, nullable: false }];
+            let source = SourceTable { name: name.clone(), columns, key: Vec::new(), allows_zero_dates: false };
+            dates_note(version, &[Inspected { source, target_name: name, target: None }]).is_some()
+        };
+        assert!(note((26, 7), SourceType::Date) && !note((26, 8), SourceType::Date));
+        assert!(note((25, 8), SourceType::DateTime { fsp: 3 }) && !note((26, 7), SourceType::DateTime { fsp: 3 }));
+        assert!(!note((23, 8), SourceType::Year));
+    }
 }

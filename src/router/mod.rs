@@ -172,7 +172,6 @@ impl Router {
                 recv(inbox) -> message => match message {
                     Ok(FromReader::Chunk(chunk)) => self.chunk(chunk, wiring),
                     Ok(FromReader::Reconnecting(outage, reply)) => {
-                        self.touched.clear();
                         self.progress.source_lost(&outage);
                         // A reader that no longer listens ends by itself.
                         let _ = reply.send(self.stream.reconnecting());

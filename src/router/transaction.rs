@@ -38,6 +38,8 @@ pub struct Stream {
     file_base: Version,
     has_checksum: bool,
     group: Option<Group>,
+    /// Where the group began that was open when the connection was lost: it must come again from there.
+    unfinished: Option<Version>,
     /// Whether the source has sent all it has: its last word was a heartbeat.
     pub caught_up: bool,
     /// Transactions ended since the start.
@@ -48,6 +50,7 @@ pub struct Stream {
 /// A transaction whose end has not come yet.
 #[derive(Debug, Default)]
 struct Group {
+    start: Version,
     gtid: Option<Gtid>,
     commit_us: u64,
     has_begun: bool,
@@ -89,6 +92,7 @@ impl Stream {
             file_base: Version::default(),
             has_checksum: true,
             group: None,
+            unfinished: None,
             caught_up: false,
             transactions: 0,
             prepared: HashSet::new(),
@@ -120,9 +124,10 @@ impl Stream {
         self.group.as_ref().is_some_and(|group| group.xa.is_some())
     }
 
-    /// The connection was lost: the open group comes again.
+    /// The connection was lost: the open group comes again, unless the source has lost it.
     pub fn reconnecting(&mut self) -> Position {
-        self.group = None;
+        let open = self.group.take().filter(|group| group.has_begun);
+        self.unfinished = open.map(|group| group.start).or(self.unfinished);
         self.caught_up = false;
         self.resumed = Arc::clone(&self.end);
         Position::clone(&self.end)
@@ -149,7 +154,7 @@ impl Stream {
         match event.header.kind {
             Kind::WriteRows | Kind::UpdateRows | Kind::DeleteRows => Ok(Step::Rows(RowsEvent::parse(event)?)),
             Kind::TableMap => Ok(Step::Map(*event)),
-            Kind::Gtid | Kind::GtidTagged | Kind::AnonymousGtid => Ok(self.begin(&GtidEvent::parse(event)?)),
+            Kind::Gtid | Kind::GtidTagged | Kind::AnonymousGtid => Ok(self.begin(&GtidEvent::parse(event)?, span)),
             Kind::Query | Kind::ExecuteLoadQuery => Ok(self.query(Query::parse(event)?, span)),
             Kind::Xid => Ok(self.end_group(span)),
             Kind::Heartbeat | Kind::HeartbeatV2 => Ok(self.heartbeat(&Heartbeat::parse(event)?)),
@@ -214,13 +219,15 @@ impl Stream {
         Step::Nothing
     }
 
-    fn begin<'a>(&mut self, start: &GtidEvent) -> Step<'a> {
-        let is_cut = self.cut();
+    fn begin<'a>(&mut self, start: &GtidEvent, span: EventSpan) -> Step<'a> {
+        let at = self.version(span.offset);
+        let is_gone = self.unfinished.take().is_some_and(|unfinished| unfinished != at);
+        let is_cut = self.cut() || is_gone;
         if start.gtid.is_none() && self.end.gtid_set.is_some() {
             // An anonymous transaction is in no set: from here on only file and offset resume.
             Arc::make_mut(&mut self.end).gtid_set = None;
         }
-        self.group = Some(Group { gtid: start.gtid, commit_us: start.commit_us, ..Group::default() });
+        self.group = Some(Group { start: at, gtid: start.gtid, commit_us: start.commit_us, ..Group::default() });
         if is_cut { Step::RolledBack(CUT) } else { Step::Nothing }
     }
 
@@ -368,4 +375,175 @@ fn unsupported(text: impl Into<String>) -> Error {
 /// The xid in `XA START X'..',X'..',1`: everything from its first quote.
 fn xid(sql: &str) -> String {
     sql.split_once('\'').map_or_else(String::new, |(_, xid)| xid.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "binlog.000007";
+    const UUID: [u8; 16] = [7; 16];
+
+    struct Rig {
+        stream: Stream,
+        offset: u64,
+    }
+
+    impl Rig {
+        fn new(gtid_set: Option<&str>) -> Self {
+            let gtid_set = gtid_set.map(|text| GtidSet::parse(text).unwrap());
+            let start = Position { file: FILE.to_owned(), offset: 1000, gtid_set, ..Position::default() };
+            let mut rig = Self { stream: Stream::new(Timeline { number: 1, base_file: 6 }, start), offset: 1000 };
+            rig.connect(FILE, 1000);
+            rig
+        }
+
+        /// What every dump begins with.
+        fn connect(&mut self, file: &str, offset: u64) {
+            let body = [&offset.to_le_bytes()[..], file.as_bytes()].concat();
+            assert_eq!(self.event(4, 0x20, 0, &body), "Nothing");
+            self.offset = offset;
+        }
+
+        fn event(&mut self, code: u8, flags: u16, offset: u64, body: &[u8]) -> String {
+            let len = 19 + body.len() + 4;
+            let size = u32::try_from(len).unwrap().to_le_bytes();
+            let header = [&[0; 4][..], &[code], &[0; 4], &size, &[0; 4], &flags.to_le_bytes()].concat();
+            let bytes = [&header, body, &[0; 4]].concat();
+            let span = EventSpan { start: 0, len, offset };
+            match self.stream.advance(&bytes, span) {
+                Ok(step) => format!("{step:?}").split(['(', ' ']).next().unwrap().to_owned(),
+                Err(error) => error.text,
+            }
+        }
+
+        /// The next event of the file.
+        fn next(&mut self, code: u8, body: &[u8]) -> String {
+            let offset = self.offset;
+            self.offset += 19 + body.len() as u64 + 4;
+            self.event(code, 0, offset, body)
+        }
+
+        fn gtid(&mut self, gno: u64) -> String {
+            self.next(33, &[&[0][..], &UUID, &gno.to_le_bytes()].concat())
+        }
+
+        fn query(&mut self, sql: &str) -> String {
+            self.next(2, &[&[0; 13][..], &[0], sql.as_bytes()].concat())
+        }
+
+        fn transaction(&mut self, gno: u64) {
+            assert_eq!([self.gtid(gno), self.query("BEGIN"), self.next(16, &[0; 8])], ["Nothing"; 3]);
+        }
+
+        fn set(&self) -> String {
+            self.stream.end().gtid_set.as_ref().map_or("none".to_owned(), ToString::to_string)
+        }
+    }
+
+    const ONE: &str = "07070707-0707-0707-0707-070707070707:1";
+
+    #[test]
+    fn the_end_moves_when_a_group_ends() {
+        let mut rig = Rig::new(Some(ONE));
+        rig.gtid(2);
+        rig.query("BEGIN");
+        assert_eq!((rig.stream.end().offset, rig.set().as_str()), (1000, ONE));
+        rig.next(16, &[0; 8]);
+        assert_eq!((rig.stream.end().offset, rig.set()), (rig.offset, format!("{ONE}-2")));
+        rig.gtid(3);
+        assert_eq!(rig.query("CREATE TABLE t (id INT)"), "Statement");
+        assert_eq!((rig.stream.end().offset, rig.set()), (rig.offset, format!("{ONE}-3")), "DDL ends its group");
+        rig.gtid(4);
+        rig.query("BEGIN");
+        assert_eq!(rig.query("INSERT INTO t VALUES (1)"), "Statement");
+        assert!(rig.stream.end().offset < rig.offset, "a statement within a group does not");
+    }
+
+    #[test]
+    fn a_rotation_sets_the_end_in_the_next_file() {
+        let mut rig = Rig::new(None);
+        rig.transaction(2);
+        let next = [&4_u64.to_le_bytes()[..], b"binlog.000008"].concat();
+        assert_eq!(rig.next(4, &next), "Rotated");
+        assert_eq!((rig.stream.end().file.as_str(), rig.stream.end().offset), ("binlog.000008", 4));
+        rig.connect("binlog.000008", 4);
+        rig.transaction(3);
+        assert_eq!((rig.stream.end().file.as_str(), rig.stream.end().offset), ("binlog.000008", rig.offset));
+        assert_eq!(rig.stream.version(9).0, 1 << 54 | 2 << 34 | 9);
+    }
+
+    #[test]
+    fn a_set_is_complete_from_a_files_beginning_until_an_anonymous_transaction() {
+        let mut rig = Rig::new(None);
+        rig.transaction(2);
+        assert_eq!(rig.set(), "none", "what came before is not known");
+        rig.next(35, &GtidSet::parse(ONE).unwrap().encode_for_dump());
+        rig.transaction(2);
+        assert_eq!(rig.set(), format!("{ONE}-2"));
+        rig.next(34, &[&[0][..], &UUID, &[0; 8]].concat());
+        assert_eq!(rig.set(), "none");
+        let mut rig = Rig::new(Some(ONE));
+        let text = rig.next(35, &GtidSet::parse(&format!("{ONE}-3")).unwrap().encode_for_dump());
+        assert!(text.contains("transactions are missing"), "{text}");
+    }
+
+    #[test]
+    fn a_group_without_an_end_did_not_happen() {
+        let mut rig = Rig::new(Some(ONE));
+        rig.gtid(2);
+        rig.query("BEGIN");
+        let begun = rig.offset;
+        assert_eq!(rig.gtid(2), "RolledBack", "cut within one connection");
+        rig.query("BEGIN");
+        assert_eq!(rig.stream.reconnecting().offset, 1000);
+        rig.connect(FILE, begun);
+        assert_eq!(rig.gtid(2), "Nothing", "the same comes again after a reconnect");
+        rig.query("BEGIN");
+        rig.stream.reconnecting();
+        rig.stream.reconnecting();
+        rig.connect("binlog.000008", 4);
+        assert_eq!(rig.gtid(2), "RolledBack", "another comes in its place");
+        rig.query("BEGIN");
+        assert_eq!(rig.query("ROLLBACK"), "RolledBack");
+    }
+
+    #[test]
+    fn xa_transactions_are_known_by_their_prepare() {
+        let mut rig = Rig::new(Some(ONE));
+        rig.gtid(2);
+        assert!(!rig.stream.in_xa());
+        rig.query("XA START X'61',X'',1");
+        assert!(rig.stream.in_xa());
+        rig.query("XA END X'61',X'',1");
+        assert_eq!(rig.next(38, &[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'a']), "Nothing");
+        assert!(!rig.stream.in_xa());
+        for answer in ["Nothing", "UnknownXaCommit"] {
+            rig.gtid(3);
+            assert_eq!(rig.query("XA COMMIT X'61',X'',1"), answer);
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_are_skipped_only_when_they_say_so() {
+        let mut rig = Rig::new(None);
+        assert_eq!(rig.event(100, 0x80, 1000, &[1]), "Nothing");
+        assert!(rig.event(100, 0, 1000, &[1]).contains("event type 100"));
+        assert!(rig.event(40, 0, 1000, &[]).contains("binlog_transaction_compression=OFF"));
+        assert!(rig.event(162, 0, 1000, &[0; 19]).contains("MariaDB"));
+    }
+
+    #[test]
+    fn without_gtid_the_end_stays_where_a_dump_can_start() {
+        let mut rig = Rig::new(None);
+        rig.transaction(2);
+        let end = rig.offset;
+        rig.offset = 1 << 32;
+        rig.transaction(3);
+        assert_eq!(rig.stream.end().offset, end);
+        let mut rig = Rig::new(Some(ONE));
+        rig.offset = 1 << 32;
+        rig.transaction(2);
+        assert_eq!(rig.stream.end().offset, rig.offset);
+    }
 }
