@@ -159,6 +159,18 @@ fn a_source_without_binlog() {
 }
 
 #[test]
+fn foreign_keys_whose_changes_are_not_logged() {
+    let native = Servers::own_mysql("refusals-native", &["--innodb-native-foreign-keys=ON"]);
+    let test = Fixture::on(native, "cascades");
+    test.sql(TABLE);
+    test.sql(
+        "CREATE TABLE child (id INT PRIMARY KEY, t INT, \
+         CONSTRAINT goes_along FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE);",
+    );
+    assert_refused(&test, &test.config(), &["child", "goes_along", "DROP FOREIGN KEY"]);
+}
+
+#[test]
 fn mistakes_in_the_configuration() {
     let test = with_table("config");
     let cases: [(&str, toml::Value, &[&str]); 8] = [

@@ -55,7 +55,7 @@ pub fn problems(facts: &ServerFacts, grants: &Grants, tables: &[FoundTable], acc
         found.extend(variable_problems(facts));
         found.extend(filter_problems(facts));
         found.extend(privilege_problems(grants, account));
-        found.extend(tables_problems(tables, grants, account));
+        found.extend(tables_problems(facts, tables, grants, account));
     }
     found
 }
@@ -168,9 +168,10 @@ fn privilege_problems(grants: &Grants, account: &str) -> Vec<Problem> {
         .collect()
 }
 
-fn tables_problems(tables: &[FoundTable], grants: &Grants, account: &str) -> Vec<Problem> {
+fn tables_problems(facts: &ServerFacts, tables: &[FoundTable], grants: &Grants, account: &str) -> Vec<Problem> {
     let of_table = |found: &FoundTable| {
         let problems = table_problems(found, grants, account).into_iter();
+        let problems = problems.chain(cascade_problems(facts, found));
         problems.map(|problem| problem.of_table(&found.table.name)).collect::<Vec<_>>()
     };
     tables.iter().flat_map(of_table).collect()
@@ -203,6 +204,25 @@ fn table_problems(found: &FoundTable, grants: &Grants, account: &str) -> Vec<Pro
     }
     problems.extend(table.columns.iter().filter_map(|column| unsupported(&table.name, &column.name, &column.ty)));
     problems
+}
+
+/// Rows that a foreign key deletes or changes by itself, and that the binary log does not tell of.
+fn cascade_problems(facts: &ServerFacts, found: &FoundTable) -> Vec<Problem> {
+    let keys = if facts.logs_cascades() { &[][..] } else { &found.cascading_keys[..] };
+    let name = &found.table.name;
+    let problem = |key: &String| {
+        problem(
+            format!(
+                "{name}: its foreign key {key} changes rows by itself (CASCADE, SET NULL), which this server does not write to its binary log"
+            ),
+            format!(
+                "ALTER TABLE {} DROP FOREIGN KEY {}; -- or MySQL 9.6 or newer with innodb_native_foreign_keys=OFF",
+                quoted(name),
+                quoted_name(key)
+            ),
+        )
+    };
+    keys.iter().map(problem).collect()
 }
 
 fn unsupported(table: &TableName, column: &str, ty: &SourceType) -> Option<Problem> {
@@ -248,6 +268,7 @@ mod tests {
             engine: "InnoDB".to_owned(),
             rows: 0,
             prefix_key_columns: Vec::new(),
+            cascading_keys: Vec::new(),
         }
     }
 
@@ -315,5 +336,12 @@ mod tests {
         check(&good_facts(), &Grants::default(), &[unsupported], &expected);
         let prefix = FoundTable { prefix_key_columns: vec!["id".to_owned()], ..table(vec![0], SourceType::Year) };
         check(&good_facts(), &good_grants(), &[prefix], &[("prefix", "`id`")]);
+        let child = FoundTable { cascading_keys: vec!["fk".to_owned()], ..table(vec![0], SourceType::Year) };
+        check(&good_facts(), &good_grants(), std::slice::from_ref(&child), &[]);
+        let native = ServerFacts { innodb_native_foreign_keys: Some("ON".to_owned()), ..good_facts() };
+        let older = ServerFacts { version: "8.4.3".to_owned(), ..good_facts() };
+        for facts in [native, older] {
+            check(&facts, &good_grants(), std::slice::from_ref(&child), &[("foreign key fk", "DROP FOREIGN KEY `fk`")]);
+        }
     }
 }

@@ -54,6 +54,8 @@ pub struct ServerFacts {
     pub binlog_checksum: Option<String>,
     /// ON | OFF.
     pub binlog_transaction_compression: Option<String>,
+    /// ON | OFF: whether InnoDB carries out foreign keys, unseen by the binary log.
+    pub innodb_native_foreign_keys: Option<String>,
     /// ON | OFF | ON_PERMISSIVE | OFF_PERMISSIVE.
     pub gtid_mode: Option<String>,
     /// The server's default for new sessions.
@@ -74,6 +76,11 @@ impl ServerFacts {
         let mut numbers = self.version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
         let mut next = || numbers.next().unwrap_or(0);
         (next(), next(), next())
+    }
+
+    /// Whether rows that a foreign key changes by itself are in the binary log: from 9.6 on, where the SQL layer does it.
+    pub fn logs_cascades(&self) -> bool {
+        self.version_number() >= (9, 6, 0) && self.innodb_native_foreign_keys.as_deref() != Some("ON")
     }
 
     /// Whether a session's default sql_mode lets zero and partial dates in.
@@ -257,6 +264,7 @@ fn facts_of(variables: &mut BTreeMap<String, String>) -> ServerFacts {
         server_uuid: take("server_uuid").unwrap_or_default(),
         server_id: take("server_id").and_then(|id| id.parse().ok()).unwrap_or_default(),
         log_bin: take("log_bin").is_some_and(|value| value == "ON"),
+        innodb_native_foreign_keys: take("innodb_native_foreign_keys"),
         binlog_format: take("binlog_format"),
         binlog_row_image: take("binlog_row_image"),
         binlog_row_metadata: take("binlog_row_metadata"),

@@ -1,6 +1,6 @@
 //! The source's tables from `information_schema`, as they are now.
 //!
-//! Base tables only, never the system's own schemas. Three queries whatever the number of tables. Invisible columns
+//! Base tables only, never the system's own schemas. Four queries whatever the number of tables. Invisible columns
 //! and a generated invisible primary key are in the binary log, so they are read too.
 
 use std::collections::BTreeMap;
@@ -26,6 +26,8 @@ pub struct FoundTable {
     pub rows: u64,
     /// Key columns of which the PRIMARY KEY holds a prefix only: two rows may then differ in the column's rest.
     pub prefix_key_columns: Vec<String>,
+    /// Its foreign keys by which a change of another table changes or deletes rows here.
+    pub cascading_keys: Vec<String>,
 }
 
 /// All base tables that `wanted` takes, by name.
@@ -41,6 +43,7 @@ pub fn read(
     let mut tables = read_tables(source, wanted, allows_zero_dates)?;
     read_columns(source, &mut tables)?;
     read_keys(source, &mut tables)?;
+    read_cascades(source, &mut tables)?;
     Ok(tables.into_values().collect())
 }
 
@@ -57,7 +60,16 @@ fn read_tables(source: &mut Source, wanted: &dyn Fn(&TableName) -> bool, allows_
     Ok(found
         .map(|(name, row)| {
             let table = table(name.clone());
-            (name, FoundTable { table, engine: text(row, 2), rows: number(row, 3), prefix_key_columns: Vec::new() })
+            (
+                name,
+                FoundTable {
+                    table,
+                    engine: text(row, 2),
+                    rows: number(row, 3),
+                    prefix_key_columns: Vec::new(),
+                    cascading_keys: Vec::new(),
+                },
+            )
         })
         .collect())
 }
@@ -101,6 +113,18 @@ fn read_keys(source: &mut Source, tables: &mut Tables) -> Result<()> {
         found.table.key.extend(found.table.columns.iter().position(|column| column.name == name));
         if optional_text(&row, 3).is_some() {
             found.prefix_key_columns.push(name);
+        }
+    }
+    Ok(())
+}
+
+fn read_cascades(source: &mut Source, tables: &mut Tables) -> Result<()> {
+    let query = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS \
+                 WHERE DELETE_RULE IN ('CASCADE', 'SET NULL', 'SET DEFAULT') \
+                 OR UPDATE_RULE IN ('CASCADE', 'SET NULL', 'SET DEFAULT') ORDER BY 1, 2, 3";
+    for row in source.rows("reading the foreign keys", query)? {
+        if let Some(found) = tables.get_mut(&table_name(&row)) {
+            found.cascading_keys.push(text(&row, 2));
         }
     }
     Ok(())
