@@ -137,7 +137,9 @@ pub fn decode_latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| latin1_char(byte)).collect()
 }
 
-fn latin1_char(byte: u8) -> char {
+/// A byte of MySQL's latin1: windows-1252, where 81 8D 8F 90 9D are C1 controls.
+#[inline]
+pub fn latin1_char(byte: u8) -> char {
     match LATIN1_80_TO_9F.get(usize::from(byte).wrapping_sub(0x80)) {
         Some(&char) => char,
         None => char::from(byte),

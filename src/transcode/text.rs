@@ -7,6 +7,7 @@
 
 use super::image::{Fault, array, length, little_endian, take};
 use crate::rowbinary;
+use crate::schema::charset::latin1_char;
 
 /// The length before a string, and what it may count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,19 +60,6 @@ pub(super) fn latin1(input: &mut &[u8], prefix: Prefix, out: &mut Vec<u8>) -> Re
         out.extend_from_slice(latin1_char(byte).encode_utf8(&mut utf8).as_bytes());
     }
     Ok(())
-}
-
-/// The characters of 80..9F; below and above, latin1 is Unicode.
-const LATIN1_80_9F: [char; 32] = [
-    '\u{20ac}', '\u{81}', '\u{201a}', '\u{192}', '\u{201e}', '\u{2026}', '\u{2020}', '\u{2021}', '\u{2c6}', '\u{2030}',
-    '\u{160}', '\u{2039}', '\u{152}', '\u{8d}', '\u{17d}', '\u{8f}', '\u{90}', '\u{2018}', '\u{2019}', '\u{201c}',
-    '\u{201d}', '\u{2022}', '\u{2013}', '\u{2014}', '\u{2dc}', '\u{2122}', '\u{161}', '\u{203a}', '\u{153}', '\u{9d}',
-    '\u{17e}', '\u{178}',
-];
-
-fn latin1_char(byte: u8) -> char {
-    let special = byte.checked_sub(0x80).and_then(|index| LATIN1_80_9F.get(usize::from(index)));
-    special.copied().unwrap_or(char::from(byte))
 }
 
 /// Where the labels of one ENUM or SET lie among a plan's.
