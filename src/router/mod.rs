@@ -247,7 +247,7 @@ impl Router {
     fn chunk(&mut self, chunk: Chunk, wiring: &Wiring) {
         let now = Instant::now();
         for &span in &chunk.events {
-            let Some(bytes) = chunk.bytes.get(span.start..span.start + span.len) else { continue };
+            let bytes = &chunk.bytes[span.start..span.start + span.len];
             if let Err(error) = self.event(bytes, span, now) {
                 self.stop(Some(error.at_position(self.stream.file(), span.offset)), now);
                 break;

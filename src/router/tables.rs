@@ -70,6 +70,7 @@ pub struct TablePlan {
 pub struct Tables {
     list: Vec<Table>,
     by_name: HashMap<TableName, TableIndex>,
+    by_target: HashMap<TableName, TableIndex>,
     maps: FxHashMap<u64, Map>,
 }
 
@@ -155,6 +156,9 @@ impl Tables {
     pub fn add(&mut self, table: Table) -> TableIndex {
         let index = self.list.len();
         self.by_name.insert(table.name.clone(), index);
+        if let Some(shape) = &table.shape {
+            self.by_target.insert(shape.target.name.clone(), index);
+        }
         self.list.push(table);
         index
     }
@@ -182,8 +186,7 @@ impl Tables {
 
     /// The table whose target has this name.
     pub fn find_target(&self, name: &TableName) -> Option<TableIndex> {
-        let is_target = |table: &Table| table.shape.as_ref().is_some_and(|shape| shape.target.name == *name);
-        self.list.iter().position(is_target)
+        self.by_target.get(name).copied()
     }
 
     /// The tables of a database.
