@@ -2,13 +2,13 @@
 //!
 //! Rules (`wrapper_to_string` in sql-common/json_dom.cc, each compared with a server in tests/types.rs): `, ` and `: `
 //! between members, keys in stored order; in strings only quotes, backslashes and controls are escaped, controls without
-//! a letter as `\u00xx`; a double has the fewest digits that read back to it, with an exponent outside 10^-15..10^15, and
-//! `.0` when it would look like an integer; DECIMAL keeps its scale, times have 6 digits after the second, any other type
+//! a letter as `\u00xx`; doubles by [`double`]; DECIMAL keeps its scale, times have 6 digits after the second, any other type
 //! is base64 in lines of 76 characters. The text is written straight into the body, without a tree of values. A document
 //! may hold overlapping members: depth and length of the text are bounded.
 
 use std::fmt::Write;
 
+use super::double;
 use super::image::{Fault, array};
 use super::number::DecimalLayout;
 use super::text::Prefix;
@@ -20,6 +20,8 @@ use crate::rowbinary;
 const TEXT_BYTES_PER_BYTE: usize = 8;
 const NUMBER_BYTES: usize = 64;
 
+/// The most digits of a DECIMAL, which is stored with its integer digits rounded up to groups of nine.
+const DECIMAL_DIGITS: u8 = 81;
 /// Bytes that one line of base64 holds.
 const LINE_BYTES: usize = 57;
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -130,14 +132,7 @@ impl Text<'_> {
         if !number.is_finite() {
             return Err(JsonFault::BadValue.into());
         }
-        if number != 0.0 && !(1e-15..1e15).contains(&number.abs()) {
-            self.formatted(format_args!("{number:e}"));
-            return Ok(());
-        }
-        self.number(number);
-        if number.fract() == 0.0 {
-            self.push(".0");
-        }
+        double::text(number, self.out);
         Ok(())
     }
 
@@ -182,7 +177,7 @@ impl Text<'_> {
     /// Precision, scale, and digits as in a row image.
     fn decimal(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         let [precision, scale] = array(&mut bytes).map_err(|_| JsonFault::BadValue)?;
-        let layout = DecimalLayout::new(precision, scale).ok_or(JsonFault::BadValue)?;
+        let layout = DecimalLayout::with_digits(precision, scale, DECIMAL_DIGITS).ok_or(JsonFault::BadValue)?;
         let mut digits = String::new();
         let negative = layout.read(&mut bytes, |group, limit| {
             let width = limit.ilog10() as usize;
@@ -322,24 +317,8 @@ mod tests {
 
     #[test]
     fn doubles() {
-        let printed = |number: f64| text(&[&[11][..], &number.to_le_bytes()].concat());
-        for (number, expected) in [
-            (0.0, "0.0"),
-            (-0.0, "-0.0"),
-            (0.1, "0.1"),
-            (1e10, "10000000000.0"),
-            (999_999_999_999_999.9, "999999999999999.9"),
-            (1e15, "1e15"),
-            (-1.234_567_890_123_456_7e17, "-1.2345678901234568e17"),
-            (1e-15, "0.000000000000001"),
-            (-1.234_567_890_123_456_7e-15, "-0.0000000000000012345678901234568"),
-            (1e-16, "1e-16"),
-            (5e-324, "5e-324"),
-            (f64::MAX, "1.7976931348623157e308"),
-        ] {
-            assert_eq!(printed(number).as_deref(), Ok(expected));
-        }
-        assert_eq!(printed(f64::INFINITY), Err(Fault::Json(JsonFault::BadValue)));
+        check(&[&[11][..], &1e10f64.to_le_bytes()].concat(), "10000000000.0");
+        broken(&[&[11][..], &f64::INFINITY.to_le_bytes()].concat(), JsonFault::BadValue);
     }
 
     #[test]
@@ -353,11 +332,13 @@ mod tests {
         check(&opaque(246, &[3, 2, 0x81, 10]), "1.10");
         check(&opaque(246, &[3, 2, 0x7f, !5]), "-0.05");
         check(&opaque(246, &[2, 0, 0x80]), "0");
+        let nines = [&[72, 0, 0x80, 0, 0, 99][..], &999_999_999u32.to_be_bytes().repeat(7)].concat();
+        check(&opaque(246, &nines), &"9".repeat(65));
         check(&opaque(16, &[0, 5]), "\"base64:type16:AAU=\"");
         check(&opaque(15, &[0xff; 57]), &format!("\"base64:type15:{}\"", "/".repeat(76)));
         check(&opaque(15, &[0xff; 58]), &format!("\"base64:type15:{}\\n/w==\"", "/".repeat(76)));
         broken(&opaque(246, &[3, 2, 0xe3, 10]), JsonFault::BadValue);
-        broken(&opaque(246, &[66, 2]), JsonFault::BadValue);
+        broken(&opaque(246, &[82, 2]), JsonFault::BadValue);
         broken(&opaque(10, &[1, 2, 3]), JsonFault::BadValue);
     }
 

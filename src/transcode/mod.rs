@@ -8,6 +8,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod double;
 mod fault;
 mod image;
 mod json;

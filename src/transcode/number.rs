@@ -37,7 +37,12 @@ pub(super) struct DecimalLayout {
 impl DecimalLayout {
     /// The layout of DECIMAL(precision, scale); `None` when no server has such a type.
     pub(super) fn new(precision: u8, scale: u8) -> Option<Self> {
-        let integer = precision.checked_sub(scale).filter(|_| (1..=65).contains(&precision))?;
+        Self::with_digits(precision, scale, 65)
+    }
+
+    /// As `new`, with up to `most` digits.
+    pub(super) fn with_digits(precision: u8, scale: u8, most: u8) -> Option<Self> {
+        let integer = precision.checked_sub(scale).filter(|_| (1..=most).contains(&precision))?;
         let (lead_digits, tail_digits) = (integer % 9, scale % 9);
         Some(Self {
             lead_bytes: *DIGIT_BYTES.get(usize::from(lead_digits))?,
