@@ -144,14 +144,14 @@ fn int_type(bytes: u8, unsigned: bool) -> Option<&'static str> {
 }
 
 fn has_zero_dates(ty: &SourceType) -> bool {
-    match ty {
+    matches!(
+        ty,
         SourceType::Date
-        | SourceType::DateTime { .. }
-        | SourceType::Timestamp { .. }
-        | SourceType::OldDateTime
-        | SourceType::OldTimestamp => true,
-        _ => false,
-    }
+            | SourceType::DateTime { .. }
+            | SourceType::Timestamp { .. }
+            | SourceType::OldDateTime
+            | SourceType::OldTimestamp
+    )
 }
 
 fn unsupported(column: &SourceColumn) -> Error {

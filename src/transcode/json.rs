@@ -2,8 +2,8 @@
 //!
 //! Rules (`wrapper_to_string` in sql-common/json_dom.cc, each compared with a server in tests/types.rs): `, ` and `: `
 //! between members, keys in stored order; in strings only quotes, backslashes and controls are escaped, controls without
-//! a letter as `\u00xx`; doubles by [`double`]; DECIMAL keeps its scale, times have 6 digits after the second, any other type
-//! is base64 in lines of 76 characters. The text is written straight into the body, without a tree of values. A document
+//! a letter as `\u00xx`; doubles by [`double`]; DECIMAL keeps its scale, times have 6 digits after the second, any other
+//! type is base64 in lines of 76 characters. The text is written straight into the body, without a tree of values. A document
 //! may hold overlapping members: depth and length of the text are bounded.
 
 use std::fmt::Write;

@@ -260,11 +260,11 @@ fn null(column: &ColumnOp, out: &mut Vec<u8>) -> Result<(), Fault> {
         out.push(1);
         return Ok(());
     }
-    match column.op {
-        Op::Vector(vector) if vector.empty_is_null => rowbinary::leb128(out, 0),
-        _ => return Err(Fault::Null),
+    if matches!(column.op, Op::Vector(vector) if vector.empty_is_null) {
+        rowbinary::leb128(out, 0);
+        return Ok(());
     }
-    Ok(())
+    Err(Fault::Null)
 }
 
 #[inline(always)]
