@@ -158,6 +158,22 @@ pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// A String of what `write` appends: its length goes before it when it is known.
+///
+/// # Errors
+/// What `write` returns; what it appended until then stays.
+pub fn string_of<E>(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    let start = out.len();
+    write(out)?;
+    let end = out.len();
+    leb128(out, end - start);
+    let length_bytes = out.len() - end;
+    if let Some(string) = out.get_mut(start..) {
+        string.rotate_right(length_bytes);
+    }
+    Ok(())
+}
+
 /// The last columns of each row: `_version` UInt64 and `_is_deleted` UInt8.
 #[inline(always)]
 pub fn version_and_deleted(out: &mut Vec<u8>, version: u64, deleted: bool) {
@@ -205,6 +221,19 @@ mod tests {
         assert_eq!(pool.held_bytes(), (4 << 10) + (64 << 10), "odd sizes are freed at once");
         pool.trim();
         assert_eq!(pool.held_bytes(), 0);
+    }
+
+    #[test]
+    fn the_length_goes_before_its_string() {
+        let mut out = vec![7];
+        for text in [vec![b'x'; 300], Vec::new()] {
+            string_of(&mut out, |out| {
+                out.extend_from_slice(&text);
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+        }
+        assert_eq!(out, [&[7, 0xac, 2][..], &[b'x'; 300], &[0]].concat());
     }
 
     #[test]

@@ -546,7 +546,7 @@ fn tables_are_read_with_every_type() {
            a INT UNSIGNED, b MEDIUMINT(5) ZEROFILL, c BIGINT NOT NULL, f FLOAT, d DOUBLE, n DECIMAL(65,30), bits BIT(10),
            y YEAR, dt DATE, t3 TIME(3), d6 DATETIME(6) NOT NULL, ts TIMESTAMP(2) NULL, c4 CHAR(255) CHARACTER SET utf8mb4,
            l1 VARCHAR(100) CHARACTER SET latin1, bin BINARY(16), vb VARBINARY(300), txt MEDIUMTEXT CHARACTER SET ascii,
-           bl LONGBLOB, e ENUM('a','it''s','b\\\\c','', 'ü,\n') CHARACTER SET latin1, s SET('x','y''z'), j JSON, p POINT,
+           bl LONGBLOB, e ENUM('a','it''s','b\\\\c','', 'ü,\n') CHARACTER SET latin1, s SET('x','y''z'), j JSON, p POINT, v VECTOR(3),
            sj VARCHAR(10) CHARACTER SET sjis, bo BOOL, hidden INT INVISIBLE,
            g INT GENERATED ALWAYS AS (a + 1) VIRTUAL, PRIMARY KEY (d6, c))",
     )
@@ -585,8 +585,9 @@ fn tables_are_read_with_every_type() {
         ("bl", SourceType::Blob { length_bytes: 4, charset: Charset::Binary }),
         ("e", SourceType::Enum { labels: labels(&["a", "it's", "b\\c", "", "ü,\n"]) }),
         ("s", SourceType::Set { labels: labels(&["x", "y'z"]) }),
-        ("j", unsupported("JSON")),
-        ("p", unsupported("POINT")),
+        ("j", SourceType::Json),
+        ("p", SourceType::Geometry),
+        ("v", SourceType::Vector),
         ("sj", unsupported("VARCHAR in character set sjis")),
         ("bo", SourceType::Int { bytes: 1, unsigned: false }),
         ("hidden", SourceType::Int { bytes: 4, unsigned: false }),
@@ -602,13 +603,17 @@ fn tables_are_read_with_every_type() {
 #[test]
 fn check_lists_every_problem_at_once() {
     let mut conn = database("source_check");
-    conn.query_drop("CREATE TABLE keyless (j JSON)").unwrap();
+    conn.query_drop("CREATE TABLE keyless (j CHAR(9) CHARACTER SET sjis)").unwrap();
     user(&mut conn, "source_check", "secret", &["SELECT ON source_check.*", "REPLICATION CLIENT ON *.*"]);
     let wanted = |name: &TableName| name.database == "source_check";
     let checked = checks::check(&account("source_check", "secret"), &wanted);
     let texts: Vec<&str> = checked.problems.iter().map(|problem| problem.text.as_str()).collect();
     assert_eq!(texts.len(), 3, "{texts:#?}");
-    for (text, word) in texts.iter().zip(["REPLICATION SLAVE", "keyless: it has no PRIMARY KEY", "column j: JSON"]) {
+    for (text, word) in texts.iter().zip([
+        "REPLICATION SLAVE",
+        "keyless: it has no PRIMARY KEY",
+        "column j: CHAR in character set sjis",
+    ]) {
         assert!(text.contains(word), "{text} {word}");
     }
     // What a role gives counts.

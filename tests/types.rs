@@ -247,6 +247,76 @@ fn labels() -> Vec<Type> {
     ]
 }
 
+fn documents() -> Vec<Type> {
+    let member = |i: usize| format!("\"key {i}\": {}", ["-32768", "65535", "-2147483648", "4294967295"][i % 4]);
+    let members = |count| format!("'{{{}}}'", (0..count).map(member).collect::<Vec<_>>().join(", "));
+    let elements = vec!["-1, 70000, 5000000000, 18446744073709551615, 0.1, true, null, \"é\", [], {}"; 7000].join(", ");
+    let (opened, closed) = ("[".repeat(99), "]".repeat(99));
+    let mut values = strings(&[
+        "'null'",
+        "'true'",
+        "'-1'",
+        "'18446744073709551615'",
+        "'-9223372036854775808'",
+        "'1.5'",
+        r#"'""'"#,
+        "'[]'",
+        "'{}'",
+        r#"'[-32768, 32767, 32768, 65535, 65536, -32769, 2147483648, -2147483649, 4294967296, 1e100, -0.0, 1e10, false]'"#,
+        r#"'{"b": 1, "a": {"": [], "aa": {}, "x": null}, "ab": [true, [1, [2, {"z": [3]}]]], "é🎁": "日本"}'"#,
+        "JSON_OBJECT('a', REPEAT('x', 127), 'b', REPEAT('y', 128), 'c', REPEAT('é', 70000))",
+        "JSON_ARRAY(1.10, -0.05, CAST(0 AS DECIMAL(5,5)), -7.0, 1234567890.5, 0.1e0, CAST(0.1 AS FLOAT))",
+        "JSON_ARRAY(CAST(REPEAT('9', 65) AS DECIMAL(65,0)), CAST(-1e-30 AS DECIMAL(65,30)), CAST(12345678901.5 AS DECIMAL(30,19)))",
+        "JSON_ARRAY(DATE'2024-02-29', CAST('0000-00-00' AS DATE), CAST('2024-00-15 01:02:03' AS DATETIME(6)))",
+        "JSON_ARRAY(TIMESTAMP'9999-12-31 23:59:59.999999', TIME'-838:59:59', TIME'-00:00:00.1', TIME'838:59:58.999999')",
+        "CAST(DATE'2024-02-29' AS JSON)",
+        "JSON_ARRAY(b'1010', X'', X'FF00', CAST(2024 AS YEAR), ST_GeomFromText('POINT(1.5 -2)', 4326))",
+        "JSON_OBJECT('a', REPEAT(X'FF41', 100), 'b', REPEAT(X'00', 57), 'c', REPEAT(X'00', 58), 'd', REPEAT(X'01', 70000))",
+        "CAST(CAST(X'00FF' AS BINARY) AS JSON)",
+    ]);
+    let controls: String = (0..=0x7fu8).map(|code| format!("{code:02X}")).collect();
+    values.push(format!("JSON_OBJECT(CONVERT(X'{controls}' USING utf8mb4), CONVERT(X'{controls}' USING utf8mb4))"));
+    values.push(format!("'{opened}[]{closed}'"));
+    values.push(format!("'{opened}{{\"deepest\": 1}}{closed}'"));
+    values.extend([members(30), members(3000), members(70_000), format!("'[{elements}]'")]);
+    vec![Type { definition: "JSON".to_owned(), values }]
+}
+
+fn strings(values: &[&str]) -> Vec<String> {
+    values.iter().map(|&value| value.to_owned()).collect()
+}
+
+fn places() -> Vec<Type> {
+    let any = [
+        "POINT(1, -2.5)",
+        "ST_GeomFromText('POINT(48.2 16.4)', 4326)",
+        "ST_GeomFromText('LINESTRING(0 0, 1 1, 2 0)')",
+        "ST_GeomFromText('POLYGON((0 0, 10 0, 10 10, 0 10, 0 0), (2 2, 4 2, 4 4, 2 2))', 4326)",
+        "ST_GeomFromText('GEOMETRYCOLLECTION EMPTY')",
+        "ST_GeomFromText('GEOMETRYCOLLECTION(POINT(1 2), MULTIPOINT(3 4, 5 6))', 3857)",
+    ];
+    vec![
+        ty("GEOMETRY", &any),
+        ty("POINT", &any[..2]),
+        ty("POINT SRID 4326", &any[1..2]),
+        ty("LINESTRING", &any[2..3]),
+        ty("POLYGON", &any[3..4]),
+        ty("GEOMETRYCOLLECTION", &any[4..]),
+        ty("MULTIPOINT", &["ST_GeomFromText('MULTIPOINT(3 4, 5 6)')"]),
+        ty("MULTILINESTRING", &["ST_GeomFromText('MULTILINESTRING((0 0, 1 1), (2 2, 3 3))')"]),
+        ty("MULTIPOLYGON", &["ST_GeomFromText('MULTIPOLYGON(((0 0, 1 0, 1 1, 0 0)))')"]),
+    ]
+}
+
+fn vectors() -> Vec<Type> {
+    let odd = ["TO_VECTOR('[1, -2.5, 0.1]')", "X'01000000000000807F7FFFFF'", "TO_VECTOR('[3.4e38]')", "X'FFFF7F7F'"];
+    let longest = "TO_VECTOR(CONCAT('[', REPEAT('0.1, ', 16382), '-0.3]'))";
+    vec![
+        ty("VECTOR(3)", &[odd[0], odd[2], odd[3], "X'0100000000000080FFFF7FFF'"]),
+        ty("VECTOR(16383)", &[odd[0], longest]),
+    ]
+}
+
 /// One table with a column of each type; row `i` holds each type's value number `i`, from the start again at its end.
 struct Wide {
     table: &'static str,
@@ -314,7 +384,8 @@ fn compare_wide(test: &Fixture, tables: &[Wide]) {
 fn wide(nullability: &'static str) -> Vec<Wide> {
     let numbers = [integers(), floats(), decimals(), bits()].into_iter().flatten().collect();
     let strings = [texts(), bytes(), labels()].into_iter().flatten().collect();
-    [("numbers", numbers), ("strings", strings), ("times", times())]
+    let others = [documents(), places(), vectors()].into_iter().flatten().collect();
+    [("numbers", numbers), ("strings", strings), ("times", times()), ("others", others)]
         .into_iter()
         .map(|(table, types)| Wide { table, types, nullability })
         .collect()
@@ -334,6 +405,56 @@ fn every_type_with_null() {
 fn every_type_without_null_where_zero_dates_are_allowed() {
     let test = Fixture::on(Servers::own_mysql("zero-dates", &["--sql-mode="]), "types_not_null");
     compare_wide(&test, &wide("NOT NULL"));
+}
+
+/// Doubles of every size, the neighbours of powers among them: JSON has each with the fewest digits that tell it.
+#[test]
+fn doubles_in_documents() {
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    let random = std::iter::repeat_with(|| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        f64::from_bits(seed)
+    });
+    let near = |number: f64| [number.to_bits().saturating_sub(1), number.to_bits(), number.to_bits() + 1];
+    let twos = (-1074..1024).map(|exponent| 2f64.powi(exponent));
+    let tens = (-323..309).map(|exponent| format!("1e{exponent}").parse::<f64>().unwrap());
+    let mut numbers: Vec<f64> = twos.chain(tens).flat_map(near).map(f64::from_bits).collect();
+    numbers.extend(random.take(10_000));
+    // Those that have few digits, and the range where MySQL writes no exponent.
+    numbers.extend((0..10_000u32).map(|i| f64::from(i * 7919) / 10f64.powi((i % 22).cast_signed())));
+    numbers.extend((0..10_000u32).map(|i| (1.0 + f64::from(i) / 9999.7) * 10f64.powi((i % 36).cast_signed() - 18)));
+    numbers.retain(|number| number.is_finite());
+    let test = Fixture::new("types_doubles");
+    test.sql("CREATE TABLE t (id INT NOT NULL PRIMARY KEY AUTO_INCREMENT, j JSON NOT NULL)");
+    let mut bridge = Bridge::start(&test.config());
+    for numbers in numbers.chunks(500) {
+        let list: Vec<String> =
+            numbers.iter().map(|number| format!("{number:e}, -{number:e}").replace("--", "")).collect();
+        test.sql(&format!("INSERT INTO t (j) VALUES (JSON_ARRAY({}))", list.join(", ")));
+    }
+    bridge.wait_caught_up(&test, PATIENCE);
+    test.assert_equal("t");
+}
+
+/// A NOT NULL column that was never given a value: no bytes, which is JSON null, and a vector without elements.
+#[test]
+fn documents_and_vectors_that_were_never_given() {
+    let test = Fixture::new("types_never_given");
+    test.sql(
+        "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, j JSON NOT NULL, v VECTOR(2) NOT NULL);
+         CREATE TABLE altered (id INT NOT NULL PRIMARY KEY);
+         INSERT INTO altered VALUES (1), (2), (3);
+         ALTER TABLE altered ADD COLUMN j JSON NOT NULL, ADD COLUMN v VECTOR(2) NOT NULL;",
+    );
+    let mut config = test.config();
+    config.set("mysql.start", "current");
+    let mut bridge = Bridge::start(&config);
+    test.sql("INSERT INTO t (id) VALUES (1), (2);\nUPDATE t SET id = 3 WHERE id = 1;\nUPDATE altered SET id = -id;\nDELETE FROM altered WHERE id = -2;");
+    bridge.wait_caught_up(&test, PATIENCE);
+    test.assert_all_equal();
+    assert_eq!(test.clickhouse("SELECT DISTINCT j, v FROM `{db}`.t FINAL"), "null\t[]");
 }
 
 /// The types that may be a key, with values that differ for MySQL.
@@ -457,18 +578,18 @@ fn a_blob_of_20_mb() {
 #[test]
 fn the_comparison_finds_differences() {
     let test = Fixture::new("types_compare");
-    test.sql("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, name VARCHAR(20), d DOUBLE, at DATETIME(3), p DECIMAL(9,2), t TIME(1), b BIT(3), e ENUM('a'))");
-    test.sql("INSERT INTO t VALUES (1, 'Zoë', 0.1, '1000-01-01', 1.5, '-00:00:00.5', 5, 'a'), (2, NULL, NULL, '2024-00-01', NULL, NULL, NULL, NULL), (3, '', -0e0, '9999-12-31 23:59:59.999', -0.01, '838:59:59', 0, 'a'), (-7, 'x', 1, NULL, 0, 0, 0, '')");
+    test.sql("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, name VARCHAR(20), d DOUBLE, at DATETIME(3), p DECIMAL(9,2), t TIME(1), b BIT(3), e ENUM('a'), j JSON, v VECTOR(2))");
+    test.sql("INSERT INTO t VALUES (1, 'Zoë', 0.1, '1000-01-01', 1.5, '-00:00:00.5', 5, 'a', '{\"a\":1}', TO_VECTOR('[1,2]')), (2, NULL, NULL, '2024-00-01', NULL, NULL, NULL, NULL, NULL, NULL), (3, '', -0e0, '9999-12-31 23:59:59.999', -0.01, '838:59:59', 0, 'a', 'null', NULL), (-7, 'x', 1, NULL, 0, 0, 0, '', NULL, NULL)");
     test.clickhouse("CREATE DATABASE `{db}`");
     test.clickhouse(
         "CREATE TABLE `{db}`.t (id Int32, name Nullable(String), d Nullable(Float64), at Nullable(DateTime64(3, 'UTC')), p Nullable(Decimal(9, 2)),
-           t Nullable(Time64(1)), b Nullable(UInt64), e LowCardinality(Nullable(String)), _version UInt64, _is_deleted UInt8)
+           t Nullable(Time64(1)), b Nullable(UInt64), e LowCardinality(Nullable(String)), j Nullable(String), v Array(Float32), _version UInt64, _is_deleted UInt8)
          ENGINE = ReplacingMergeTree(_version, _is_deleted) ORDER BY id",
     );
     test.clickhouse(
-        "INSERT INTO `{db}`.t VALUES (1, 'Zoë', 0.1, '1000-01-01 00:00:00', 1.5, '-00:00:00.5', 5, 'a', 1, 0),
-           (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1, 0), (3, '', -0., '9999-12-31 23:59:59.999', -0.01, '838:59:59', 0, 'a', 1, 0),
-           (-7, 'x', 1, NULL, 0, '00:00:00', 0, '', 1, 0)",
+        "INSERT INTO `{db}`.t VALUES (1, 'Zoë', 0.1, '1000-01-01 00:00:00', 1.5, '-00:00:00.5', 5, 'a', '{\"a\": 1}', [1, 2], 1, 0),
+           (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, [], 1, 0), (3, '', -0., '9999-12-31 23:59:59.999', -0.01, '838:59:59', 0, 'a', 'null', [], 1, 0),
+           (-7, 'x', 1, NULL, 0, '00:00:00', 0, '', NULL, [], 1, 0)",
     );
     let report = test.compare("t");
     assert!(report.is_equal() && report.rows == 4, "{report}");
@@ -484,7 +605,9 @@ fn the_comparison_finds_differences() {
     corrupt(3, "'' AS name, 0. AS d", "column d is 8000000000000000 in MySQL, 0000000000000000");
     corrupt(4, "-0. AS d, NULL AS p", "column p is -0.01 in MySQL, \\N in ClickHouse");
     corrupt(5, "toDecimal32('-0.01', 2) AS p, '9999-12-31 23:59:59.998' AS at", "column at is 9999-12-31 23:59:59.999");
-    test.clickhouse("INSERT INTO `{db}`.t SELECT * REPLACE ('9999-12-31 23:59:59.999' AS at, 6 AS _version) FROM `{db}`.t FINAL WHERE id = 3");
+    corrupt(6, "'9999-12-31 23:59:59.999' AS at, NULL AS j", "column j is 6E756C6C in MySQL, \\N in ClickHouse");
+    corrupt(7, "'null' AS j, [-0.] AS v", "column v is  in MySQL, 00000080 in ClickHouse");
+    test.clickhouse("INSERT INTO `{db}`.t SELECT * REPLACE ([] AS v, 8 AS _version) FROM `{db}`.t FINAL WHERE id = 3");
     test.clickhouse("INSERT INTO `{db}`.t (id, _version, _is_deleted) VALUES (4, 1, 0)");
     let report = test.compare("t").to_string();
     assert!(report.starts_with("1 differences") && report.contains("(id) = (4): only in ClickHouse"), "{report}");

@@ -211,13 +211,13 @@ impl Types<'_, '_> {
             code::VECTOR => {
                 // Counts among the text columns, with the character set binary.
                 self.texts += 1;
-                self.unsupported("VECTOR", 1)
+                self.with_long_length(SourceType::Vector)
             }
-            code::JSON => self.unsupported("JSON", 1),
-            code::GEOMETRY => self.unsupported("GEOMETRY", 1),
-            code::TIMESTAMP => self.unsupported("TIMESTAMP in the format before MySQL 5.6.4", 0),
-            code::DATETIME => self.unsupported("DATETIME in the format before MySQL 5.6.4", 0),
-            code::TIME => self.unsupported("TIME in the format before MySQL 5.6.4", 0),
+            code::JSON => self.with_long_length(SourceType::Json),
+            code::GEOMETRY => self.with_long_length(SourceType::Geometry),
+            code::TIMESTAMP => Ok(SourceType::OldTimestamp),
+            code::DATETIME => Ok(SourceType::OldDateTime),
+            code::TIME => Ok(SourceType::OldTime),
             code::DECIMAL => self.unsupported("DECIMAL in the format before MySQL 5.0", 0),
             code::NULL => self.unsupported("NULL", 0),
             code::MARIADB_BLOB_COMPRESSED => self.unsupported("BLOB COMPRESSED of MariaDB", 1),
@@ -327,6 +327,12 @@ impl Types<'_, '_> {
             Ok(charset) => make(charset),
             Err(name) => SourceType::Unsupported { name: format!("{kind} in {name}") },
         }
+    }
+
+    /// JSON, GEOMETRY and VECTOR say how wide their lengths are, which is 4 bytes always.
+    fn with_long_length(&mut self, ty: SourceType) -> Result<SourceType> {
+        within(self.sizes.u8()?, 4, 4, "the length bytes of a JSON, GEOMETRY or VECTOR")?;
+        Ok(ty)
     }
 
     fn unsupported(&mut self, name: &str, size_bytes: usize) -> Result<SourceType> {
@@ -489,8 +495,8 @@ mod tests {
     }
 
     #[test]
-    fn types_that_are_refused_by_name() {
-        let expected = ["JSON", "GEOMETRY", "GEOMETRY", "VECTOR"].map(unsupported);
+    fn documents_and_places() {
+        let expected = [SourceType::Json, SourceType::Geometry, SourceType::Geometry, SourceType::Vector];
         assert_eq!(types(samples::MAP_OTHERS)[1..5], expected);
         let blob = SourceType::Blob { length_bytes: 2, charset: Charset::Binary };
         assert_eq!(types(samples::MAP_OTHERS)[5], blob, "VECTOR counts among the text columns");
@@ -549,10 +555,17 @@ mod tests {
     }
 
     #[test]
-    fn old_types_are_refused_by_name() {
-        let map = made(&[7, 12, 11, 1], &[], &[1, 1, 0x80]).unwrap();
-        assert_eq!(map.columns[0].ty, unsupported("TIMESTAMP in the format before MySQL 5.6.4"));
-        assert_eq!(map.columns[3].ty, SourceType::Int { bytes: 1, unsigned: true });
+    fn old_types() {
+        let map = made(&[7, 12, 11, 1, 0], &[], &[1, 1, 0x80]).unwrap();
+        let types: Vec<SourceType> = map.columns.into_iter().map(|column| column.ty).collect();
+        let expected = [
+            SourceType::OldTimestamp,
+            SourceType::OldDateTime,
+            SourceType::OldTime,
+            SourceType::Int { bytes: 1, unsigned: true },
+            unsupported("DECIMAL in the format before MySQL 5.0"),
+        ];
+        assert_eq!(types, expected);
     }
 
     #[test]
@@ -571,6 +584,7 @@ mod tests {
         check(&[16], &[1, 8], &[], corrupt, "65");
         check(&[252], &[5], &[], corrupt, "BLOB");
         check(&[4], &[8], &[], corrupt, "FLOAT");
+        check(&[245], &[2], &[], corrupt, "JSON");
         check(&[254], &[0x33, 1], &[], corrupt, "0x33");
         check(&[15], &[5], &[], corrupt, "truncated");
         check(&[3, 3], &[], &[4, 2, 1, b'a'], corrupt, "1 names for 2");

@@ -323,13 +323,13 @@ mod tests {
 
     #[test]
     fn accounts_and_tables() {
-        let unsupported = table(Vec::new(), SourceType::Unsupported { name: "JSON".to_owned() });
+        let unsupported = table(Vec::new(), SourceType::Unsupported { name: "UUID".to_owned() });
         let expected = [
             ("REPLICATION SLAVE", "GRANT REPLICATION SLAVE ON *.* TO 'bridge'@'%';"),
             ("REPLICATION CLIENT", "GRANT REPLICATION CLIENT"),
             ("may not read", "GRANT SELECT ON `shop`.`orders`"),
             ("no PRIMARY KEY", "ADD COLUMN `id`"),
-            ("column id: JSON", "shop.orders"),
+            ("column id: UUID", "shop.orders"),
         ];
         check(&good_facts(), &Grants::default(), &[unsupported], &expected);
         let prefix = FoundTable { prefix_key_columns: vec!["id".to_owned()], ..table(vec![0], SourceType::Year) };

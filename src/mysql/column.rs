@@ -61,6 +61,10 @@ impl ColumnType {
             "longtext" | "longblob" => blob(4),
             "enum" => Some(SourceType::Enum { labels: self.labels()? }),
             "set" => Some(SourceType::Set { labels: self.labels()? }),
+            "json" => Some(SourceType::Json),
+            "vector" => Some(SourceType::Vector),
+            "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
+            | "geomcollection" | "geometrycollection" => Some(SourceType::Geometry),
             _ => None,
         }
     }
@@ -187,9 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_is_named() {
-        for name in ["json", "geometry", "point", "vector"] {
-            check(&column(name, name), SourceType::Unsupported { name: name.to_uppercase() });
+    fn documents_and_places() {
+        check(&column("json", "json"), SourceType::Json);
+        check(&column("vector", "vector(2048)"), SourceType::Vector);
+        for name in ["geometry", "point", "multipolygon", "geomcollection"] {
+            check(&column(name, name), SourceType::Geometry);
         }
+    }
+
+    #[test]
+    fn what_is_not_built_is_named() {
+        check(&column("uuid", "uuid"), SourceType::Unsupported { name: "UUID".to_owned() });
     }
 }

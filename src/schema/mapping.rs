@@ -36,7 +36,7 @@ pub fn target_type(
 ) -> Result<String> {
     let base = base_type(&column.ty, features).ok_or_else(|| unsupported(column))?;
     let takes_zero_dates = allows_zero_dates && has_zero_dates(&column.ty);
-    let nullable = !is_key && (column.nullable || takes_zero_dates);
+    let nullable = !is_key && (column.nullable || takes_zero_dates) && column.ty != SourceType::Vector;
     Ok(match (&column.ty, nullable) {
         (SourceType::Enum { .. }, true) => format!("LowCardinality(Nullable({base}))"),
         (SourceType::Enum { .. }, false) => format!("LowCardinality({base})"),
@@ -64,8 +64,11 @@ pub fn fit(column: &SourceColumn, is_key: bool, target_type_text: &str) -> Resul
 fn fit_with(column: &SourceColumn, is_key: bool, features: TargetFeatures, text: &str) -> Result<Fit> {
     let base = base_type(&column.ty, TargetFeatures { time64: true }).ok_or_else(|| unsupported(column))?;
     let target = TypeText::parse(text);
-    let time_as_microseconds = matches!(column.ty, SourceType::Time { .. }) && target.base == "Int64";
-    let null_fits = if is_key { !target.nullable } else { target.nullable || !column.nullable };
+    let is_time = matches!(column.ty, SourceType::Time { .. } | SourceType::OldTime);
+    let time_as_microseconds = is_time && target.base == "Int64";
+    // An array cannot be Nullable: NULL is the empty one, which no vector is.
+    let needs_nullable = column.nullable && column.ty != SourceType::Vector;
+    let null_fits = if is_key { !target.nullable } else { target.nullable || !needs_nullable };
     let base_fits = target.base == base || time_as_microseconds;
     if base_fits && null_fits && (!target.low_cardinality || base == "String") {
         return Ok(Fit { nullable: target.nullable, time_as_microseconds });
@@ -109,14 +112,19 @@ fn base_type(ty: &SourceType, features: TargetFeatures) -> Option<String> {
         SourceType::Year => "UInt16".to_owned(),
         SourceType::Date => "Date32".to_owned(),
         SourceType::Time { fsp } if features.time64 => format!("Time64({fsp})"),
-        SourceType::Time { .. } => "Int64".to_owned(),
+        SourceType::OldTime if features.time64 => "Time64(0)".to_owned(),
+        SourceType::Time { .. } | SourceType::OldTime => "Int64".to_owned(),
+        SourceType::OldDateTime | SourceType::OldTimestamp => "DateTime64(0, 'UTC')".to_owned(),
         SourceType::DateTime { fsp } | SourceType::Timestamp { fsp } => format!("DateTime64({fsp}, 'UTC')"),
         SourceType::Bit { .. } => "UInt64".to_owned(),
         SourceType::Char { .. }
         | SourceType::VarChar { .. }
         | SourceType::Blob { .. }
         | SourceType::Enum { .. }
-        | SourceType::Set { .. } => "String".to_owned(),
+        | SourceType::Set { .. }
+        | SourceType::Json
+        | SourceType::Geometry => "String".to_owned(),
+        SourceType::Vector => "Array(Float32)".to_owned(),
         SourceType::Unsupported { .. } => return None,
     })
 }
@@ -136,7 +144,14 @@ fn int_type(bytes: u8, unsigned: bool) -> Option<&'static str> {
 }
 
 fn has_zero_dates(ty: &SourceType) -> bool {
-    matches!(ty, SourceType::Date | SourceType::DateTime { .. } | SourceType::Timestamp { .. })
+    matches!(
+        ty,
+        SourceType::Date
+            | SourceType::DateTime { .. }
+            | SourceType::Timestamp { .. }
+            | SourceType::OldDateTime
+            | SourceType::OldTimestamp
+    )
 }
 
 fn unsupported(column: &SourceColumn) -> Error {
@@ -174,6 +189,12 @@ fn mysql_type(column: &SourceColumn) -> String {
         SourceType::Blob { .. } => "TEXT".to_owned(),
         SourceType::Enum { .. } => "ENUM".to_owned(),
         SourceType::Set { .. } => "SET".to_owned(),
+        SourceType::OldTime => "TIME".to_owned(),
+        SourceType::OldDateTime => "DATETIME".to_owned(),
+        SourceType::OldTimestamp => "TIMESTAMP".to_owned(),
+        SourceType::Json => "JSON".to_owned(),
+        SourceType::Geometry => "GEOMETRY".to_owned(),
+        SourceType::Vector => "VECTOR".to_owned(),
         SourceType::Unsupported { name } => name.clone(),
     };
     if column.nullable { format!("{name} NULL") } else { format!("{name} NOT NULL") }
@@ -212,6 +233,12 @@ mod tests {
         check(SourceType::Char { max_bytes: 4, charset: Charset::Binary }, "String", "Nullable(String)");
         check(SourceType::Enum { labels: labels() }, "LowCardinality(String)", "LowCardinality(Nullable(String))");
         check(SourceType::Set { labels: labels() }, "String", "Nullable(String)");
+        check(SourceType::Json, "String", "Nullable(String)");
+        check(SourceType::Geometry, "String", "Nullable(String)");
+        check(SourceType::Vector, "Array(Float32)", "Array(Float32)");
+        check(SourceType::OldTime, "Time64(0)", "Nullable(Time64(0))");
+        check(SourceType::OldDateTime, "DateTime64(0, 'UTC')", "Nullable(DateTime64(0, 'UTC'))");
+        check(SourceType::OldTimestamp, "DateTime64(0, 'UTC')", "Nullable(DateTime64(0, 'UTC'))");
     }
 
     #[test]
@@ -219,6 +246,8 @@ mod tests {
         let date = column(SourceType::Date, false);
         assert_eq!(target_type(&date, false, true, FEATURES).unwrap(), "Nullable(Date32)");
         assert_eq!(target_type(&date, true, true, FEATURES).unwrap(), "Date32");
+        let old = column(SourceType::OldTimestamp, false);
+        assert_eq!(target_type(&old, false, true, FEATURES).unwrap(), "Nullable(DateTime64(0, 'UTC'))");
         let year = column(SourceType::Year, false);
         assert_eq!(target_type(&year, false, true, FEATURES).unwrap(), "UInt16");
     }
@@ -234,7 +263,8 @@ mod tests {
 
     #[test]
     fn every_default_type_is_accepted() {
-        for (ty, is_key) in [(SourceType::Enum { labels: labels() }, false), (SourceType::Float, true)] {
+        let types = [SourceType::Enum { labels: labels() }, SourceType::Json, SourceType::Vector, SourceType::OldTime];
+        for (ty, is_key) in types.into_iter().map(|ty| (ty, false)).chain([(SourceType::Float, true)]) {
             for nullable in [false, !is_key] {
                 let column = column(ty.clone(), nullable);
                 let text = target_type(&column, is_key, false, FEATURES).unwrap();
@@ -266,8 +296,10 @@ mod tests {
             "column c: the target's type Float64 does not take FLOAT NULL of the source: type pairs other than the \
              default come later; create the column as Nullable(Float32)"
         );
-        let json = column(SourceType::Unsupported { name: "JSON".to_owned() }, false);
-        let error = target_type(&json, false, false, FEATURES).unwrap_err();
-        assert_eq!(error.to_string(), "column c: JSON NOT NULL is not carried over by this version; exclude the table");
+        let sjis = column(SourceType::Unsupported { name: "CHAR in character set sjis".to_owned() }, false);
+        let error = target_type(&sjis, false, false, FEATURES).unwrap_err();
+        let expected =
+            "column c: CHAR in character set sjis NOT NULL is not carried over by this version; exclude the table";
+        assert_eq!(error.to_string(), expected);
     }
 }

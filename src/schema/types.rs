@@ -103,6 +103,18 @@ pub enum SourceType {
     Enum { labels: Vec<String> },
     /// SET with its labels in UTF-8.
     Set { labels: Vec<String> },
-    /// What this version refuses, by name: `JSON`, `GEOMETRY`, `VARCHAR in character set sjis`, ..
+    /// TIME as before MySQL 5.6.4, without a fraction.
+    OldTime,
+    /// DATETIME as before MySQL 5.6.4, without a fraction.
+    OldDateTime,
+    /// TIMESTAMP as before MySQL 5.6.4, without a fraction.
+    OldTimestamp,
+    /// JSON.
+    Json,
+    /// GEOMETRY and its subtypes.
+    Geometry,
+    /// VECTOR.
+    Vector,
+    /// What this version refuses, by name: `VARCHAR in character set sjis`, `BLOB COMPRESSED of MariaDB`, ..
     Unsupported { name: String },
 }

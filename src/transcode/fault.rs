@@ -45,6 +45,14 @@ impl RowPlan {
                 let text = "the empty string of an invalid value, in a key that has a member '': mend the row in MySQL";
                 (ErrorKind::BadRow, text.to_owned())
             }
+            Fault::EmptyVector => {
+                let text = "a vector without elements, which stands for NULL in ClickHouse: mend the row in MySQL";
+                (ErrorKind::BadRow, text.to_owned())
+            }
+            Fault::Json(fault) => {
+                let reason = fault.reason();
+                (ErrorKind::BadRow, format!("bytes {value} are no JSON document, {reason}: mend the row in MySQL"))
+            }
         };
         match self.source_name(at.column) {
             Some(name) => Error::new(kind, text).at_column(name),
@@ -56,6 +64,8 @@ impl RowPlan {
     fn value_text(&self, at: RowFault<'_>, column: &ColumnOp) -> String {
         let raw = self.raw(at).unwrap_or_default();
         let text = match column.op {
+            Op::OldDateTime => raw.try_into().ok().map(u64::from_le_bytes).map(|value| format!("{value:014}")),
+            Op::OldTimestamp if at.fault == Fault::ZeroDate => Some("0000-00-00 00:00:00".to_owned()),
             Op::Date => raw.try_into().ok().map(temporal::date_text),
             Op::DateTime(_) if at.fault != Fault::OutOfRange => {
                 raw.first_chunk::<5>().copied().and_then(temporal::datetime_text)
@@ -78,6 +88,10 @@ impl RowPlan {
             | Op::DateTime(_)
             | Op::Timestamp(_)
             | Op::Time(_)
+            | Op::OldTimestamp
+            | Op::OldTime(_)
+            | Op::Json(_)
+            | Op::Vector(_)
             | Op::Bytes(_)
             | Op::Padded(_)
             | Op::Latin1(_) => None,

@@ -3,6 +3,8 @@
 //! An image is the NULL bitmap of the columns, then the values of those that are not NULL, without gaps. All readers
 //! here consume from the front of a slice and fail on its end: no index is ever computed from the bytes.
 
+use crate::binlog::json::JsonFault;
+
 /// Why a value cannot be carried over. Small and copied: the text is made only when the row has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -22,6 +24,10 @@ pub(super) enum Fault {
     NoSuchLabel,
     /// An empty string that stands for two different values, in a key.
     AmbiguousEmpty,
+    /// A vector without elements, where that stands for NULL.
+    EmptyVector,
+    /// Bytes that are no JSON document.
+    Json(JsonFault),
 }
 
 /// Where a value ends.

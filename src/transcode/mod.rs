@@ -8,8 +8,10 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod double;
 mod fault;
 mod image;
+mod json;
 mod number;
 mod plan;
 mod temporal;
@@ -172,10 +174,15 @@ impl RowPlan {
             Op::DateTime(fraction) => temporal::datetime(input, fraction, column.nullable, out)?,
             Op::Timestamp(fraction) => temporal::timestamp(input, fraction, column.nullable, out)?,
             Op::Time(fraction) => temporal::time(input, fraction, out)?,
+            Op::OldTime(unit) => temporal::old_time(input, unit, out)?,
+            Op::OldDateTime => temporal::old_datetime(input, column.nullable, out)?,
+            Op::OldTimestamp => temporal::old_timestamp(input, column.nullable, out)?,
             Op::Bit(bytes) => number::bit(input, bytes, out)?,
             Op::Bytes(prefix) => text::bytes(input, prefix, out)?,
             Op::Padded(prefix) => text::padded(input, prefix, out)?,
             Op::Latin1(prefix) => text::latin1(input, prefix, out)?,
+            Op::Json(prefix) => json::json(input, prefix, out)?,
+            Op::Vector(vector) => number::vector(input, vector, out)?,
             Op::Enum(labels) => self.labels.enumeration(input, labels, out)?,
             Op::Set(labels) => self.labels.set(input, labels, out)?,
         }
@@ -249,11 +256,15 @@ fn float64(bytes: &[u8]) -> Option<f64> {
 
 #[inline(always)]
 fn null(column: &ColumnOp, out: &mut Vec<u8>) -> Result<(), Fault> {
-    if !column.nullable {
-        return Err(Fault::Null);
+    if column.nullable {
+        out.push(1);
+        return Ok(());
     }
-    out.push(1);
-    Ok(())
+    if matches!(column.op, Op::Vector(vector) if vector.empty_is_null) {
+        rowbinary::leb128(out, 0);
+        return Ok(());
+    }
+    Err(Fault::Null)
 }
 
 #[inline(always)]
@@ -487,6 +498,12 @@ mod tests {
             (SourceType::Char { max_bytes: 3, charset: Charset::Binary }, &[1, b'x']),
             (SourceType::Char { max_bytes: 3, charset: Charset::Latin1 }, &[1, 0xe9]),
             (SourceType::Blob { length_bytes: 3, charset: Charset::Binary }, &[1, 0, 0, 0xff]),
+            (SourceType::OldTime, &[0x40, 0xe2, 1]),
+            (SourceType::OldDateTime, &[0x80, 0xc5, 0xaa, 0x8b, 0x68, 0x12, 0, 0]),
+            (SourceType::OldTimestamp, &[1, 2, 3, 4]),
+            (SourceType::Json, b"\x19\0\0\0\0\x02\0\x18\0\x12\0\x01\0\x13\0\x02\0\x05\x01\0\x0c\x15\0abb\x02xy"),
+            (SourceType::Geometry, &[2, 0, 0, 0, 1, 2]),
+            (SourceType::Vector, &[4, 0, 0, 0, 0, 0, 0x80, 0x3f]),
             (SourceType::Enum { labels: labels() }, &[2]),
             (SourceType::Set { labels: labels() }, &[3]),
         ];

@@ -1,16 +1,26 @@
-//! Numbers: INT24, DECIMAL, BIT. The other integers, FLOAT and DOUBLE are plain copies.
+//! Numbers: INT24, DECIMAL, BIT, VECTOR. The other integers, FLOAT and DOUBLE are plain copies.
 //!
 //! DECIMAL is big-endian in groups of 9 digits per 4 bytes, the odd digits of the integer part first and those of the
 //! fraction last in as few bytes as they need; the first bit is flipped, and all bits of a negative number are inverted
 //! (MySQL `decimal2bin`, strings/decimal.cc). ClickHouse takes value × 10^scale in two's complement, little-endian. Digit
 //! groups are range-checked, so what is written always fits the precision.
 
-use super::image::{Fault, array, big_endian, take};
+use super::image::{Fault, Width, array, big_endian, raw_value, take};
 use crate::rowbinary;
 
 /// Bytes that 0..=9 digits take outside a full group.
 const DIGIT_BYTES: [u8; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 const GROUP: u32 = 1_000_000_000;
+
+/// Bytes of the length before a VECTOR.
+pub(super) const VECTOR_LENGTH_BYTES: u8 = 4;
+
+/// How a VECTOR is carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Vector {
+    /// The column may be NULL, which is the array without elements.
+    pub(super) empty_is_null: bool,
+}
 
 /// Where the digit groups of a DECIMAL lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +37,12 @@ pub(super) struct DecimalLayout {
 impl DecimalLayout {
     /// The layout of DECIMAL(precision, scale); `None` when no server has such a type.
     pub(super) fn new(precision: u8, scale: u8) -> Option<Self> {
-        let integer = precision.checked_sub(scale).filter(|_| (1..=65).contains(&precision))?;
+        Self::with_digits(precision, scale, 65)
+    }
+
+    /// As `new`, with up to `most` digits.
+    pub(super) fn with_digits(precision: u8, scale: u8, most: u8) -> Option<Self> {
+        let integer = precision.checked_sub(scale).filter(|_| (1..=most).contains(&precision))?;
         let (lead_digits, tail_digits) = (integer % 9, scale % 9);
         Some(Self {
             lead_bytes: *DIGIT_BYTES.get(usize::from(lead_digits))?,
@@ -45,7 +60,7 @@ impl DecimalLayout {
 
     /// Gives each group as (value, 10^digits) to `add`, and returns whether the number is negative.
     #[inline(always)]
-    fn read(self, input: &mut &[u8], mut add: impl FnMut(u32, u32)) -> Result<bool, Fault> {
+    pub(super) fn read(self, input: &mut &[u8], mut add: impl FnMut(u32, u32)) -> Result<bool, Fault> {
         let negative = input.first().is_some_and(|first| first & 0x80 == 0);
         // The bits to turn over: the sign bit of the first byte, and all of a negative number.
         let mask = if negative { u32::MAX } else { 0 };
@@ -139,6 +154,20 @@ fn negate(limbs: &mut [u64; 4]) {
     for limb in limbs {
         (*limb, carry) = (!*limb).overflowing_add(u64::from(carry));
     }
+}
+
+/// VECTOR to Array(Float32): the elements' bits as they are. Where no elements stand for NULL, a vector must have some.
+pub(super) fn vector(input: &mut &[u8], vector: Vector, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let elements = raw_value(input, Width::Prefixed(VECTOR_LENGTH_BYTES))?;
+    if !elements.len().is_multiple_of(size_of::<f32>()) {
+        return Err(Fault::OutOfRange);
+    }
+    if elements.is_empty() && vector.empty_is_null {
+        return Err(Fault::EmptyVector);
+    }
+    rowbinary::leb128(out, elements.len() / size_of::<f32>());
+    out.extend_from_slice(elements);
+    Ok(())
 }
 
 /// MEDIUMINT to Int32.

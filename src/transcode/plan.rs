@@ -11,8 +11,8 @@ use crate::schema::target::TargetColumn;
 use crate::schema::types::{Charset, SourceColumn, SourceType};
 
 use super::image::Width;
-use super::number::DecimalLayout;
-use super::temporal::Fraction;
+use super::number::{DecimalLayout, VECTOR_LENGTH_BYTES, Vector};
+use super::temporal::{Fraction, OldTimeUnit};
 use super::text::{LabelArena, Labels, Prefix};
 
 /// The columns that every row carries after the source's own, with their types.
@@ -39,10 +39,15 @@ pub(super) enum Op {
     DateTime(Fraction),
     Timestamp(Fraction),
     Time(Fraction),
+    OldTime(OldTimeUnit),
+    OldDateTime,
+    OldTimestamp,
     Bit(u8),
     Bytes(Prefix),
     Padded(Prefix),
     Latin1(Prefix),
+    Json(Prefix),
+    Vector(Vector),
     Enum(Labels),
     Set(Labels),
 }
@@ -140,8 +145,7 @@ impl RowPlan {
         let target = target.iter().find(|candidate| candidate.name == column.name);
         let target = target.ok_or_else(|| missing(column, is_key))?;
         let fit = mapping::fit(column, is_key, &target.ty)?;
-        let op =
-            self.op(&column.ty, fit, is_key).unwrap_or_else(|| Err(shape("the type's parameters are impossible")))?;
+        let op = self.op(column, fit, is_key).unwrap_or_else(|| Err(shape("the type's parameters are impossible")))?;
         let key = match (is_key, &column.ty) {
             (false, _) => KeyRule::None,
             (true, SourceType::Float) => KeyRule::Float32,
@@ -154,8 +158,8 @@ impl RowPlan {
     }
 
     /// The op of a type; `None` when its parameters are out of MySQL's ranges.
-    fn op(&mut self, ty: &SourceType, fit: Fit, is_key: bool) -> Option<Result<Op>> {
-        Some(Ok(match ty {
+    fn op(&mut self, column: &SourceColumn, fit: Fit, is_key: bool) -> Option<Result<Op>> {
+        Some(Ok(match &column.ty {
             SourceType::Int { bytes, unsigned } => int_op(*bytes, *unsigned)?,
             SourceType::Float => Op::Copy4,
             SourceType::Double => Op::Copy8,
@@ -166,12 +170,19 @@ impl RowPlan {
             SourceType::Time { fsp } => Op::Time(Fraction::exact(*fsp)?),
             SourceType::DateTime { fsp } => Op::DateTime(Fraction::exact(*fsp)?),
             SourceType::Timestamp { fsp } => Op::Timestamp(Fraction::exact(*fsp)?),
+            SourceType::OldTime if fit.time_as_microseconds => Op::OldTime(OldTimeUnit::Microseconds),
+            SourceType::OldTime => Op::OldTime(OldTimeUnit::Seconds),
+            SourceType::OldDateTime => Op::OldDateTime,
+            SourceType::OldTimestamp => Op::OldTimestamp,
             SourceType::Bit { bits } => Op::Bit(Some(bits.div_ceil(8)).filter(|bytes| (1..=8).contains(bytes))?),
             SourceType::Char { max_bytes, charset: Charset::Binary } => Op::Padded(short_prefix(*max_bytes)),
             SourceType::Char { max_bytes, charset } | SourceType::VarChar { max_bytes, charset } => {
                 text_op(short_prefix(*max_bytes), *charset)
             }
             SourceType::Blob { length_bytes, charset } => text_op(blob_prefix(*length_bytes)?, *charset),
+            SourceType::Json => Op::Json(blob_prefix(4)?),
+            SourceType::Geometry => Op::Bytes(blob_prefix(4)?),
+            SourceType::Vector => Op::Vector(Vector { empty_is_null: column.nullable }),
             SourceType::Enum { labels } => {
                 let bytes = if labels.len() < 256 { 1 } else { 2 };
                 return Some(self.add_labels(labels, bytes, is_key).map(Op::Enum));
@@ -204,8 +215,8 @@ impl RowPlan {
         if most <= ROW_BOUND_BYTES {
             return RowBound::Constant(most + ROW_TAIL_BYTES);
         }
-        // Strings are as long as in the image, apart from their lengths; text in latin1 may grow beyond.
-        let is_string = |op| matches!(op, Op::Bytes(_) | Op::Latin1(_));
+        // Strings are as long as in the image, apart from their lengths; text in latin1 and JSON may grow beyond.
+        let is_string = |op| matches!(op, Op::Bytes(_) | Op::Latin1(_) | Op::Json(_) | Op::Vector(_));
         let besides = |column: &ColumnOp| if is_string(column.op) { 6 } else { self.most_bytes(column) };
         let fixed = self.columns.iter().map(besides);
         RowBound::ImagePlus(fixed.fold(ROW_TAIL_BYTES, usize::saturating_add))
@@ -218,10 +229,12 @@ impl RowPlan {
             Op::Copy2 | Op::Year => 2,
             Op::Copy4 | Op::Int24 | Op::UInt24 | Op::Decimal32(_) | Op::Date => 4,
             Op::Copy8 | Op::Decimal64(_) | Op::DateTime(_) | Op::Timestamp(_) | Op::Time(_) | Op::Bit(_) => 8,
+            Op::OldTime(_) | Op::OldDateTime | Op::OldTimestamp => 8,
             Op::Decimal128(_) => 16,
             Op::Decimal256(_) => 32,
             Op::Bytes(prefix) | Op::Padded(prefix) => 5 + prefix.max as usize,
             Op::Latin1(prefix) => 5 + 3 * prefix.max as usize,
+            Op::Json(_) | Op::Vector(_) => u32::MAX as usize,
             Op::Enum(labels) => 5 + self.labels.longest(labels),
             Op::Set(labels) => 5 + self.labels.all(labels),
         };
@@ -243,8 +256,14 @@ impl Op {
             Op::DateTime(fraction) => Width::Fixed(fraction.value_bytes(5)),
             Op::Timestamp(fraction) => Width::Fixed(fraction.value_bytes(4)),
             Op::Time(fraction) => Width::Fixed(fraction.value_bytes(3)),
+            Op::OldTime(_) => Width::Fixed(3),
+            Op::OldDateTime => Width::Fixed(8),
+            Op::OldTimestamp => Width::Fixed(4),
             Op::Bit(bytes) => Width::Fixed(bytes),
-            Op::Bytes(prefix) | Op::Padded(prefix) | Op::Latin1(prefix) => Width::Prefixed(prefix.bytes),
+            Op::Bytes(prefix) | Op::Padded(prefix) | Op::Latin1(prefix) | Op::Json(prefix) => {
+                Width::Prefixed(prefix.bytes)
+            }
+            Op::Vector(_) => Width::Prefixed(VECTOR_LENGTH_BYTES),
             Op::Enum(labels) | Op::Set(labels) => Width::Fixed(labels.bytes),
         }
     }
@@ -367,8 +386,8 @@ mod tests {
         check(&[source("a", int())], &[], &no_tail, "column _version: the target needs this column as UInt64");
         let twice = SourceType::Enum { labels: vec!["x".to_owned(), "x".to_owned()] };
         check(&[source("a", twice)], &[0], &target(&[("a", "String")]), "two labels");
-        let json = SourceType::Unsupported { name: "JSON".to_owned() };
-        check(&[source("a", json)], &[0], &target(&[("a", "String")]), "column a: JSON NOT NULL is not carried over");
+        let uuid = SourceType::Unsupported { name: "UUID".to_owned() };
+        check(&[source("a", uuid)], &[0], &target(&[("a", "String")]), "column a: UUID NOT NULL is not carried over");
         let odd = SourceType::Bit { bits: 65 };
         check(&[source("a", odd)], &[], &target(&[("a", "UInt64")]), "parameters are impossible");
     }

@@ -2,7 +2,7 @@
 //!
 //! DATE is 24 bits little-endian (year 15, month 4, day 5). The others are the big-endian forms of MySQL 5.6 and later
 //! (`my_datetime_packed_to_binary` and its kin, mysys/my_time.cc), with a fraction of (fsp+1)/2 bytes in units of
-//! 10^-2, 10^-4 or 10^-6. ClickHouse takes days or 10^-fsp seconds since 1970. A zero or partial date is NULL, or an
+//! 10^-2, 10^-4 or 10^-6; those of before 5.6.4 are little-endian and without a fraction. ClickHouse takes days or 10^-fsp seconds since 1970. A zero or partial date is NULL, or an
 //! error where NULL has no place; a day that the calendar lacks is an error always: nothing is clamped or normalised.
 
 use super::image::{Fault, array, big_endian, take};
@@ -212,6 +212,60 @@ fn unpack_time(bytes: &[u8]) -> (bool, [u32; 3], u32) {
     (packed < offset, [clock >> 12, clock >> 6 & 63, clock & 63], stored)
 }
 
+/// What TIME becomes, where it is stored without a fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OldTimeUnit {
+    /// Time64(0).
+    Seconds,
+    /// Int64.
+    Microseconds,
+}
+
+/// TIME as before MySQL 5.6.4: ±HHMMSS in decimal, 24 bits little-endian.
+pub(super) fn old_time(input: &mut &[u8], unit: OldTimeUnit, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let [a, b, c] = array(input)?;
+    let stored = i64::from(i32::from_le_bytes([0, a, b, c]) >> 8);
+    let [clock, minute, second] = [stored.abs() / 10_000, stored.abs() / 100 % 100, stored.abs() % 100];
+    if clock > 838 || minute > 59 || second > 59 {
+        return Err(Fault::OutOfRange);
+    }
+    let seconds = (clock * 3600 + minute * 60 + second) * stored.signum();
+    let factor = match unit {
+        OldTimeUnit::Seconds => 1,
+        OldTimeUnit::Microseconds => 1_000_000,
+    };
+    rowbinary::fixed(out, (seconds * factor).to_le_bytes());
+    Ok(())
+}
+
+/// DATETIME as before MySQL 5.6.4: YYYYMMDDhhmmss in decimal, 64 bits little-endian.
+pub(super) fn old_datetime(input: &mut &[u8], nullable: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let stored = u64::from_le_bytes(array(input)?);
+    if stored > 99_991_231_235_959 {
+        return Err(Fault::OutOfRange);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "at most 9999")]
+    let field = |divisor: u64, limit: u64| (stored / divisor % limit) as u32;
+    let day = Day { year: field(10_000_000_000, 10_000), month: field(100_000_000, 100), day: field(1_000_000, 100) };
+    let (hour, minute, second) = (field(10_000, 100), field(100, 100), field(1, 100));
+    let Some(days) = day.since_epoch()? else { return null_instead(out, nullable) };
+    if hour > 23 || minute > 59 || second > 59 {
+        return Err(Fault::OutOfRange);
+    }
+    let seconds = i64::from(days) * 86_400 + i64::from(hour * 3600 + minute * 60 + second);
+    rowbinary::fixed(out, seconds.to_le_bytes());
+    Ok(())
+}
+
+/// TIMESTAMP as before MySQL 5.6.4: seconds since 1970, 32 bits little-endian; 0 is the zero date.
+pub(super) fn old_timestamp(input: &mut &[u8], nullable: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+    match u32::from_le_bytes(array(input)?) {
+        0 => null_instead(out, nullable)?,
+        seconds => rowbinary::fixed(out, i64::from(seconds).to_le_bytes()),
+    }
+    Ok(())
+}
+
 /// YEAR to UInt16; 0 stays 0.
 #[inline(always)]
 pub(super) fn year(input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -364,6 +418,55 @@ mod tests {
         assert_eq!(bad(&[0xb4, 0x7f, 0xfb]), Err(Fault::OutOfRange));
         assert_eq!(bad(&[0xff, 0xff]), Err(Fault::Truncated));
         assert_eq!(bad(&[0, 0, 0]), Err(Fault::OutOfRange));
+    }
+
+    fn old(write: impl Fn(&mut &[u8], &mut Vec<u8>) -> Result<(), Fault>, mut bytes: &[u8]) -> Result<i64, Fault> {
+        let mut out = Vec::new();
+        write(&mut bytes, &mut out)?;
+        assert!(bytes.is_empty(), "the whole value is consumed");
+        Ok(i64::from_le_bytes(out.try_into().unwrap()))
+    }
+
+    #[test]
+    fn old_times() {
+        let check = |stored: i32, expected: Result<i64, Fault>| {
+            let bytes = &stored.to_le_bytes()[..3];
+            let value = |unit| old(|input, out| old_time(input, unit, out), bytes);
+            assert_eq!(value(OldTimeUnit::Seconds), expected, "{stored}");
+            assert_eq!(value(OldTimeUnit::Microseconds), expected.map(|seconds| seconds * 1_000_000), "{stored}");
+        };
+        check(0, Ok(0));
+        check(8_385_959, Ok(3_020_399));
+        check(-8_385_959, Ok(-3_020_399));
+        check(-1, Ok(-1));
+        check(10_203, Ok(3723));
+        check(8_390_000 - (1 << 24), Err(Fault::OutOfRange));
+        check(60, Err(Fault::OutOfRange));
+        check(6000, Err(Fault::OutOfRange));
+    }
+
+    #[test]
+    fn old_datetimes_and_timestamps() {
+        let check = |stored: u64, expected| {
+            assert_eq!(old(|input, out| old_datetime(input, false, out), &stored.to_le_bytes()), expected, "{stored}");
+        };
+        check(19_700_101_000_000, Ok(0));
+        check(10_000_101_000_000, Ok(-30_610_224_000));
+        check(99_991_231_235_959, Ok(253_402_300_799));
+        check(20_240_229_123_456, Ok(1_709_210_096));
+        check(0, Err(Fault::ZeroDate));
+        check(20_240_015_000_000, Err(Fault::ZeroDate));
+        check(20_230_229_000_000, Err(Fault::NoSuchDay));
+        check(20_240_229_240_000, Err(Fault::OutOfRange));
+        check(20_240_229_006_000, Err(Fault::OutOfRange));
+        check(u64::MAX, Err(Fault::OutOfRange));
+        let timestamp = |seconds: u32| old(|input, out| old_timestamp(input, false, out), &seconds.to_le_bytes());
+        assert_eq!(timestamp(1), Ok(1));
+        assert_eq!(timestamp(u32::MAX), Ok(4_294_967_295));
+        assert_eq!(timestamp(0), Err(Fault::ZeroDate));
+        let mut out = vec![0];
+        old_datetime(&mut [0; 8].as_slice(), true, &mut out).unwrap();
+        assert_eq!(out, [1]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) struct Prefix {
 impl Prefix {
     /// The string's bytes.
     #[inline(always)]
-    fn take<'a>(self, input: &mut &'a [u8]) -> Result<&'a [u8], Fault> {
+    pub(super) fn take<'a>(self, input: &mut &'a [u8]) -> Result<&'a [u8], Fault> {
         let count = length(input, self.bytes)?;
         if count > self.max as usize {
             return Err(Fault::TooLong);

@@ -1,7 +1,7 @@
 //! Compares a table of MySQL with its copy in ClickHouse, value by value, by reading both sides afresh.
 //!
 //! Both servers turn each value into the same text themselves (integers and DECIMAL in digits, text and bytes in
-//! hexadecimal, times as they print them), so nothing of the bridge takes part in the judgement. Floats are compared
+//! hexadecimal, times and JSON as they print them), so nothing of the bridge takes part in the judgement. Floats are compared
 //! by their bits. What ClickHouse is documented to hold as NULL, zero and partial dates, is NULL on MySQL's side too.
 //!
 //! Tables with an integer key are read in key order by both servers at once, whatever their size; the rows of others
@@ -191,6 +191,10 @@ impl Column {
                 format!("IF(MONTH({name}) = 0 OR DAYOFMONTH({name}) = 0, NULL, CAST({name} AS CHAR))")
             }
             "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => format!("HEX({name})"),
+            "json" => format!("HEX(CAST({name} AS CHAR CHARACTER SET utf8mb4))"),
+            // An array has no NULL: it is empty instead.
+            "vector" => format!("COALESCE(HEX({name}), '')"),
+            place if self.is_geometry(place) => format!("HEX({name})"),
             text if self.is_text(text) => format!("HEX(CONVERT({name} USING utf8mb4))"),
             "time" | "decimal" => format!("CAST({name} AS CHAR)"),
             // Adding zero takes off the zeros that ZEROFILL shows.
@@ -206,13 +210,18 @@ impl Column {
             "float" | "double" => format!("toString(toFloat64({name}))"),
             "decimal" => format!("toDecimalString({name}, {})", self.scale),
             "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => format!("hex({name})"),
-            text if self.is_text(text) => format!("hex({name})"),
+            "vector" => format!("arrayStringConcat(arrayMap(element -> hex(element), {name}))"),
+            text if text == "json" || self.is_text(text) || self.is_geometry(text) => format!("hex({name})"),
             _ => format!("toString({name})"),
         }
     }
 
     fn is_text(&self, data_type: &str) -> bool {
         matches!(data_type, "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" | "enum" | "set")
+    }
+
+    fn is_geometry(&self, data_type: &str) -> bool {
+        ["geo", "point", "linestring", "polygon", "multi"].iter().any(|name| data_type.starts_with(name))
     }
 
     /// Floats by their bits: the servers print them differently, but both so that reading gives the same bits.

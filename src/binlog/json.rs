@@ -1,0 +1,316 @@
+//! MySQL's binary JSON, walked in place: a document is a [`Value`] whose members are read when they are asked for.
+//!
+//! Format (`sql-common/json_binary.h`): a type byte, then the value. Objects and arrays begin with the number of their
+//! members and their size in bytes, then come the offsets and lengths of the keys, then a type and an offset for each
+//! value; offsets count from the container's start and are 2 bytes wide, in large containers 4. Values that fit into
+//! their offset's place stand there. Updates in place leave holes: only offsets tell where a member is, never an order.
+//!
+//! Every offset is checked against its container, and a member lies behind its container's head, so each step down gets
+//! fewer bytes. Members may overlap in a hostile document: who walks it bounds the depth and what is written. Pure.
+
+/// The deepest nesting of a document (`JSON_DOCUMENT_MAX_DEPTH`).
+pub const DEPTH_MAX: usize = 100;
+
+/// Why bytes are no JSON document. Small and copied: the text is made only when it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonFault {
+    /// They end inside a value.
+    Truncated,
+    /// A member's offset lies outside its container.
+    BadOffset,
+    /// A type, or a literal, that is not known.
+    UnknownType,
+    /// Nested deeper than [`DEPTH_MAX`].
+    TooDeep,
+    /// Members overlap: the text would be longer than that of any document of this size.
+    TooLong,
+    /// A number, date or time whose bytes are none.
+    BadValue,
+}
+
+impl JsonFault {
+    /// What is wrong, as the end of a sentence about the document.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Truncated => "it ends inside a value",
+            Self::BadOffset => "an offset points outside its array or object",
+            Self::UnknownType => "a value is of an unknown type",
+            Self::TooDeep => "it is nested deeper than 100 levels",
+            Self::TooLong => "its members overlap",
+            Self::BadValue => "a number, date or time in it is none",
+        }
+    }
+}
+
+/// A value in a document.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// null.
+    Null,
+    /// true, false.
+    Boolean(bool),
+    /// A signed integer of any width.
+    Int(i64),
+    /// An unsigned integer of any width.
+    Uint(u64),
+    /// A double.
+    Double(f64),
+    /// Text in utf8mb4.
+    String(&'a [u8]),
+    /// A value of another type of MySQL: its type code (`enum_field_types`) and bytes.
+    Opaque { type_code: u8, bytes: &'a [u8] },
+    /// An array.
+    Array(Container<'a>),
+    /// An object, its keys sorted by length, then by bytes.
+    Object(Container<'a>),
+}
+
+/// The type bytes of values.
+mod code {
+    pub const SMALL_OBJECT: u8 = 0;
+    pub const LARGE_OBJECT: u8 = 1;
+    pub const SMALL_ARRAY: u8 = 2;
+    pub const LARGE_ARRAY: u8 = 3;
+    pub const LITERAL: u8 = 4;
+    pub const INT16: u8 = 5;
+    pub const UINT16: u8 = 6;
+    pub const INT32: u8 = 7;
+    pub const UINT32: u8 = 8;
+    pub const INT64: u8 = 9;
+    pub const UINT64: u8 = 10;
+    pub const DOUBLE: u8 = 11;
+    pub const STRING: u8 = 12;
+    pub const OPAQUE: u8 = 15;
+}
+
+impl<'a> Value<'a> {
+    /// The document in `bytes`. No bytes are JSON null: so is a NOT NULL column that was never given a value.
+    ///
+    /// # Errors
+    /// When the bytes are no document; its members are not looked at yet.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, JsonFault> {
+        match bytes.split_first() {
+            Some((&code, value)) => Self::of_type(code, value),
+            None => Ok(Self::Null),
+        }
+    }
+
+    fn of_type(code: u8, mut bytes: &'a [u8]) -> Result<Self, JsonFault> {
+        Ok(match code {
+            code::SMALL_OBJECT | code::LARGE_OBJECT => {
+                Self::Object(Container::parse(bytes, code == code::LARGE_OBJECT, true)?)
+            }
+            code::SMALL_ARRAY | code::LARGE_ARRAY => {
+                Self::Array(Container::parse(bytes, code == code::LARGE_ARRAY, false)?)
+            }
+            code::LITERAL => literal(array(bytes)?)?,
+            code::INT16 => Self::Int(i16::from_le_bytes(array(bytes)?).into()),
+            code::UINT16 => Self::Uint(u16::from_le_bytes(array(bytes)?).into()),
+            code::INT32 => Self::Int(i32::from_le_bytes(array(bytes)?).into()),
+            code::UINT32 => Self::Uint(u32::from_le_bytes(array(bytes)?).into()),
+            code::INT64 => Self::Int(i64::from_le_bytes(array(bytes)?)),
+            code::UINT64 => Self::Uint(u64::from_le_bytes(array(bytes)?)),
+            code::DOUBLE => Self::Double(f64::from_le_bytes(array(bytes)?)),
+            code::STRING => Self::String(counted(&mut bytes)?),
+            code::OPAQUE => {
+                let (&type_code, mut rest) = bytes.split_first().ok_or(JsonFault::Truncated)?;
+                Self::Opaque { type_code, bytes: counted(&mut rest)? }
+            }
+            _ => return Err(JsonFault::UnknownType),
+        })
+    }
+}
+
+/// An array or an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Container<'a> {
+    /// From the count to the end, which offsets count on.
+    bytes: &'a [u8],
+    count: usize,
+    is_large: bool,
+    is_object: bool,
+}
+
+impl<'a> Container<'a> {
+    fn parse(bytes: &'a [u8], is_large: bool, is_object: bool) -> Result<Self, JsonFault> {
+        let width = offset_bytes(is_large);
+        let (count, size) = (offset(bytes, 0, is_large)?, offset(bytes, width, is_large)?);
+        let bytes = bytes.get(..size).ok_or(JsonFault::Truncated)?;
+        let container = Self { bytes, count, is_large, is_object };
+        if container.value_entry(count) > size {
+            return Err(JsonFault::Truncated);
+        }
+        Ok(container)
+    }
+
+    /// Number of members.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are no members.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Key number `index` of an object.
+    ///
+    /// # Errors
+    /// When there is none, or it lies outside the object.
+    pub fn key(&self, index: usize) -> Result<&'a [u8], JsonFault> {
+        if !self.is_object || index >= self.count {
+            return Err(JsonFault::BadOffset);
+        }
+        let entry = self.key_entry(index);
+        let start = self.member(offset(self.bytes, entry, self.is_large)?)?;
+        let length = offset(self.bytes, entry + offset_bytes(self.is_large), false)?;
+        start.get(..length).ok_or(JsonFault::Truncated)
+    }
+
+    /// Value number `index`.
+    ///
+    /// # Errors
+    /// When there is none, or it is broken.
+    pub fn value(&self, index: usize) -> Result<Value<'a>, JsonFault> {
+        if index >= self.count {
+            return Err(JsonFault::BadOffset);
+        }
+        let entry = self.bytes.get(self.value_entry(index)..).unwrap_or_default();
+        let (&code, place) = entry.split_first().ok_or(JsonFault::Truncated)?;
+        if is_inlined(code, self.is_large) {
+            return Value::of_type(code, place);
+        }
+        Value::of_type(code, self.member(offset(place, 0, self.is_large)?)?)
+    }
+
+    /// What begins at `offset`, which must lie behind the head.
+    fn member(&self, offset: usize) -> Result<&'a [u8], JsonFault> {
+        if offset < self.value_entry(self.count) {
+            return Err(JsonFault::BadOffset);
+        }
+        self.bytes.get(offset..).ok_or(JsonFault::BadOffset)
+    }
+
+    /// Where the entry of key number `index` is: an offset, and a length of 2 bytes.
+    fn key_entry(&self, index: usize) -> usize {
+        2 * offset_bytes(self.is_large) + index * (offset_bytes(self.is_large) + 2)
+    }
+
+    /// Where the entry of value number `index` is: a type, and an offset or the value. No overflow: the head has at most
+    /// 11 bytes for each of less than 2^32 members.
+    fn value_entry(&self, index: usize) -> usize {
+        let keys = if self.is_object { self.count } else { 0 };
+        self.key_entry(keys) + index * (offset_bytes(self.is_large) + 1)
+    }
+}
+
+fn is_inlined(code: u8, is_large: bool) -> bool {
+    match code {
+        code::LITERAL | code::INT16 | code::UINT16 => true,
+        code::INT32 | code::UINT32 => is_large,
+        _ => false,
+    }
+}
+
+fn literal([value]: [u8; 1]) -> Result<Value<'static>, JsonFault> {
+    match value {
+        0 => Ok(Value::Null),
+        1 => Ok(Value::Boolean(true)),
+        2 => Ok(Value::Boolean(false)),
+        _ => Err(JsonFault::UnknownType),
+    }
+}
+
+fn offset_bytes(is_large: bool) -> usize {
+    if is_large { 4 } else { 2 }
+}
+
+fn offset(bytes: &[u8], at: usize, is_large: bool) -> Result<usize, JsonFault> {
+    let bytes = bytes.get(at..).unwrap_or_default();
+    Ok(if is_large { u32::from_le_bytes(array(bytes)?) as usize } else { u16::from_le_bytes(array(bytes)?).into() })
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], JsonFault> {
+    bytes.first_chunk::<N>().copied().ok_or(JsonFault::Truncated)
+}
+
+/// As many bytes as a length of 1..=5 bytes says, 7 bits in each, the lowest first; the high bit says that more follow.
+fn counted<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], JsonFault> {
+    let mut length = 0u64;
+    for shift in [0, 7, 14, 21, 28] {
+        let (&byte, rest) = bytes.split_first().ok_or(JsonFault::Truncated)?;
+        *bytes = rest;
+        length |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            let length = usize::try_from(length).map_err(|_| JsonFault::Truncated)?;
+            return bytes.get(..length).ok_or(JsonFault::Truncated);
+        }
+    }
+    Err(JsonFault::BadValue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `{"a": 1, "bb": "xy"}` as the server writes it.
+    const OBJECT: &[u8] = b"\0\x02\0\x18\0\x12\0\x01\0\x13\0\x02\0\x05\x01\0\x0c\x15\0abb\x02xy";
+
+    fn object(bytes: &[u8]) -> Container<'_> {
+        match Value::parse(bytes) {
+            Ok(Value::Object(object)) => object,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn objects() {
+        let object = object(OBJECT);
+        assert_eq!(object.len(), 2);
+        assert_eq!((object.key(0), object.value(0)), (Ok(&b"a"[..]), Ok(Value::Int(1))));
+        assert_eq!((object.key(1), object.value(1)), (Ok(&b"bb"[..]), Ok(Value::String(b"xy"))));
+        assert_eq!((object.key(2), object.value(2)), (Err(JsonFault::BadOffset), Err(JsonFault::BadOffset)));
+    }
+
+    #[test]
+    fn large_arrays_inline_32_bits() {
+        let bytes = b"\x03\x02\0\0\0\x12\0\0\0\x07\xff\xff\xff\xff\x08\xff\xff\xff\xff";
+        let Ok(Value::Array(array)) = Value::parse(bytes) else { panic!() };
+        assert_eq!((array.value(0), array.value(1)), (Ok(Value::Int(-1)), Ok(Value::Uint(0xffff_ffff))));
+        assert_eq!(array.key(0), Err(JsonFault::BadOffset), "an array has no keys");
+    }
+
+    #[test]
+    fn scalars() {
+        let check = |bytes: &[u8], expected| assert_eq!(Value::parse(bytes), expected);
+        check(b"", Ok(Value::Null));
+        check(b"\x04\0", Ok(Value::Null));
+        check(b"\x04\x01", Ok(Value::Boolean(true)));
+        check(b"\x04\x03", Err(JsonFault::UnknownType));
+        check(b"\x0b\0\0\0\0\0\0\xf8\x3f", Ok(Value::Double(1.5)));
+        check(b"\x0f\x10\x02\0\x05", Ok(Value::Opaque { type_code: 16, bytes: &[0, 5] }));
+        check(b"\x0d", Err(JsonFault::UnknownType));
+        check(b"\x0c\x80\x80\x80\x80\x80\0", Err(JsonFault::BadValue));
+        check(b"\x0c\xff\xff\xff\xff\x0f", Err(JsonFault::Truncated));
+        let long = [&b"\x0c\xac\x02"[..], &[b'x'; 300]].concat();
+        check(&long, Ok(Value::String(&[b'x'; 300])));
+    }
+
+    #[test]
+    fn offsets_stay_inside_their_container() {
+        let broken = |at: usize, byte: u8| {
+            let mut bytes = OBJECT.to_vec();
+            bytes[at] = byte;
+            bytes
+        };
+        assert_eq!(object(&broken(5, 0x11)).key(0), Err(JsonFault::BadOffset), "a key in the head");
+        assert_eq!(object(&broken(7, 7)).key(0), Err(JsonFault::Truncated));
+        assert_eq!(object(&broken(17, 0)).value(1), Err(JsonFault::BadOffset), "a value that holds itself");
+        assert_eq!(object(&broken(17, 0x19)).value(1), Err(JsonFault::BadOffset));
+        assert_eq!(Value::parse(&broken(1, 0xff)), Err(JsonFault::Truncated), "more members than bytes");
+        assert_eq!(Value::parse(&broken(3, 0xff)), Err(JsonFault::Truncated), "larger than the document");
+        for end in 1..OBJECT.len() {
+            assert_eq!(Value::parse(&OBJECT[..end]), Err(JsonFault::Truncated), "{end}");
+        }
+    }
+}

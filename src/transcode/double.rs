@@ -1,0 +1,97 @@
+//! DOUBLE to the text that MySQL has for it in JSON: `my_gcvt` of strings/dtoa.cc, with `.0` behind a whole number.
+//!
+//! The digits are the fewest that read back to the same number, the nearest of them, and of two equally near ones the
+//! even one (the formatter of the standard library takes the greater). They are written without an exponent when the
+//! point lies -14..=15 digits behind the first one, or between two of them. Compared with a server in tests/types.rs for
+//! every power of two and of ten and their neighbours.
+
+/// Where the point may lie in a number without an exponent, counted from before the first digit.
+const PLAIN_POINTS: std::ops::RangeInclusive<i32> = -14..=15;
+/// A decimal with fewer digits is never as near to a double as another one of its length.
+const TIE_DIGITS_MIN: usize = 16;
+
+/// Appends the text of a finite number.
+pub(super) fn text(number: f64, out: &mut Vec<u8>) {
+    if number.is_sign_negative() {
+        out.push(b'-');
+    }
+    let (digits, point) = shortest(number.abs());
+    let whole_digits = usize::try_from(point).unwrap_or(0);
+    let text = match digits.split_at_checked(whole_digits) {
+        Some(("", part)) if PLAIN_POINTS.contains(&point) => {
+            format!("0.{}{part}", "0".repeat(point.unsigned_abs() as usize))
+        }
+        Some((whole, part)) if !whole.is_empty() && !part.is_empty() => format!("{whole}.{part}"),
+        _ if PLAIN_POINTS.contains(&point) => format!("{digits:0<whole_digits$}.0"),
+        _ => with_exponent(&digits, point - 1),
+    };
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// `d.ddde-dd`
+fn with_exponent(digits: &str, exponent: i32) -> String {
+    match digits.split_at_checked(1) {
+        Some((first, rest)) if !rest.is_empty() => format!("{first}.{rest}e{exponent}"),
+        _ => format!("{digits}e{exponent}"),
+    }
+}
+
+/// The digits, and where the point is, counted from before the first one.
+fn shortest(number: f64) -> (String, i32) {
+    let text = format!("{number:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (digits, point) = (digits.replace('.', ""), exponent.parse::<i32>().unwrap_or(0) + 1);
+    match even_tie(number, &digits, point) {
+        Some(even) => (even, point),
+        None => (digits, point),
+    }
+}
+
+/// The even digits that are one less, if they are as near to the number as `digits` and read back to it too.
+fn even_tie(number: f64, digits: &str, point: i32) -> Option<String> {
+    let mut even = digits.to_owned();
+    let last = even.pop().filter(|last| digits.len() >= TIE_DIGITS_MIN && u32::from(*last) % 2 == 1)?;
+    even.push(char::from_u32(u32::from(last) - 1)?);
+    // A double that is half a digit off ends there: none has so many zeros in its midst.
+    let exact = format!("{number:.60e}").replace('.', "");
+    let (exact, _) = exact.split_once('e')?;
+    let is_tie = exact.strip_prefix(&even)?.strip_prefix('5')?.bytes().all(|digit| digit == b'0');
+    let reads_back = format!("0.{even}e{point}").parse() == Ok(number);
+    (is_tie && reads_back).then_some(even)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All as a server printed them.
+    #[test]
+    fn as_the_server_prints_them() {
+        for (number, expected) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (0.1, "0.1"),
+            (100.0, "100.0"),
+            (1e10, "10000000000.0"),
+            (1e14, "100000000000000.0"),
+            (1e15, "1e15"),
+            (999_999_999_999_999.9, "999999999999999.9"),
+            (1_000_000_000_000_000.1, "1000000000000000.1"),
+            (-9_999_999_999_999_998.0, "-9.999999999999998e15"),
+            (1.234_567_890_123_456_8e17, "1.2345678901234568e17"),
+            (-1e-7, "-0.0000001"),
+            (1e-15, "0.000000000000001"),
+            (1.234_567_890_123_456_8e-15, "0.0000000000000012345678901234568"),
+            (1e-16, "1e-16"),
+            (1e100, "1e100"),
+            (5e-324, "5e-324"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (f64::MAX, "1.7976931348623157e308"),
+            (2f64.powi(-25), "0.000000029802322387695312"),
+        ] {
+            let mut out = Vec::new();
+            text(number, &mut out);
+            assert_eq!(String::from_utf8(out).as_deref(), Ok(expected));
+        }
+    }
+}
