@@ -4,6 +4,7 @@
 //! The system's own authorities are never asked: `tls_ca` alone decides, so that no certificate that anybody can buy
 //! passes for the server's. Nothing is resumed: every connection verifies anew. Pure: files come in as texts.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,7 +20,7 @@ use super::ReadFile;
 use super::section::Section;
 
 /// When a connection is encrypted. What is verified lies in the client's configuration.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub enum Tls {
     /// Never.
     #[default]
@@ -28,6 +29,17 @@ pub enum Tls {
     Preferred(Arc<ClientConfig>),
     /// Always; a server without TLS is refused.
     Required(Arc<ClientConfig>),
+}
+
+impl fmt::Debug for Tls {
+    /// Only which it is: nothing of keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disabled => "Disabled",
+            Self::Preferred(_) => "Preferred",
+            Self::Required(_) => "Required",
+        })
+    }
 }
 
 /// `mysql.tls`

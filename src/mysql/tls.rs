@@ -109,17 +109,18 @@ impl Write for TlsStream {
     }
 }
 
-/// What rustls refused, or heard that the server refuses.
+/// What rustls refused, or heard that the server refuses. Anything else that breaks is an outage.
 pub fn refused(error: &rustls::Error) -> Error {
-    let remedy = match error {
-        rustls::Error::InvalidCertificate(error) => untrusted(error),
-        rustls::Error::AlertReceived(alert) if is_about_us(*alert) => {
-            "the server does not take our certificate: mysql.tls_cert must be within its dates and signed by the authority of the server's ssl_ca"
-        }
-        rustls::Error::AlertReceived(_) | rustls::Error::PeerIncompatible(_) => {
-            "no common TLS version or cipher: the server must speak TLS 1.2 or 1.3 (@@tls_version, @@ssl_cipher), or mysql.tls be \"disabled\""
-        }
-        _ => return Error::new(ErrorKind::SourceDown, format!("the TLS connection to MySQL broke: {error}")),
+    let remedy = if let rustls::Error::InvalidCertificate(error) = error {
+        untrusted(error)
+    } else if matches!(error, rustls::Error::AlertReceived(alert) if is_about_us(*alert)) {
+        "the server does not take our certificate: mysql.tls_cert must be within its dates and signed by the authority of the server's ssl_ca"
+    } else if matches!(error, rustls::Error::AlertReceived(alert) if is_no_agreement(*alert))
+        || matches!(error, rustls::Error::PeerIncompatible(_))
+    {
+        "no common TLS version or cipher: the server must speak TLS 1.2 or 1.3 (@@tls_version, @@ssl_cipher), or mysql.tls be \"disabled\""
+    } else {
+        return Error::new(ErrorKind::SourceDown, format!("the TLS connection to MySQL broke: {error}"));
     };
     Error::new(ErrorKind::SourceRefused, format!("TLS with MySQL failed: {error} ({remedy})"))
 }
@@ -149,5 +150,12 @@ fn is_about_us(alert: AlertDescription) -> bool {
             | AlertDescription::UnknownCA
             | AlertDescription::AccessDenied
             | AlertDescription::CertificateRequired
+    )
+}
+
+fn is_no_agreement(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity
     )
 }
