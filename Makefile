@@ -22,7 +22,7 @@ test:
 check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo test --lib --bins --test tidy
+	cargo test --lib --bins --test tidy --test config --test router
 
 bench:
 	bench/run $(ARGS)

@@ -4,13 +4,16 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
+use crate::checkpoint::Store;
 use crate::clickhouse::check::check_existing;
-use crate::clickhouse::grants::missing_grants;
+use crate::clickhouse::grants::Wanted;
 use crate::clickhouse::{Client, tables};
-use crate::config::Config;
+use crate::config::{Config, Start};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::mysql::checks;
-use crate::mysql::source::ServerFacts;
+use crate::mysql::source::{ServerFacts, Source};
 use crate::schema::catalog::SourceTable;
 use crate::schema::mapping::TargetFeatures;
 use crate::schema::target::TargetTable;
@@ -107,11 +110,21 @@ impl Inspection {
             };
             self.problems.extend(problems.into_iter().map(|problem| problem.of_table(&table.source.name)));
         }
-        let targets: Vec<&TableName> = self.tables.iter().map(|table| &table.target_name).collect();
-        let is_missing = |table: &&Inspected| table.target.is_none();
-        let missing: Vec<&TableName> = self.tables.iter().filter(is_missing).map(|table| &table.target_name).collect();
-        let user = &config.clickhouse.user;
-        self.problems.extend(missing_grants(client, user, &targets, &missing, &config.state.database)?);
+        self.inspect_grants(client, config)
+    }
+
+    fn inspect_grants(&mut self, client: &Client, config: &Config) -> Result<()> {
+        let (user, state) = (&config.clickhouse.user, &config.state.database);
+        self.problems.extend(Wanted::of_state(state).and_database(client, state)?.missing(client, user)?);
+        for table in &self.tables {
+            let name = &table.target_name;
+            let mut wanted = Wanted::of_target(name, table.target.is_some());
+            if table.target.is_none() {
+                wanted = wanted.and_database(client, &name.database)?;
+            }
+            let missing = wanted.missing(client, user)?;
+            self.problems.extend(missing.into_iter().map(|problem| problem.of_table(&table.source.name)));
+        }
         Ok(())
     }
 
@@ -120,7 +133,7 @@ impl Inspection {
     /// # Errors
     /// When there is any problem.
     pub fn refuse(&self) -> Result<()> {
-        refuse(self.problems.iter())
+        refuse(&self.problems)
     }
 
     /// The problems that concern more than single tables, as one error.
@@ -139,9 +152,13 @@ impl Inspection {
     }
 }
 
-fn refuse<'a>(problems: impl Iterator<Item = &'a Problem>) -> Result<()> {
+/// These problems as one error.
+///
+/// # Errors
+/// When there is any.
+pub fn refuse<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Result<()> {
     let lines: Vec<String> =
-        problems.map(|problem| format!("\n- {}\n  repair: {}", problem.text, problem.repair)).collect();
+        problems.into_iter().map(|problem| format!("\n- {}\n  repair: {}", problem.text, problem.repair)).collect();
     if lines.is_empty() {
         return Ok(());
     }
@@ -182,12 +199,56 @@ fn count(problems: usize) -> String {
     if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
 }
 
+/// Until tables can be copied, a first start with `start = "snapshot"` is for empty ones.
+///
+/// # Errors
+/// When a server is away or refuses.
+pub fn existing_rows(source: &mut Source, client: &Client, tables: &[Inspected]) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    for table in tables {
+        let name = &table.source.name;
+        let problem = |place: &str| {
+            Problem::new(
+                format!("{name} has rows in {place}, and mysql.start = \"snapshot\" cannot copy existing rows yet"),
+                "set mysql.start = \"current\" to replicate only what changes from now on, or exclude the table",
+            )
+            .of_table(name)
+        };
+        if source.has_rows(name)? {
+            problems.push(problem("MySQL"));
+        }
+        if let Some(target) = &table.target
+            && tables::has_rows(client, &target.name)?
+        {
+            problems.push(problem("ClickHouse"));
+        }
+    }
+    Ok(problems)
+}
+
+/// What only a first start meets.
+fn inspect_first_start(config: &Config, inspection: &mut Inspection) -> Result<()> {
+    let Some(client) = &inspection.client else { return Ok(()) };
+    let store = Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::nil());
+    if config.mysql.start == Start::Snapshot && store.load()?.is_none() {
+        let mut source = Source::connect(&config.mysql)?;
+        source.current_position(true)?;
+        inspection.problems.extend(existing_rows(&mut source, client, &inspection.tables)?);
+    }
+    Ok(())
+}
+
 /// Prints what stands in the way; true when nothing does.
 ///
 /// # Errors
 /// Only when the output cannot be made.
 pub fn run(config: &Config, json: bool) -> Result<bool> {
-    let inspection = inspect(config);
+    let mut inspection = inspect(config);
+    if inspection.problems.is_empty()
+        && let Err(error) = inspect_first_start(config, &mut inspection)
+    {
+        inspection.problems.push(Problem::new(error.to_string(), "as the text says"));
+    }
     let is_well = inspection.problems.is_empty();
     if json {
         let (problems, notes) = (&inspection.problems, &inspection.notes);

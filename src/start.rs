@@ -119,7 +119,7 @@ fn first_start(
     let position = match &config.mysql.start {
         Start::Snapshot => {
             let position = source.current_position(true)?;
-            refuse_rows(source, client, tables)?;
+            check::refuse(&check::existing_rows(source, client, tables)?)?;
             position
         }
         Start::Current => source.current_position(false)?,
@@ -151,30 +151,6 @@ fn position_after(source: &mut Source, set: &str) -> Result<Position> {
 fn now_us() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Until tables can be copied, `start = "snapshot"` is for empty ones.
-fn refuse_rows(source: &mut Source, client: &Client, tables: &[Inspected]) -> Result<()> {
-    let mut filled = Vec::new();
-    for table in tables {
-        if source.has_rows(&table.source.name)? {
-            filled.push(format!("{} has rows in MySQL", table.source.name));
-        }
-        if let Some(target) = &table.target
-            && targets::has_rows(client, &target.name)?
-        {
-            filled.push(format!("{} has rows in ClickHouse", target.name));
-        }
-    }
-    if filled.is_empty() {
-        return Ok(());
-    }
-    let text = format!(
-        "mysql.start = \"snapshot\" cannot copy existing rows yet, and {}: set mysql.start = \"current\" to replicate only \
-         what changes from now on, or exclude these tables",
-        filled.join(", ")
-    );
-    Err(Error::new(ErrorKind::SourceRefused, text))
 }
 
 /// One above the highest timeline that the targets have rows of, so that new rows win.

@@ -126,6 +126,7 @@ impl Ring {
             }
             acked.1.elapsed() > Duration::from_secs(1)
         });
+        assert!(!self.load.has_ended(), "the load ended before its last blow: give it more seconds");
         self.bridge.kill9();
         drop(stopped);
         Self { bridge: Bridge::spawn(&self.config), ..self }

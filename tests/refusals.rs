@@ -155,7 +155,7 @@ fn variables_of_the_source() {
 fn a_source_without_binlog() {
     let test = Fixture::on(Servers::own_mysql("no-binlog", &["--skip-log-bin"]), "no_binlog");
     test.sql(TABLE);
-    assert_refused(&test, &test.config(), &["log_bin|binary log"]);
+    assert_refused(&test, &test.config(), &["log_bin=OFF", "--log-bin"]);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn tables_that_cannot_be_replicated() {
 fn tables_with_rows_until_copying_is_built() {
     let test = with_table("rows");
     test.sql("INSERT INTO t VALUES (1, 'here before')");
-    assert_run_refused(&test, &test.config(), 1, &[&format!("{}.t", test.database), "current", "mysql.start"]);
+    assert_refused(&test, &test.config(), &[&format!("{}.t", test.database), "current", "mysql.start"]);
 }
 
 /// Tables that exist in ClickHouse in a shape that cannot be used: refused with the table's name, and left alone.
@@ -256,11 +256,11 @@ fn targets_in_an_impossible_shape() {
     let columns = "id Int32, name Nullable(String), _version UInt64, _is_deleted UInt8";
     let engine = "ReplacingMergeTree(_version, _is_deleted)";
     let cases = [
-        (columns.replace("Nullable(String)", "Array(Int32)"), engine, "id", "name"),
-        (columns.replace("id Int32", "id String"), engine, "id", "id"),
-        (columns.replace("id Int32", "id Int8"), engine, "id", "id"),
-        (columns.replace("Nullable(String)", "String"), engine, "id", "name"),
-        (columns.replace(" name Nullable(String),", ""), engine, "id", "name"),
+        (columns.replace("Nullable(String)", "Array(Int32)"), engine, "id", "column `name`"),
+        (columns.replace("id Int32", "id String"), engine, "id", "column `id`"),
+        (columns.replace("id Int32", "id Int8"), engine, "id", "column `id`"),
+        (columns.replace("Nullable(String)", "String"), engine, "id", "column `name`"),
+        (columns.replace(" name Nullable(String),", ""), engine, "id", "column `name`"),
         (columns.replace("UInt64", "UInt32"), engine, "id", "_version"),
         (columns.to_owned(), "MergeTree", "id", "engine|ReplacingMergeTree"),
         (columns.to_owned(), "ReplacingMergeTree", "id", "engine|ReplacingMergeTree"),

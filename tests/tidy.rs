@@ -94,13 +94,18 @@ fn root() -> PathBuf {
 /// What is committed or about to be: paths below the root.
 fn files() -> Vec<String> {
     let git = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        // The checkout may belong to another user, as in a container.
+        .args(["-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
         .output()
         .unwrap_or_else(|error| panic!("git must list the files: {error}"));
     let listed = String::from_utf8(git.stdout).unwrap_or_else(|error| panic!("names must be UTF-8: {error}"));
     let files: Vec<String> = listed.lines().map(str::to_owned).collect();
-    assert!(files.iter().any(|path| path == "src/lib.rs"), "git lists no src/lib.rs: {:?}", git.status);
+    assert!(
+        files.iter().any(|path| path == "src/lib.rs"),
+        "git lists no src/lib.rs: {}",
+        String::from_utf8_lossy(&git.stderr)
+    );
     files
 }
 

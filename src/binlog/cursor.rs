@@ -23,12 +23,6 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
-    /// Number of bytes not read yet.
-    #[inline]
-    pub fn remaining(&self) -> usize {
-        self.rest.len()
-    }
-
     /// Whether all is read.
     #[inline]
     pub fn is_empty(&self) -> bool {

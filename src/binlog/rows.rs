@@ -9,7 +9,6 @@ use crate::error::Result;
 
 /// The most columns a table of MySQL may have.
 pub(crate) const COLUMNS_MAX: usize = 4096;
-const FLAG_STATEMENT_END: u16 = 0x01;
 /// Ids of an event that has no table and only ends a statement.
 const DUMMY_TABLE_IDS: [u64; 2] = [0x00ff_ffff, 0xffff_ffff_ffff];
 
@@ -95,11 +94,6 @@ impl<'a> RowsEvent<'a> {
         is_full(self.present_before, self.column_count) && is_full(self.present_after, self.column_count)
     }
 
-    /// Whether the statement ends here: its table ids are no longer used.
-    pub fn ends_statement(&self) -> bool {
-        self.flags & FLAG_STATEMENT_END != 0
-    }
-
     /// Whether the event has no table and no rows, and only ends a statement.
     pub fn is_dummy(&self) -> bool {
         DUMMY_TABLE_IDS.contains(&self.table_id) && self.rows.is_empty()
@@ -148,7 +142,7 @@ mod tests {
         assert_eq!((write.kind, write.column_count, write.rows_start), (RowsKind::Write, 17, 33));
         assert_eq!(write.present_before, [0xff; 3]);
         assert_eq!(write.rows, &samples::WRITE_INTS[33..61]);
-        assert!(write.is_full_image() && write.ends_statement() && !write.is_dummy());
+        assert!(write.is_full_image() && !write.is_dummy());
         let update = parse(samples::UPDATE_INTS);
         let update = RowsEvent::parse(&update).unwrap();
         assert_eq!((update.kind, update.table_id, update.rows_start), (RowsKind::Update, 108, 36));
@@ -163,7 +157,7 @@ mod tests {
         let partitioned = RowsEvent::parse(&partitioned).unwrap();
         assert_eq!((partitioned.column_count, partitioned.rows_start), (2, 37));
         assert_eq!(partitioned.rows.len(), 59 - 37 - 4);
-        assert!(partitioned.is_full_image() && !partitioned.ends_statement());
+        assert!(partitioned.is_full_image());
     }
 
     #[test]
@@ -190,7 +184,7 @@ mod tests {
         let header = parse(samples::DELETE_INTS).header;
         let dummy = Event { header, body: &[0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 2, 0, 0] };
         let dummy = RowsEvent::parse(&dummy).unwrap();
-        assert!(dummy.is_dummy() && dummy.ends_statement());
+        assert!(dummy.is_dummy());
     }
 
     #[test]

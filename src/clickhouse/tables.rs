@@ -79,13 +79,21 @@ pub fn create_table_sql(source: &SourceTable, target: &TableName, features: Targ
     ))
 }
 
+/// Whether a database is there.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn has_database(client: &Client, database: &str) -> Result<bool> {
+    let select = format!("SELECT count() FROM system.databases WHERE name = {}", sql::text(database));
+    Ok(number(client, &select)? > 0)
+}
+
 /// Creates a database unless it is there.
 ///
 /// # Errors
 /// As [`Client::query`].
 pub fn create_database(client: &Client, database: &str) -> Result<()> {
-    let select = format!("SELECT count() FROM system.databases WHERE name = {}", sql::text(database));
-    if number(client, &select)? == 0 {
+    if !has_database(client, database)? {
         client.query(&format!("CREATE DATABASE IF NOT EXISTS {}", sql::identifier(database)))?;
     }
     Ok(())

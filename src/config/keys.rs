@@ -34,7 +34,7 @@ pub fn mysql(section: &mut Section, read_file: ReadFile<'_>) -> MysqlConfig {
         tls: tls(section, read_file),
         start: start(section),
         on_lost_position: section.choice("on_lost_position", "snapshot", &["current"]),
-        heartbeat: section.duration("heartbeat", "1s", "10ms", "1h"),
+        heartbeat: section.duration("heartbeat", "1s", "10ms", "1m"),
         connect_timeout: section.duration("connect_timeout", "10s", "10ms", "1h"),
     };
     section.not_built("hosts", toml::Value::Array(Vec::new()));

@@ -265,8 +265,6 @@ mod tests {
         let columns = vec![SourceColumn { name: "id".to_owned(), ty, nullable: false }];
         FoundTable {
             table: SourceTable { name, columns, key, allows_zero_dates: false },
-            engine: "InnoDB".to_owned(),
-            rows: 0,
             prefix_key_columns: Vec::new(),
             cascading_keys: Vec::new(),
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::error::Result;
 use crate::mysql::column::ColumnType;
 use crate::mysql::connection::Row;
-use crate::mysql::source::{Source, number, optional_text, text};
+use crate::mysql::source::{Source, optional_text, text};
 use crate::schema::catalog::SourceTable;
 use crate::schema::types::{SourceColumn, TableName};
 
@@ -19,10 +19,6 @@ const IN_USER_SCHEMAS: &str = "TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance
 pub struct FoundTable {
     /// Columns and key.
     pub table: SourceTable,
-    /// `InnoDB`, ..
-    pub engine: String,
-    /// The engine's estimate.
-    pub rows: u64,
     /// Key columns of which the PRIMARY KEY holds a prefix only: two rows may then differ in the column's rest.
     pub prefix_key_columns: Vec<String>,
     /// Its foreign keys by which a change of another table changes or deletes rows here.
@@ -50,27 +46,15 @@ type Tables = BTreeMap<TableName, FoundTable>;
 
 fn read_tables(source: &mut Source, wanted: &dyn Fn(&TableName) -> bool, allows_zero_dates: bool) -> Result<Tables> {
     let query = format!(
-        "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_ROWS FROM information_schema.TABLES \
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
          WHERE TABLE_TYPE = 'BASE TABLE' AND {IN_USER_SCHEMAS}"
     );
     let rows = source.rows("reading the tables", &query)?;
-    let found = rows.iter().map(|row| (table_name(row), row)).filter(|(name, _)| wanted(name));
-    let table = |name: TableName| SourceTable { name, columns: Vec::new(), key: Vec::new(), allows_zero_dates };
-    Ok(found
-        .map(|(name, row)| {
-            let table = table(name.clone());
-            (
-                name,
-                FoundTable {
-                    table,
-                    engine: text(row, 2),
-                    rows: number(row, 3),
-                    prefix_key_columns: Vec::new(),
-                    cascading_keys: Vec::new(),
-                },
-            )
-        })
-        .collect())
+    let found = |name: TableName| {
+        let table = SourceTable { name: name.clone(), columns: Vec::new(), key: Vec::new(), allows_zero_dates };
+        (name, FoundTable { table, prefix_key_columns: Vec::new(), cascading_keys: Vec::new() })
+    };
+    Ok(rows.iter().map(table_name).filter(wanted).map(found).collect())
 }
 
 fn read_columns(source: &mut Source, tables: &mut Tables) -> Result<()> {

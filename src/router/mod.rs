@@ -363,15 +363,23 @@ impl Router {
             // A table that is known exists, so that the statement did nothing.
             Touched::CreatedIfMissing(name) if self.find(name).is_some() => Vec::new(),
             Touched::CreatedIfMissing(name) => self.known_or_chosen(name).into_iter().collect(),
-            Touched::Database(database) => self.tables.in_database(database),
+            Touched::Database(database) => self.in_database(database),
             Touched::Tables(names) => names.iter().filter_map(|name| self.known_or_chosen(name)).collect(),
+            // Whatever it names, a view, a trigger, a cascade or a routine may lead from there to any table beside it.
             Touched::Maybe(names) => {
-                let known: Vec<_> = names.iter().filter_map(|name| self.find(name)).collect();
-                // None of ours by name: a view, a trigger or a routine may still stand between.
-                let databases = || names.iter().flat_map(|name| self.tables.in_database(&name.database));
-                if known.is_empty() { databases().collect() } else { known }
+                let databases: BTreeSet<&str> = names.iter().map(|name| name.database.as_str()).collect();
+                databases.into_iter().flat_map(|database| self.in_database(database)).collect()
             }
         }
+    }
+
+    fn in_database(&self, database: &str) -> Vec<TableIndex> {
+        let list = self.tables.list();
+        let is_same = |name: &str| match self.settings.ignores_case {
+            true => name.to_lowercase() == database.to_lowercase(),
+            false => name == database,
+        };
+        (0..list.len()).filter(|&index| is_same(&list[index].name.database)).collect()
     }
 
     /// The table that a statement means by this name.

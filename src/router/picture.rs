@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::Router;
+use super::{Router, Stopping};
 use crate::error::Error;
 use crate::message::{Chunk, TableIndex};
 use crate::metrics::{CheckpointPicture, Picture, PositionPicture, TablePicture};
@@ -162,9 +162,13 @@ impl Router {
     fn picture(&mut self, now: Instant) -> Picture {
         let rows_per_second = self.progress.rate.update(self.progress.rows, now);
         let saved = &self.saver.saved;
-        let (state, reason) = self.progress.state();
+        let (state, reason) = match &self.stopping {
+            Some(Stopping { cause: Some(cause), .. }) => ("failed", cause.to_string()),
+            Some(_) => ("stopping", String::new()),
+            None => self.progress.state(),
+        };
         Picture {
-            state: if self.stopping.is_some() { "stopping" } else { state }.to_owned(),
+            state: state.to_owned(),
             reason,
             lag_seconds: self.lag_seconds(None),
             position: position(self.stream.end()),

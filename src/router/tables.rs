@@ -189,11 +189,6 @@ impl Tables {
         self.by_target.get(name).copied()
     }
 
-    /// The tables of a database.
-    pub fn in_database(&self, database: &str) -> Vec<TableIndex> {
-        (0..self.list.len()).filter(|&index| self.list[index].name.database.eq_ignore_ascii_case(database)).collect()
-    }
-
     /// Table ids mean nothing any more: a new file, or a new connection.
     pub fn forget_maps(&mut self) {
         self.maps.clear();

@@ -72,7 +72,7 @@ pub enum Step<'a> {
     Rows(RowsEvent<'a>),
     /// Rows that this version cannot carry over: the table id and why.
     RefusedRows(u64, &'static str),
-    /// A statement that may change tables, or rows without row events.
+    /// A statement that may change tables, or changed rows without row events.
     Statement(Query<'a>),
     /// The open group was rolled back or cut: what its tables got from it is not true.
     RolledBack(&'static str),

@@ -332,14 +332,18 @@ mod tests {
     use super::*;
 
     fn names(tables: &[TableName]) -> String {
-        tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        tables.iter().map(plain).collect::<Vec<_>>().join(" ")
+    }
+
+    fn plain(table: &TableName) -> String {
+        format!("{}.{}", table.database, table.table)
     }
 
     fn show(touched: &Touched) -> String {
         match touched {
             Touched::Nothing => "nothing".to_owned(),
             Touched::Tables(tables) => names(tables),
-            Touched::CreatedIfMissing(table) => format!("{table}?"),
+            Touched::CreatedIfMissing(table) => format!("{}?", plain(table)),
             Touched::Database(database) => format!("{database}.*"),
             Touched::Maybe(tables) => format!("maybe {}", names(tables)),
             Touched::Anything => "anything".to_owned(),

@@ -14,7 +14,37 @@ pub struct TableName {
 
 impl std::fmt::Display for TableName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.database, self.table)
+        write!(f, "{}.{}", Part(&self.database), Part(&self.table))
+    }
+}
+
+/// A name as it stands in a pattern of the configuration: in backquotes unless it is plain, so that no two tables are
+/// written alike.
+struct Part<'a>(&'a str);
+
+impl std::fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '-');
+        if self.0.chars().all(is_plain) {
+            return f.write_str(self.0);
+        }
+        write!(f, "`{}`", self.0.replace('`', "``"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_tables_are_written_alike() {
+        let written = |database: &str, table: &str| {
+            TableName { database: database.to_owned(), table: table.to_owned() }.to_string()
+        };
+        assert_eq!(written("shop", "orders_2"), "shop.orders_2");
+        assert_eq!(written("a.b", "c"), "`a.b`.c");
+        assert_eq!(written("a", "b.c"), "a.`b.c`");
+        assert_eq!(written("a`", "*"), "`a```.`*`");
     }
 }
 

@@ -114,6 +114,8 @@ impl Fixture {
             .filter(|(_, report)| !report.is_equal())
             .map(|(table, report)| format!("{table}: {report}"))
             .collect();
+        let rows = |table: &String| self.row::<u64>(&format!("SELECT COUNT(*) FROM `{table}`"));
+        assert!(tables.iter().map(rows).sum::<u64>() > 0, "no table has a row");
         assert!(wrong.is_empty(), "{} of {} tables differ:\n{}", wrong.len(), tables.len(), wrong.join("\n"));
     }
 }

@@ -273,6 +273,11 @@ impl Sysbench {
         self.0.id()
     }
 
+    /// Whether it is over.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end; its line about transactions.
     pub fn wait(self) -> String {
         let output = self.0.wait_with_output().unwrap();
