@@ -3,13 +3,14 @@
 //! Two stages, as typed and as used: [`Config::resolve`] parses TOML, expands `${VAR}`, and reads each key once through a
 //! [`section::Section`], which knows defaults, units and ranges and collects **all** problems before it answers.
 //! Keys whose behaviour this version lacks are read too: anything but their default is refused, never skipped.
-//! Pure: the text, the environment and password files come in as arguments. The keys are those of
+//! Pure: the text, the environment and the files it names come in as arguments. The keys are those of
 //! `conf/stream-bridge.toml`, with the same names; the texts of errors never hold a secret.
 
 mod expand;
 mod keys;
 mod section;
 mod selection;
+mod tls;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::types::TableName;
 use section::Section;
 pub use selection::Selection;
+pub use tls::Tls;
 
 /// A validated configuration.
 #[derive(Debug, Clone)]
@@ -58,7 +60,7 @@ pub struct MysqlConfig {
     pub password: Secret,
     /// As configured; 0 means [`MysqlConfig::server_id_for`].
     pub server_id: u32,
-    /// Encryption of the connection.
+    /// Encryption of every connection; a Unix socket stays plain.
     pub tls: Tls,
     /// Where to begin without a checkpoint.
     pub start: Start,
@@ -68,17 +70,6 @@ pub struct MysqlConfig {
     pub heartbeat: Duration,
     /// Limit of connecting and logging in.
     pub connect_timeout: Duration,
-}
-
-/// `mysql.tls`, as far as this version has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tls {
-    /// Never encrypted.
-    Disabled,
-    /// Encrypted when both sides can; this version cannot, so it is plain.
-    #[default]
-    Preferred,
 }
 
 /// `mysql.start`
@@ -263,7 +254,7 @@ impl fmt::Debug for Secret {
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Reads a password file; the error says why it cannot.
+/// Reads a password or PEM file; the error says why it cannot.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> std::result::Result<String, String>;
 
 impl Config {

@@ -4,6 +4,7 @@
 
 use super::section::Section;
 use super::selection::{Selection, table_name};
+use super::tls::tls;
 use super::{
     ClickHouseConfig, HttpConfig, LogConfig, MysqlConfig, PipelineConfig, ReadFile, ReplicateConfig, Rule, Secret,
     Start, StateConfig,
@@ -30,16 +31,13 @@ pub fn mysql(section: &mut Section, read_file: ReadFile<'_>) -> MysqlConfig {
         user: section.filled("user", "bridge"),
         password: password(section, read_file),
         server_id: section.integer("server_id", 0, 0..=u32::MAX, "32 bits; 0 derives it from the name"),
-        tls: section.choice("tls", "preferred", &["required", "verify_ca", "verify_identity"]),
+        tls: tls(section, read_file),
         start: start(section),
         on_lost_position: section.choice("on_lost_position", "snapshot", &["current"]),
         heartbeat: section.duration("heartbeat", "1s", "10ms", "1m"),
         connect_timeout: section.duration("connect_timeout", "10s", "10ms", "1h"),
     };
     section.not_built("hosts", toml::Value::Array(Vec::new()));
-    for key in ["tls_ca", "tls_cert", "tls_key"] {
-        section.not_built(key, "");
-    }
     mysql
 }
 

@@ -41,7 +41,7 @@ pub fn scramble(plugin: &str, nonce: &[u8], password: &str) -> Result<Vec<u8>> {
 /// When the key is not one, or too short for the password.
 pub fn encrypt(password: &str, nonce: &[u8], pem: &[u8]) -> Result<Vec<u8>> {
     let (modulus, exponent) = public_key(pem)
-        .ok_or_else(|| Error::new(ErrorKind::SourceRefused, "the server's RSA key is not a usable PEM public key; look at caching_sha2_password_public_key_path on the server, or log in over its Unix socket (mysql.socket)"))?;
+        .ok_or_else(|| Error::new(ErrorKind::SourceRefused, "the server's RSA key is not a usable PEM public key; look at caching_sha2_password_public_key_path on the server, or log in over TLS (mysql.tls) or its Unix socket (mysql.socket)"))?;
     let mut secret = [password.as_bytes(), b"\0"].concat();
     if secret.len() + OAEP_BYTES > modulus.len() {
         let text = format!("the password is longer than the server's RSA key of {} bits can carry", modulus.len() * 8);

@@ -1,19 +1,18 @@
-//! A connection of our own to MySQL: TCP or Unix socket, login, commands and small answers.
+//! A connection of our own to MySQL: login, encrypted or not, then commands and their answers as text.
 //!
 //! It reads nothing ahead, so that whoever takes the socket over after a command ([`crate::mysql::dump`]) finds every
-//! byte. Answers here are small and bounded by one packet; the dump has its own reader. A failing socket is an
-//! outage; what the server refuses is decided by [`crate::mysql::refusal`]. TLS is not built.
+//! byte. All SQL goes through here too, so both logins are one: same TLS, same passwords, same errors. A failing socket
+//! is an outage; what the server refuses is decided by [`crate::mysql::refusal`].
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::config::MysqlConfig;
+use crate::config::{MysqlConfig, Tls};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::auth;
 use crate::mysql::packet::{self, Fields, Handshake, PACKET_MAX};
 use crate::mysql::refusal::{missing_privilege, server_error};
+use crate::mysql::socket::{Socket, lost};
 
 const AUTH_MORE: u8 = 0x01;
 const AUTH_SWITCH: u8 = 0xfe;
@@ -21,60 +20,17 @@ const FAST_AUTH_OK: u8 = 3;
 const FULL_AUTH: u8 = 4;
 const REQUEST_PUBLIC_KEY: u8 = 2;
 const COM_QUERY: u8 = 3;
-/// Far above what the few variables asked for here take.
-const ANSWER_PACKETS_MAX: usize = 100;
+/// Far above the `information_schema` of any server.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
 const ACCESS_DENIED: u16 = 1045;
 
-/// Either kind of stream.
-#[derive(Debug)]
-pub enum Socket {
-    /// `mysql.host` and `mysql.port`.
-    Tcp(TcpStream),
-    /// `mysql.socket`.
-    Unix(UnixStream),
-}
+const NO_TLS: &str = "the server offers no TLS, which mysql.tls demands: give it a certificate (ssl_cert, ssl_key; then ALTER INSTANCE RELOAD TLS), or write mysql.tls = \"preferred\"";
 
-impl Socket {
-    /// How long one read may wait; then it fails with `WouldBlock`, and nothing is lost.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
-            Self::Unix(stream) => stream.set_read_timeout(Some(timeout)),
-        }
-    }
+/// A row of an answer as text; `None` is NULL.
+pub type Row = Vec<Option<String>>;
 
-    fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
-            Self::Unix(stream) => stream.set_write_timeout(Some(timeout)),
-        }
-    }
-}
-
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+/// Code and message of a statement that the server refused.
+pub type Refusal = (u16, String);
 
 /// A logged-in session.
 #[derive(Debug)]
@@ -90,12 +46,30 @@ impl Connection {
     /// # Errors
     /// `SourceDown` when the server cannot be reached, `SourceRefused` when it does not let us in.
     pub fn open(config: &MysqlConfig) -> Result<Self> {
-        let mut socket = connect(config)?;
+        let mut socket = Socket::connect(config)?;
         let (sequence, greeting) = read_packet(&mut socket)?;
         let handshake = Handshake::parse(unless_error(&greeting)?)?;
         let mut connection = Self { socket, sequence: sequence.wrapping_add(1), handshake };
+        connection = connection.encrypt(config)?;
         connection.log_in(config)?;
         Ok(connection)
+    }
+
+    /// TLS from here on, as far as the configuration wants it and the server has it.
+    fn encrypt(mut self, config: &MysqlConfig) -> Result<Self> {
+        let client = match &config.tls {
+            Tls::Required(client) | Tls::Preferred(client) => client,
+            Tls::Disabled => return Ok(self),
+        };
+        if self.socket.is_private() || (!self.handshake.offers_tls && matches!(config.tls, Tls::Preferred(_))) {
+            return Ok(self);
+        }
+        if !self.handshake.offers_tls {
+            return Err(Error::new(ErrorKind::SourceRefused, NO_TLS));
+        }
+        self.write_packet(&packet::tls_request())?;
+        self.socket = self.socket.encrypted(client, &config.host)?;
+        Ok(self)
     }
 
     /// The server's version as it greets.
@@ -135,31 +109,62 @@ impl Connection {
         self.command_ok(&[&[COM_QUERY], sql.as_bytes()].concat())
     }
 
-    /// Runs a query and returns its first row as text; NULL is an empty string.
+    /// Runs a query; its rows.
     ///
     /// # Errors
-    /// When the socket fails, the server refuses, or there is no row.
-    pub fn query_row(&mut self, sql: &str) -> Result<Vec<String>> {
-        self.command(&[&[COM_QUERY], sql.as_bytes()].concat())?;
-        let head = self.read_packet()?;
-        unless_error(&head)?;
-        self.read_to_eof()?; // column definitions
-        let first = self.read_to_eof()?;
-        let row = first.ok_or_else(|| unexpected("a query that must give a row gave none"))?;
-        text_row(&row).ok_or_else(|| unexpected("a row of a query that cannot be read"))
+    /// When the socket fails or the server refuses.
+    pub fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
+        self.ask(sql)?.map_err(|(code, message)| server_error(code, &message))
     }
 
-    /// The first packet before the next EOF packet.
-    fn read_to_eof(&mut self) -> Result<Option<Vec<u8>>> {
-        let mut first = None;
-        for _ in 0..ANSWER_PACKETS_MAX {
-            let packet = self.read_packet()?;
-            if packet::is_eof(unless_error(&packet)?) {
-                return Ok(first);
-            }
-            first.get_or_insert(packet);
+    /// Runs any statement: its rows, none without a result, or the server's refusal for the caller to decide on.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub fn ask(&mut self, sql: &str) -> Result<std::result::Result<Vec<Row>, Refusal>> {
+        self.command(&[&[COM_QUERY], sql.as_bytes()].concat())?;
+        let head = self.read_packet()?;
+        if let Some(refusal) = packet::err_packet(&head) {
+            return Ok(Err(refusal));
         }
-        Err(unexpected("an answer without an end"))
+        if head.first() == Some(&0) {
+            return Ok(Ok(Vec::new()));
+        }
+        if let Err(refusal) = self.read_to_eof(|_| Ok(()))? {
+            return Ok(Err(refusal)); // while it sent the columns
+        }
+        let mut rows = Vec::new();
+        let end = self.read_to_eof(|packet| {
+            rows.push(text_row(packet).ok_or_else(|| unexpected("a row that cannot be read"))?);
+            Ok(())
+        })?;
+        Ok(end.map(|()| rows))
+    }
+
+    /// Gives every packet before the next EOF packet to `each`.
+    fn read_to_eof(&mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<std::result::Result<(), Refusal>> {
+        let mut bytes = 0;
+        while bytes < ANSWER_BYTES_MAX {
+            let packet = self.read_packet()?;
+            if let Some(refusal) = packet::err_packet(&packet) {
+                return Ok(Err(refusal));
+            }
+            if packet::is_eof(&packet) {
+                return Ok(Ok(()));
+            }
+            each(&packet)?;
+            // A row takes more memory here than on the wire.
+            bytes += packet.len() + size_of::<Row>();
+        }
+        Err(unexpected("more than 1 GiB as one answer"))
+    }
+
+    /// How long one read or write may wait.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_timeout(&self, timeout: Duration) -> Result<()> {
+        self.socket.set_timeout(timeout).map_err(|error| lost(&error))
     }
 
     /// The bare socket, right behind the last answer.
@@ -170,7 +175,8 @@ impl Connection {
     fn log_in(&mut self, config: &MysqlConfig) -> Result<()> {
         let mut nonce = self.handshake.nonce.clone();
         let answer = auth::scramble(auth::CACHING_SHA2, &nonce, config.password.expose())?;
-        self.write_packet(&packet::handshake_response(&config.user, auth::CACHING_SHA2, &answer))?;
+        let is_tls = matches!(self.socket, Socket::Tls(_));
+        self.write_packet(&packet::handshake_response(&config.user, auth::CACHING_SHA2, &answer, is_tls))?;
         // Each turn reads one packet; a server may switch the plugin, ask for more, and must end with OK or ERR.
         for _ in 0..8 {
             let answer = self.read_packet()?;
@@ -195,10 +201,10 @@ impl Connection {
         Ok(nonce)
     }
 
-    /// The password itself, for a server that has no cached hash yet: in the clear over a Unix socket, under the
-    /// server's RSA key over TCP.
+    /// The password itself, for a server that has no cached hash yet: in the clear inside TLS and over a Unix socket,
+    /// under the server's RSA key over plain TCP.
     fn full_authentication(&mut self, nonce: &[u8], config: &MysqlConfig) -> Result<()> {
-        if matches!(self.socket, Socket::Unix(_)) {
+        if self.socket.is_private() {
             return self.write_packet(&[config.password.expose().as_bytes(), b"\0"].concat());
         }
         self.write_packet(&[REQUEST_PUBLIC_KEY])?;
@@ -230,47 +236,7 @@ impl Connection {
     }
 }
 
-fn connect(config: &MysqlConfig) -> Result<Socket> {
-    let socket = match &config.socket {
-        Some(path) => Socket::Unix(UnixStream::connect(path).map_err(|error| {
-            Error::new(
-                ErrorKind::SourceDown,
-                format!("cannot connect to MySQL's socket {path}: {error}; check mysql.socket"),
-            )
-        })?),
-        None => Socket::Tcp(connect_tcp(config)?),
-    };
-    let timeouts =
-        socket.set_read_timeout(config.connect_timeout).and_then(|()| socket.set_write_timeout(config.connect_timeout));
-    timeouts.map_err(|error| lost(&error))?;
-    Ok(socket)
-}
-
-/// Tries every address of the host.
-fn connect_tcp(config: &MysqlConfig) -> Result<TcpStream> {
-    let (host, port) = (config.host.as_str(), config.port);
-    let down = |what: String| Error::new(ErrorKind::SourceDown, what);
-    let addresses = (host, port)
-        .to_socket_addrs()
-        .map_err(|error| down(format!("unknown host {host:?}: {error}; check mysql.host")))?;
-    let mut last = down(format!("host {host:?} has no address; check mysql.host"));
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, config.connect_timeout) {
-            Ok(stream) => {
-                stream.set_nodelay(true).map_err(|error| lost(&error))?;
-                return Ok(stream);
-            }
-            Err(error) => {
-                last = down(format!(
-                    "cannot connect to MySQL at {host}:{port} ({address}): {error}; check mysql.host and mysql.port, and that the server runs"
-                ))
-            }
-        }
-    }
-    Err(last)
-}
-
-/// One packet, not continued: its sequence number and payload. Memory grows with what arrives.
+/// One packet, which no other continues: its sequence number and payload. Memory grows with what arrives.
 fn read_packet(socket: &mut Socket) -> Result<(u8, Vec<u8>)> {
     let mut header = [0; 4];
     socket.read_exact(&mut header).map_err(|error| lost(&error))?;
@@ -280,6 +246,9 @@ fn read_packet(socket: &mut Socket) -> Result<(u8, Vec<u8>)> {
     Read::by_ref(socket).take(u64::from(len)).read_to_end(&mut payload).map_err(|error| lost(&error))?;
     if payload.len() as u64 != u64::from(len) {
         return Err(lost(&io::ErrorKind::UnexpectedEof.into()));
+    }
+    if payload.len() == PACKET_MAX {
+        return Err(unexpected("a value of 16 MiB or more where none can be"));
     }
     Ok((sequence, payload))
 }
@@ -291,32 +260,15 @@ fn unless_error(answer: &[u8]) -> Result<&[u8]> {
     }
 }
 
-fn text_row(row: &[u8]) -> Option<Vec<String>> {
+fn text_row(row: &[u8]) -> Option<Row> {
     let mut fields = Fields(row);
     let mut values = Vec::new();
     while let Some(first) = fields.0.first() {
         let is_null = *first == 0xfb;
-        let value = if is_null { fields.take(1).map(|_| b"".as_slice()) } else { fields.packed_string() };
-        values.push(String::from_utf8_lossy(value?).into_owned());
+        let value = if is_null { fields.take(1).map(|_| None) } else { fields.packed_string().map(Some) };
+        values.push(value?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
     }
     Some(values)
-}
-
-/// A socket that failed; a timeout says so in words.
-pub fn lost(error: &io::Error) -> Error {
-    let text = if is_timeout(error) {
-        "MySQL does not answer (mysql.connect_timeout passed)".to_owned()
-    } else if error.kind() == io::ErrorKind::UnexpectedEof {
-        "MySQL closed the connection".to_owned()
-    } else {
-        format!("the connection to MySQL broke: {error}")
-    };
-    Error::new(ErrorKind::SourceDown, text)
-}
-
-/// Whether a read gave nothing within its timeout.
-pub fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 fn unexpected(what: &str) -> Error {

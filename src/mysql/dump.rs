@@ -12,9 +12,10 @@ use uuid::Uuid;
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Budget, Chunk};
-use crate::mysql::connection::{Connection, Socket, is_timeout, lost};
+use crate::mysql::connection::Connection;
 use crate::mysql::frames::Frames;
 use crate::mysql::packet::{self, DUMP_HEARTBEAT_V2, DUMP_NON_BLOCK, Fields};
+use crate::mysql::socket::{Socket, is_timeout, lost};
 use crate::position::Position;
 
 /// The longest that a read waits before the caller may look at its stop flag.
@@ -176,12 +177,9 @@ fn check_identity(connection: &mut Connection, expected_uuid: &str) -> Result<St
         );
         return Err(Error::new(ErrorKind::SourceRefused, text));
     }
-    let row = connection.query_row("SELECT @@server_uuid, @@gtid_mode")?;
-    let [uuid, gtid_mode] = row.as_slice() else {
-        return Err(Error::new(
-            ErrorKind::CorruptStream,
-            "MySQL answered two variables with another number of columns",
-        ));
+    let rows = connection.rows("SELECT @@server_uuid, @@gtid_mode")?;
+    let Some([Some(uuid), Some(gtid_mode)]) = rows.first().map(Vec::as_slice) else {
+        return Err(Error::new(ErrorKind::CorruptStream, "MySQL answered two variables with something else"));
     };
     if !expected_uuid.is_empty() && !expected_uuid.eq_ignore_ascii_case(uuid) {
         let text = format!(

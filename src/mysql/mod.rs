@@ -1,7 +1,7 @@
 //! MySQL: the replication connection, plain SQL, and what must be right on a server before it is replicated.
 //!
-//! Reading order: [`packet`] (the protocol's bytes, pure), [`auth`] (passwords, pure), [`connection`] (socket and
-//! login), [`dump`] (the binary log as chunks of whole events), [`refusal`] (what the server's errors mean);
+//! Reading order: [`packet`] (the protocol's bytes, pure), [`auth`] (passwords, pure), [`socket`] and [`tls`] (streams),
+//! [`connection`] (login, SQL), [`dump`] (the binary log as chunks of whole events), [`refusal`] (what the server's errors mean);
 //! [`source`] (plain SQL), [`tables`] and [`column`] (`information_schema`), [`grants`] and [`checks`] (`check`).
 //! Nothing here knows ClickHouse.
 
@@ -16,6 +16,8 @@ pub mod frames;
 pub mod grants;
 pub mod packet;
 pub mod refusal;
+pub mod socket;
 pub mod source;
 pub mod tables;
+pub mod tls;
 pub mod track;

@@ -16,6 +16,7 @@ const COLLATION_UTF8MB4: u8 = 45;
 /// CLIENT_LONG_PASSWORD | LONG_FLAG | PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH | CONNECT_ATTRS.
 const CAPABILITIES: u32 = 1 | 1 << 2 | 1 << 9 | 1 << 13 | 1 << 15 | CLIENT_PLUGIN_AUTH | 1 << 20;
 const CLIENT_PLUGIN_AUTH: u32 = 1 << 19;
+const CLIENT_SSL: u32 = 1 << 11;
 
 const COM_REGISTER_SLAVE: u8 = 0x15;
 const COM_BINLOG_DUMP: u8 = 0x12;
@@ -76,6 +77,8 @@ pub struct Handshake {
     pub version: String,
     /// The scramble for the password: 20 bytes.
     pub nonce: Vec<u8>,
+    /// Whether it takes a [`tls_request`].
+    pub offers_tls: bool,
 }
 
 impl Handshake {
@@ -109,17 +112,27 @@ impl Handshake {
         }
         fields.take(1 + 10)?; // length of the scramble, always 21; reserved
         nonce.extend_from_slice(fields.take(12)?);
-        Some(Self { version, nonce })
+        Some(Self { version, nonce, offers_tls: capabilities & u64::from(CLIENT_SSL) != 0 })
     }
 }
 
-/// The answer to the greeting, for an account of `plugin`.
-pub fn handshake_response(user: &str, plugin: &str, auth: &[u8]) -> Vec<u8> {
+/// Asks for TLS, which the server expects right behind this packet: the head of a [`handshake_response`].
+pub fn tls_request() -> Vec<u8> {
+    response_head(CAPABILITIES | CLIENT_SSL)
+}
+
+fn response_head(capabilities: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    out.extend(CAPABILITIES.to_le_bytes());
+    out.extend(capabilities.to_le_bytes());
     out.extend(MAX_PACKET_BYTES.to_le_bytes());
     out.push(COLLATION_UTF8MB4);
     out.extend([0; 23]);
+    out
+}
+
+/// The answer to the greeting, for an account of `plugin`.
+pub fn handshake_response(user: &str, plugin: &str, auth: &[u8], is_tls: bool) -> Vec<u8> {
+    let mut out = response_head(if is_tls { CAPABILITIES | CLIENT_SSL } else { CAPABILITIES });
     put_nul(&mut out, user);
     put_short(&mut out, auth);
     put_nul(&mut out, plugin);
@@ -211,6 +224,10 @@ mod tests {
         let handshake = Handshake::parse(&greeting()).unwrap();
         assert_eq!(handshake.version, "9.7.4");
         assert_eq!(handshake.nonce, b"12345678abcdefghijkl");
+        assert!(handshake.offers_tls);
+        let mut plain = greeting();
+        plain[21] &= !8; // bit 11 of the capabilities
+        assert!(!Handshake::parse(&plain).unwrap().offers_tls);
         let needed = greeting().len() - "\0caching_sha2_password\0".len();
         for len in 0..needed {
             assert!(Handshake::parse(&greeting()[..len]).is_err(), "{len} bytes");

@@ -1,9 +1,8 @@
 //! What MySQL's error codes mean for replication, and what is done about each.
 //!
-//! One table for both ways to the server (the own connection and the `mysql` crate). An unknown code stops: it is
-//! never taken for an outage. No IO.
+//! An unknown code stops: it is never taken for an outage. No IO.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 
 const RUN_PRIVILEGES: &str = "run conf/mysql-privileges.sql for this account (GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.*; GRANT SELECT ON the replicated databases)";
 
@@ -11,7 +10,10 @@ const RUN_PRIVILEGES: &str = "run conf/mysql-privileges.sql for this account (GR
 pub fn server_error(code: u16, message: &str) -> Error {
     use ErrorKind::{LostPosition, SourceDown, SourceRefused};
     let (kind, remedy) = match code {
-        1045 | 1698 => (SourceRefused, "wrong user or password: check mysql.user and mysql.password"),
+        1045 | 1698 => (
+            SourceRefused,
+            "wrong user or password: check mysql.user and mysql.password; an account with REQUIRE SSL or X509 also needs mysql.tls, or mysql.tls_cert and mysql.tls_key",
+        ),
         1044 | 1142 | 1143 | 1227 | 1370 => return missing_privilege(code, message),
         1130 => {
             (SourceRefused, "this account may not log in from here: CREATE USER .. @'%' (or this machine's address)")
@@ -22,7 +24,7 @@ pub fn server_error(code: u16, message: &str) -> Error {
         }
         3159 => (
             SourceRefused,
-            "the server takes TLS connections only, which comes with the next version: SET PERSIST require_secure_transport=OFF, or use mysql.socket",
+            "the server takes encrypted connections only (require_secure_transport): write mysql.tls = \"required\" or stricter, or use mysql.socket",
         ),
         1789 => (LostPosition, PURGED),
         1236 => return dump_error(message),
@@ -78,25 +80,6 @@ fn dump_error(message: &str) -> Error {
     Error::new(kind, format!("MySQL ended the binary log dump: {message} ({remedy})"))
 }
 
-/// The result of a call of the `mysql` crate as ours; `doing` says what was asked, for the text.
-///
-/// # Errors
-/// The server's error by [`server_error`]; anything else as an outage.
-pub fn sql<T>(doing: &str, result: std::result::Result<T, mysql::Error>) -> Result<T> {
-    result.map_err(|error| match error {
-        mysql::Error::MySqlError(error) => {
-            let ours = server_error(error.code, &error.message);
-            Error { text: format!("{doing}: {}", ours.text), ..ours }
-        }
-        other @ (mysql::Error::IoError(_)
-        | mysql::Error::CodecError(_)
-        | mysql::Error::DriverError(_)
-        | mysql::Error::UrlError(_)
-        | mysql::Error::FromValueError(_)
-        | mysql::Error::FromRowError(_)) => Error::new(ErrorKind::SourceDown, format!("{doing}: {other}")),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,7 +95,7 @@ mod tests {
         check(1045, "Access denied for user 'x'@'y'", ErrorKind::SourceRefused, "mysql.password");
         check(1227, "Access denied; you need REPLICATION SLAVE", ErrorKind::SourceRefused, "GRANT");
         check(1053, "Server shutdown in progress", ErrorKind::SourceDown, "again");
-        check(3159, "Connections using insecure transport are prohibited", ErrorKind::SourceRefused, "TLS");
+        check(3159, "Connections using insecure transport are prohibited", ErrorKind::SourceRefused, "mysql.tls");
         check(4711, "who knows", ErrorKind::SourceRefused, "who knows");
     }
 

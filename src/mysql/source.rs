@@ -1,20 +1,18 @@
 //! Plain SQL to the source: its variables, its position, its binary logs, its grants.
 //!
-//! Over the `mysql` crate; every call is bounded by a timeout. What a server does not have (a variable that a version
-//! lacks) is absent here, not an error.
+//! Over a [`Connection`] like the dump's; every call is bounded by a timeout. What a server does not have (a variable
+//! that a version lacks) is absent here, not an error.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mysql::prelude::Queryable;
-use mysql::{Conn, OptsBuilder, Row};
-
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gtid::GtidSet;
+use crate::mysql::connection::{Connection, Row};
 use crate::mysql::dump;
 use crate::mysql::grants::Grants;
-use crate::mysql::refusal::sql;
+use crate::mysql::refusal::server_error;
 use crate::position::Position;
 use crate::schema::types::TableName;
 
@@ -25,7 +23,7 @@ const SYNTAX_ERROR: u16 = 1064;
 /// A session for plain SQL.
 #[derive(Debug)]
 pub struct Source {
-    conn: Conn,
+    connection: Connection,
     config: MysqlConfig,
 }
 
@@ -95,19 +93,10 @@ impl Source {
     /// # Errors
     /// `SourceDown` or `SourceRefused`, with the remedy.
     pub fn connect(config: &MysqlConfig) -> Result<Self> {
-        let options = OptsBuilder::new()
-            .ip_or_hostname(Some(config.host.clone()))
-            .tcp_port(config.port)
-            .socket(config.socket.clone())
-            .prefer_socket(false)
-            .user(Some(config.user.clone()))
-            .pass(Some(config.password.expose().to_owned()))
-            .tcp_connect_timeout(Some(config.connect_timeout))
-            .read_timeout(Some(ANSWER_TIMEOUT))
-            .write_timeout(Some(ANSWER_TIMEOUT));
         let place = config.socket.clone().unwrap_or_else(|| format!("{}:{}", config.host, config.port));
-        let conn = sql(&format!("connecting to MySQL at {place}"), Conn::new(options))?;
-        Ok(Self { conn, config: config.clone() })
+        let connection = within(&format!("connecting to MySQL at {place}"), Connection::open(config))?;
+        connection.set_timeout(ANSWER_TIMEOUT)?;
+        Ok(Self { connection, config: config.clone() })
     }
 
     /// The rows of a query; `doing` says for error texts what it is for.
@@ -115,12 +104,12 @@ impl Source {
     /// # Errors
     /// When the server is away or refuses.
     pub fn rows(&mut self, doing: &str, query: &str) -> Result<Vec<Row>> {
-        sql(doing, self.conn.query(query))
+        within(doing, self.connection.rows(query))
     }
 
     /// Runs a statement that not every server knows; true when this one did.
     pub fn try_execute(&mut self, statement: &str) -> bool {
-        self.conn.query_drop(statement).is_ok()
+        matches!(self.connection.ask(statement), Ok(Ok(_)))
     }
 
     /// Everything that decides whether this server can be replicated.
@@ -227,13 +216,13 @@ impl Source {
     /// File, offset, and the two database filters; `None` when the log is off.
     fn binary_log_status(&mut self) -> Result<Option<Row>> {
         let doing = "reading the end of the binary log";
-        match self.conn.query_first("SHOW BINARY LOG STATUS") {
+        let rows = match within(doing, self.connection.ask("SHOW BINARY LOG STATUS"))? {
+            Ok(rows) => rows,
             // Before 8.2 the statement has its old name.
-            Err(mysql::Error::MySqlError(error)) if error.code == SYNTAX_ERROR => {
-                sql(doing, self.conn.query_first("SHOW MASTER STATUS"))
-            }
-            result => sql(doing, result),
-        }
+            Err((SYNTAX_ERROR, _)) => self.rows(doing, "SHOW MASTER STATUS")?,
+            Err((code, message)) => within(doing, Err(server_error(code, &message)))?,
+        };
+        Ok(rows.into_iter().next())
     }
 
     /// A position that a SELECT starting now has certainly seen, from `performance_schema.log_status`.
@@ -249,6 +238,11 @@ impl Source {
             Error::new(ErrorKind::SourceRefused, "performance_schema.log_status is empty: is the binary log on?")
         })
     }
+}
+
+/// The same result; an error also says what was being done.
+fn within<T>(doing: &str, result: Result<T>) -> Result<T> {
+    result.map_err(|error| Error { text: format!("{doing}: {}", error.text), ..error })
 }
 
 fn facts_of(variables: &mut BTreeMap<String, String>) -> ServerFacts {
@@ -284,10 +278,7 @@ pub fn text(row: &Row, column: usize) -> String {
 
 /// A column's value as text; `None` for NULL.
 pub fn optional_text(row: &Row, column: usize) -> Option<String> {
-    match row.get_opt::<Vec<u8>, _>(column) {
-        Some(Ok(bytes)) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Some(Err(_)) | None => None,
-    }
+    row.get(column).cloned().flatten()
 }
 
 /// A column's value as a number; 0 for NULL and for what is none.

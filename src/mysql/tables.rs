@@ -5,10 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use mysql::Row;
-
 use crate::error::Result;
 use crate::mysql::column::ColumnType;
+use crate::mysql::connection::Row;
 use crate::mysql::source::{Source, optional_text, text};
 use crate::schema::catalog::SourceTable;
 use crate::schema::types::{SourceColumn, TableName};
