@@ -10,6 +10,7 @@ pub mod control;
 pub mod cursor;
 pub mod event;
 pub mod gtid_event;
+pub mod payload;
 pub mod query;
 pub mod rows;
 pub mod table_map;

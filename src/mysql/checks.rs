@@ -121,13 +121,6 @@ fn wrong_values(facts: &ServerFacts) -> Vec<Problem> {
             true,
             "JSON updates are logged as differences",
         ),
-        (
-            "binlog_transaction_compression",
-            &facts.binlog_transaction_compression,
-            "OFF",
-            true,
-            "compressed transactions are not supported yet",
-        ),
         ("binlog_checksum", &facts.binlog_checksum, "CRC32", false, "damage to the binary log could not be noticed"),
     ];
     let mut found = Vec::new();
