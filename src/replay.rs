@@ -600,6 +600,29 @@ mod tests {
         assert_eq!((replay.tables.len(), replay.tables[0].rows, replay.transactions), (1, 6, 3));
     }
 
+    /// Two events outside, and thirteen inside a payload: five images in one table, two in the other.
+    #[test]
+    fn a_compressed_transaction_counts_its_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "binlog.000007", &[samples::FORMAT_DESCRIPTION, samples::GTID, samples::PAYLOAD]);
+        let output = folder.path().join("out");
+        let replay = replay(&path, Some(&output)).unwrap();
+        assert_eq!((replay.events, replay.transactions, replay.tables.len()), (16, 1, 2));
+        let offset = FILE_MAGIC.len() + samples::FORMAT_DESCRIPTION.len() + samples::GTID.len();
+        let tails = |table: &str, rows: &[(u64, u8)]| {
+            let bytes = std::fs::read(output.join(format!("sb_payload_sample.{table}.rowbinary"))).unwrap();
+            for &(image, deleted) in rows {
+                let version = 7u64 << 34 | (offset as u64 + image);
+                let tail = [&version.to_le_bytes()[..], &[deleted]].concat();
+                assert_eq!(bytes.windows(tail.len()).filter(|at| *at == tail).count(), 1, "{table} {image}");
+            }
+        };
+        // Two inserts; a key change (tombstone and row); an update, whose before image is counted but makes no row.
+        tails("t", &[(1, 0), (2, 0), (3, 1), (4, 0), (6, 0)]);
+        tails("u", &[(1, 0), (2, 1)]);
+        assert_eq!(replay.tables.iter().map(|table| table.rows).collect::<Vec<_>>(), [5, 2]);
+    }
+
     #[test]
     fn file_names_stay_in_their_folder() {
         assert_eq!(file_name("a/b.c\\d"), "a_b.c_d");

@@ -52,8 +52,6 @@ pub struct ServerFacts {
     pub binlog_row_value_options: Option<String>,
     /// CRC32 | NONE.
     pub binlog_checksum: Option<String>,
-    /// ON | OFF.
-    pub binlog_transaction_compression: Option<String>,
     /// ON | OFF: whether InnoDB carries out foreign keys, unseen by the binary log.
     pub innodb_native_foreign_keys: Option<String>,
     /// ON | OFF | ON_PERMISSIVE | OFF_PERMISSIVE.
@@ -270,7 +268,6 @@ fn facts_of(variables: &mut BTreeMap<String, String>) -> ServerFacts {
         binlog_row_metadata: take("binlog_row_metadata"),
         binlog_row_value_options: take("binlog_row_value_options"),
         binlog_checksum: take("binlog_checksum"),
-        binlog_transaction_compression: take("binlog_transaction_compression"),
         gtid_mode: take("gtid_mode"),
         sql_mode: take("sql_mode").unwrap_or_default(),
         lower_case_table_names: take("lower_case_table_names").and_then(|value| value.parse().ok()).unwrap_or_default(),

@@ -49,7 +49,8 @@ impl Unzip {
         self.slice_bytes = 0;
     }
 
-    /// Capacity of the buffers in bytes.
+    /// What a large event in the payload holds beyond the buffer that is always kept. That one is not charged: an event
+    /// larger than the budget waits until nothing else is.
     pub fn held_bytes(&self) -> usize {
         self.reader.held_bytes()
     }
