@@ -18,11 +18,16 @@ const TABLES: &str = "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, name VARCHAR(
     CREATE TABLE u (a VARCHAR(20) NOT NULL, b INT NOT NULL, v DOUBLE, PRIMARY KEY (b, a));
     CREATE TABLE blobs (id INT NOT NULL PRIMARY KEY, data LONGBLOB)";
 
-/// The kinds of the events since a position.
+/// The kinds of the events since a position; other tests may have rotated the binary log meanwhile.
 fn kinds_since(test: &Fixture, noted: &SourcePosition) -> Vec<String> {
     type Row = (String, u64, String, u64, u64, String);
-    let rows: Vec<Row> = test.rows(&format!("SHOW BINLOG EVENTS IN '{}' FROM {}", noted.file, noted.offset));
-    rows.into_iter().map(|row| row.2).collect()
+    let logs: Vec<(String, u64, String)> = test.rows("SHOW BINARY LOGS");
+    let files = logs.into_iter().map(|log| log.0).filter(|file| *file >= noted.file);
+    let events = files.flat_map(|file| {
+        let offset = if file == noted.file { noted.offset } else { 4 };
+        test.rows::<Row>(&format!("SHOW BINLOG EVENTS IN '{file}' FROM {offset}"))
+    });
+    events.map(|row| row.2).collect()
 }
 
 fn assert_compressed(test: &Fixture, noted: &SourcePosition) {
@@ -159,11 +164,11 @@ fn a_transaction_of_2_million_rows_within_the_default_memory() {
     assert!(peak < 300, "{peak} MiB");
 }
 
-/// The compressed event alone is larger than the limit. Without slices the bodies would come on top.
+/// The compressed event alone, 50 MB, is larger than the limit. Without slices 100 MB of bodies would come on top.
 #[test]
 fn a_transaction_of_2_million_rows_within_32_mib_and_its_event() {
     let peak = peak_mib("payload_big32", Some("32MiB"));
-    assert!(peak < 250, "{peak} MiB");
+    assert!(peak < 130, "{peak} MiB");
 }
 
 #[test]
@@ -172,10 +177,11 @@ fn more_images_than_bytes_quarantine_the_table_alone() {
     test.sql("CREATE TABLE u (id INT NOT NULL PRIMARY KEY, v INT)");
     let config = test.config();
     let mut bridge = Bridge::start(&config);
-    test.sql(&format!(
-        "BEGIN;\nINSERT INTO u VALUES (1, 1);\nINSERT INTO big {} SELECT i, 1, 1, NULL FROM n;\nUPDATE big SET a = 2;\nINSERT INTO u VALUES (2, 2);\nCOMMIT;",
-        numbers(1, 200_000)
-    ));
+    test.sql("BEGIN;\nINSERT INTO u VALUES (1, 1);\nINSERT INTO big VALUES (1, 0, 0, NULL);");
+    for _ in 0..2000 {
+        test.sql("UPDATE big SET a = 1 - a");
+    }
+    test.sql("INSERT INTO u VALUES (2, 2);\nCOMMIT;");
     let reason = bridge.wait_quarantined(&test, "big");
     assert!(reason.contains("more row images") && reason.contains("binlog_transaction_compression=OFF"), "{reason}");
     test.sql("INSERT INTO u VALUES (3, 3)");

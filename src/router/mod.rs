@@ -313,13 +313,12 @@ impl Router {
             return self.payload(bytes, span, now);
         }
         let transactions = self.stream.transactions;
-        match self.stream.advance(bytes, span)? {
-            Step::Payload(payload) => {
-                self.unzip.open(&payload)?;
-                self.payload(bytes, span, now)
-            }
-            step => self.carry_out(step, transactions, span, Stride::Bytes, now),
+        let step = self.stream.advance(bytes, span)?;
+        if let Step::Payload(payload) = &step {
+            self.unzip.open(payload)?;
+            return self.payload(bytes, span, now);
         }
+        self.carry_out(step, transactions, span, Stride::Bytes, now)
     }
 
     /// Does what an event asks for; `transactions` is how many had ended before it.

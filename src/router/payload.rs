@@ -8,11 +8,11 @@
 //! **its table** in the payload, from 1: a pure function of the position (I2). Numbers over all tables would not be:
 //! tables that are not replicated cannot be counted, and the choice of tables may differ at a replay. The numbers must
 //! stay below the payload's length, or they would reach into versions of the next event; a table that has more images
-//! than that is set aside before any of them leaves the router.
-
-use rustc_hash::FxHashMap;
+//! than that is set aside before any of those leaves the router.
 
 use std::time::Instant;
+
+use rustc_hash::FxHashMap;
 
 use super::{Router, shape_error};
 use crate::binlog::payload::{PayloadReader, TransactionPayload};
