@@ -14,7 +14,7 @@ use stream_bridge::rowbinary::{Body, ChunkPool};
 use stream_bridge::schema::mapping::{TargetFeatures, target_type};
 use stream_bridge::schema::target::TargetColumn;
 use stream_bridge::schema::types::{Charset, SourceColumn, SourceType};
-use stream_bridge::transcode::{Limits, RowPlan, RowsCursor, RowsKind};
+use stream_bridge::transcode::{Limits, RowPlan, RowsCursor, RowsKind, Stride};
 
 /// MySQL's default `binlog_row_event_max_size`.
 const EVENT_BYTES: usize = 8 << 10;
@@ -49,7 +49,7 @@ impl Workload {
         let mut bytes = 0;
         for event in &self.events {
             black_box(crc32fast::hash(event));
-            let mut rows = RowsCursor { kind: self.kind, rest: event, version: Version(4) };
+            let mut rows = RowsCursor { kind: self.kind, rest: event, version: Version(4), stride: Stride::Bytes };
             while !rows.rest.is_empty() {
                 self.plan.append_rows(&mut rows, &mut body, pool, LIMITS).expect("the rows are well formed");
                 if body.bytes() >= LIMITS.bytes {

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::binlog::control::FormatDescription;
 use crate::binlog::event::{Event, EventKind, Header, verify_checksum};
+use crate::binlog::payload::{PayloadReader, TransactionPayload};
 use crate::binlog::query::{Query, QueryKind};
 use crate::binlog::rows::RowsEvent;
 use crate::binlog::table_map::{TableMap, TableMapHead};
@@ -26,7 +27,7 @@ use crate::position::{Timeline, Version, file_number};
 use crate::rowbinary::{Body, ChunkPool};
 use crate::schema::mapping::{TargetFeatures, target_type};
 use crate::schema::target::TargetColumn;
-use crate::transcode::{Limits, RowPlan, RowsCursor};
+use crate::transcode::{Limits, RowPlan, RowsCursor, Stride};
 
 use event_file::EventFile;
 
@@ -116,6 +117,17 @@ struct Table {
     sink: Option<File>,
     rows: u64,
     bytes: u64,
+    /// The payload that its last images came in, by its version, and how many they were.
+    images: (Version, u64),
+}
+
+/// Where an event lies.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The version of its first byte, or of the first byte of the payload that holds it.
+    version: Version,
+    /// The length of that payload.
+    payload_bytes: Option<u64>,
 }
 
 struct Replay<'a> {
@@ -126,6 +138,7 @@ struct Replay<'a> {
     by_id: FxHashMap<u64, usize>,
     last: (u64, usize),
     pool: ChunkPool,
+    unzip: PayloadReader,
     has_checksum: bool,
     in_group: bool,
     events: u64,
@@ -142,6 +155,7 @@ impl<'a> Replay<'a> {
             by_id: FxHashMap::default(),
             last: NO_TABLE,
             pool: ChunkPool::default(),
+            unzip: PayloadReader::default(),
             has_checksum: false,
             in_group: false,
             events: 0,
@@ -173,11 +187,32 @@ impl<'a> Replay<'a> {
         if self.has_checksum {
             verify_checksum(bytes)?;
         }
+        if event.header.kind == EventKind::TransactionPayload {
+            self.events += 1;
+            return self.payload(&event, bytes, version);
+        }
+        self.carry_out(&event, Place { version, payload_bytes: None })
+    }
+
+    /// The events inside count as well.
+    fn payload(&mut self, event: &Event<'_>, bytes: &[u8], version: Version) -> Result<()> {
+        let place = Place { version, payload_bytes: Some(bytes.len() as u64) };
+        // Taken out, for the events borrow from it.
+        let mut unzip = std::mem::take(&mut self.unzip);
+        unzip.open(&TransactionPayload::parse(event)?)?;
+        while let Some(event) = unzip.next(bytes)? {
+            self.carry_out(&event, place)?;
+        }
+        self.unzip = unzip;
+        Ok(())
+    }
+
+    fn carry_out(&mut self, event: &Event<'_>, place: Place) -> Result<()> {
         self.events += 1;
         match event.header.kind {
-            EventKind::WriteRows | EventKind::UpdateRows | EventKind::DeleteRows => self.rows(&event, version)?,
-            EventKind::TableMap => self.table_map(&event)?,
-            EventKind::Query => self.query(&event)?,
+            EventKind::WriteRows | EventKind::UpdateRows | EventKind::DeleteRows => self.rows(event, place)?,
+            EventKind::TableMap => self.table_map(event)?,
+            EventKind::Query => self.query(event)?,
             EventKind::Xid => self.end_group(true),
             EventKind::FormatDescription
             | EventKind::PreviousGtids
@@ -288,13 +323,14 @@ impl<'a> Replay<'a> {
             self.output.map(|folder| create(&folder.join(format!("{}.rowbinary", file_name(&label))))).transpose()?;
         let columns = map.columns.len();
         let body = Body::default();
-        let table = Table { table: name, label, shape: shape.to_vec(), columns, plan, body, sink, rows: 0, bytes: 0 };
+        let (shape_of, images) = (shape.to_vec(), (Version::default(), 0));
+        let table = Table { table: name, label, shape: shape_of, columns, plan, body, sink, rows: 0, bytes: 0, images };
         self.tables.push(table);
         self.by_shape.insert(shape.to_vec(), self.tables.len() - 1);
         Ok(self.tables.len() - 1)
     }
 
-    fn rows(&mut self, event: &Event<'_>, version: Version) -> Result<()> {
+    fn rows(&mut self, event: &Event<'_>, place: Place) -> Result<()> {
         let rows = RowsEvent::parse(event)?;
         if rows.is_dummy() {
             return Ok(());
@@ -304,8 +340,7 @@ impl<'a> Replay<'a> {
             let text = format!("rows of table id {}, which no TABLE_MAP in this file names", rows.table_id);
             return Err(Error::new(ErrorKind::CorruptStream, text));
         };
-        let version = version.plus(rows.rows_start as u64);
-        table.append(&rows, version, &mut self.pool).map_err(|error| error.at_table(&table.table))
+        table.append(&rows, place, &mut self.pool).map_err(|error| error.at_table(&table.table))
     }
 
     fn index_of(&mut self, id: u64) -> Option<usize> {
@@ -338,7 +373,7 @@ impl<'a> Replay<'a> {
 }
 
 impl Table {
-    fn append(&mut self, rows: &RowsEvent<'_>, version: Version, pool: &mut ChunkPool) -> Result<()> {
+    fn append(&mut self, rows: &RowsEvent<'_>, place: Place, pool: &mut ChunkPool) -> Result<()> {
         if !rows.is_full_image() {
             return Err(refused("row images without all columns: set binlog_row_image=FULL"));
         }
@@ -346,14 +381,30 @@ impl Table {
             let text = format!("a rows event of {} columns after a TABLE_MAP of {}", rows.column_count, self.columns);
             return Err(Error::new(ErrorKind::CorruptStream, text));
         }
-        let mut cursor = RowsCursor { kind: rows.kind, rest: rows.rows, version };
+        let mut cursor = self.cursor(rows, place);
         while !cursor.rest.is_empty() {
             self.plan.append_rows(&mut cursor, &mut self.body, pool, LIMITS)?;
             if !cursor.rest.is_empty() {
                 self.flush(pool)?;
             }
         }
+        let Some(payload_bytes) = place.payload_bytes else { return Ok(()) };
+        let images = cursor.version.0 - place.version.0 - 1;
+        if images >= payload_bytes {
+            return Err(refused("more row images in a compressed transaction than it has bytes"));
+        }
+        self.images = (place.version, images);
         Ok(())
+    }
+
+    /// Versions are those of the stream: by place in the file, or by number in the table's part of a payload.
+    fn cursor<'b>(&self, rows: &RowsEvent<'b>, place: Place) -> RowsCursor<'b> {
+        let (first, stride) = match place.payload_bytes {
+            None => (rows.rows_start as u64, Stride::Bytes),
+            Some(_) if self.images.0 == place.version => (self.images.1 + 1, Stride::Images),
+            Some(_) => (1, Stride::Images),
+        };
+        RowsCursor { kind: rows.kind, rest: rows.rows, version: place.version.plus(first), stride }
     }
 
     /// Counts the body, writes it out if it goes anywhere, and gives its memory back.
@@ -547,6 +598,29 @@ mod tests {
         let again = [&TRANSACTION[..], &TRANSACTION[2..], &TRANSACTION[..]].concat();
         let replay = replay(&file(&folder, "b.000001", &again), None).unwrap();
         assert_eq!((replay.tables.len(), replay.tables[0].rows, replay.transactions), (1, 6, 3));
+    }
+
+    /// Two events outside, and thirteen inside a payload: five images in one table, two in the other.
+    #[test]
+    fn a_compressed_transaction_counts_its_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "binlog.000007", &[samples::FORMAT_DESCRIPTION, samples::GTID, samples::PAYLOAD]);
+        let output = folder.path().join("out");
+        let replay = replay(&path, Some(&output)).unwrap();
+        assert_eq!((replay.events, replay.transactions, replay.tables.len()), (16, 1, 2));
+        let offset = FILE_MAGIC.len() + samples::FORMAT_DESCRIPTION.len() + samples::GTID.len();
+        let tails = |table: &str, rows: &[(u64, u8)]| {
+            let bytes = std::fs::read(output.join(format!("sb_payload_sample.{table}.rowbinary"))).unwrap();
+            for &(image, deleted) in rows {
+                let version = 7u64 << 34 | (offset as u64 + image);
+                let tail = [&version.to_le_bytes()[..], &[deleted]].concat();
+                assert_eq!(bytes.windows(tail.len()).filter(|at| *at == tail).count(), 1, "{table} {image}");
+            }
+        };
+        // Two inserts; a key change (tombstone and row); an update, whose before image is counted but makes no row.
+        tails("t", &[(1, 0), (2, 0), (3, 1), (4, 0), (6, 0)]);
+        tails("u", &[(1, 0), (2, 1)]);
+        assert_eq!(replay.tables.iter().map(|table| table.rows).collect::<Vec<_>>(), [5, 2]);
     }
 
     #[test]

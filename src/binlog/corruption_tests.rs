@@ -3,6 +3,7 @@
 use super::control::{FormatDescription, Heartbeat, Rotate, XaPrepare};
 use super::event::{Event, EventKind, HEADER_BYTES, Header, verify_checksum};
 use super::gtid_event::GtidEvent;
+use super::payload::{PayloadReader, TransactionPayload};
 use super::query::Query;
 use super::rows::RowsEvent;
 use super::samples;
@@ -43,6 +44,19 @@ fn parse_all(event: &Event<'_>) -> usize {
             + usize::from(touched(&query.text(), query.database, sql_mode) == touched("", "", 0))
     });
     size
+}
+
+/// The bytes of all events in a payload, each of which is parsed too; they may be many more than the payload's.
+fn unzip(bytes: &[u8]) -> usize {
+    let event = samples::parse(bytes);
+    let (mut reader, mut total) = (PayloadReader::default(), 0);
+    let Ok(()) = TransactionPayload::parse(&event).and_then(|payload| reader.open(&payload)) else { return 0 };
+    while let Ok(Some(inner)) = reader.next(bytes) {
+        parse_all(&inner);
+        total += inner.body.len() + HEADER_BYTES;
+    }
+    assert!(reader.held_bytes() <= 256 << 10, "{}", reader.held_bytes());
+    total
 }
 
 /// All parsers, and those that a kind chooses, over one body.
@@ -139,5 +153,20 @@ fn random_text_as_a_statement() {
             let behind_comments = format!("/* x */ -- '\n # `\n{sql}");
             assert_eq!(touched(&sql, "d", sql_mode), touched(&behind_comments, "d", sql_mode), "{sql}");
         }
+    }
+}
+
+#[test]
+fn damage_to_a_compressed_transaction() {
+    let mut random = Random(7);
+    let whole = unzip(samples::PAYLOAD);
+    assert!(whole > 500, "{whole}");
+    for _ in 0..20_000 {
+        let mut damaged = samples::PAYLOAD.to_vec();
+        for _ in 0..=random.below(3) {
+            let at = HEADER_BYTES + random.below(damaged.len() - HEADER_BYTES);
+            damaged[at] = [0, 0xff, 0xfe, 0xfc, damaged[at] ^ 1 << random.below(8)][random.below(5)];
+        }
+        assert!(unzip(&damaged) <= 1 << 20);
     }
 }

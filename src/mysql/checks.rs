@@ -121,13 +121,6 @@ fn wrong_values(facts: &ServerFacts) -> Vec<Problem> {
             true,
             "JSON updates are logged as differences",
         ),
-        (
-            "binlog_transaction_compression",
-            &facts.binlog_transaction_compression,
-            "OFF",
-            true,
-            "compressed transactions are not supported yet",
-        ),
         ("binlog_checksum", &facts.binlog_checksum, "CRC32", false, "damage to the binary log could not be noticed"),
     ];
     let mut found = Vec::new();
@@ -251,7 +244,6 @@ mod tests {
             binlog_row_metadata: Some("FULL".to_owned()),
             binlog_row_value_options: Some(String::new()),
             binlog_checksum: Some("CRC32".to_owned()),
-            binlog_transaction_compression: Some("OFF".to_owned()),
             ..ServerFacts::default()
         }
     }
@@ -293,7 +285,6 @@ mod tests {
             binlog_row_image: some("MINIMAL"),
             binlog_row_metadata: some("MINIMAL"),
             binlog_row_value_options: some("PARTIAL_JSON"),
-            binlog_transaction_compression: some("ON"),
             binlog_checksum: some("NONE"),
             binlog_ignore_db: "shop".to_owned(),
             ..good_facts()
@@ -305,7 +296,6 @@ mod tests {
             ("binlog_row_image", "'FULL'"),
             ("binlog_row_metadata", "SET PERSIST binlog_row_metadata = 'FULL';"),
             ("binlog_row_value_options", "= '';"),
-            ("compression", "'OFF'"),
             ("binlog_checksum", "'CRC32'"),
             ("binlog-ignore-db", "restart"),
         ];

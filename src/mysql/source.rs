@@ -50,8 +50,6 @@ pub struct ServerFacts {
     pub binlog_row_value_options: Option<String>,
     /// CRC32 | NONE.
     pub binlog_checksum: Option<String>,
-    /// ON | OFF.
-    pub binlog_transaction_compression: Option<String>,
     /// ON | OFF: whether InnoDB carries out foreign keys, unseen by the binary log.
     pub innodb_native_foreign_keys: Option<String>,
     /// The server's default for new sessions.
@@ -262,7 +260,6 @@ fn facts_of(variables: &mut BTreeMap<String, String>) -> ServerFacts {
         binlog_row_metadata: take("binlog_row_metadata"),
         binlog_row_value_options: take("binlog_row_value_options"),
         binlog_checksum: take("binlog_checksum"),
-        binlog_transaction_compression: take("binlog_transaction_compression"),
         sql_mode: take("sql_mode").unwrap_or_default(),
         lower_case_table_names: take("lower_case_table_names").and_then(|value| value.parse().ok()).unwrap_or_default(),
         log_replica_updates: updates.is_none_or(|value| value == "ON"),

@@ -11,6 +11,7 @@
 
 pub mod batch;
 pub mod ledger;
+mod payload;
 mod picture;
 pub mod saves;
 pub mod tables;
@@ -34,10 +35,11 @@ use crate::position::Timeline;
 use crate::rowbinary::ChunkPool;
 use crate::schema::ddl::{self, Touched};
 use crate::schema::types::TableName;
-use crate::transcode::RowsCursor;
+use crate::transcode::{RowsCursor, Stride};
 
 use batch::{Batcher, Pace};
 use ledger::Ledger;
+use payload::Unzip;
 use picture::Progress;
 use saves::{SavePace, Saver};
 use tables::{Mapped, State, Table, TablePlan, Tables};
@@ -49,6 +51,8 @@ const OWN_COLUMNS: usize = 2;
 const INSPECT_INTERVAL: Duration = Duration::from_secs(5);
 /// A server that refuses us is asked again no sooner than this.
 const DENIED_DELAY: Duration = Duration::from_secs(5);
+/// Of a spent budget, the part that bodies may hold while a compressed transaction in hand is gone on with.
+const FEW_BODIES: usize = 8;
 /// Characters of a statement that a reason quotes.
 const QUOTED_CHARS: usize = 300;
 
@@ -98,12 +102,22 @@ pub struct Router {
     ledger: Ledger,
     saver: Saver,
     pool: ChunkPool,
+    /// The chunk whose events are not all done.
+    work: Option<Work>,
+    unzip: Unzip,
     /// Tables with rows in the open group.
     touched: BTreeSet<TableIndex>,
     /// When parts are counted next; `None` while they are being counted.
     inspect_at: Option<Instant>,
     stopping: Option<Stopping>,
     progress: Progress,
+}
+
+/// A chunk, and the event that comes next.
+#[derive(Debug)]
+struct Work {
+    chunk: Chunk,
+    next: usize,
 }
 
 #[derive(Debug)]
@@ -129,6 +143,8 @@ impl Router {
             ledger: Ledger::default(),
             saver: Saver::new(settings.save_pace, claim, now),
             pool: ChunkPool::default(),
+            work: None,
+            unzip: Unzip::default(),
             touched: BTreeSet::new(),
             inspect_at: Some(now + INSPECT_INTERVAL),
             stopping: None,
@@ -158,6 +174,8 @@ impl Router {
             }
             let jobs = if self.has_job(now) { &wiring.jobs } else { &nobody };
             let inbox = if self.takes_input() { &wiring.inbox } else { &nothing };
+            let works_on = self.works_on();
+            let wait = if works_on { Duration::ZERO } else { self.next_instant(now).saturating_duration_since(now) };
             select_biased! {
                 recv(wiring.acks) -> ack => match ack {
                     Ok(ack) => self.acked(ack, Instant::now()),
@@ -170,7 +188,7 @@ impl Router {
                     return Err(Error::new(ErrorKind::TargetBusy, "all writers have ended"));
                 },
                 recv(inbox) -> message => match message {
-                    Ok(FromReader::Chunk(chunk)) => self.chunk(chunk, wiring),
+                    Ok(FromReader::Chunk(chunk)) => self.work(Work { chunk, next: 0 }, wiring),
                     Ok(FromReader::Reconnecting(outage, reply)) => {
                         self.progress.source_lost(&outage);
                         // A reader that no longer listens ends by itself.
@@ -179,7 +197,9 @@ impl Router {
                     Ok(FromReader::Ended(error)) => self.stop(Some(error), now),
                     Err(_) => self.stop(None, now),
                 },
-                default(self.next_instant(now).saturating_duration_since(now)) => {}
+                default(wait) => if let Some(work) = self.work.take_if(|_| works_on) {
+                    self.work(work, wiring);
+                },
             }
         }
     }
@@ -198,7 +218,7 @@ impl Router {
         }
         if self.budget.reader_waits() || self.budget.is_spent() {
             self.pool.trim();
-            self.budget.set_bodies(self.pool.held_bytes());
+            self.charge();
         }
         if self.progress.is_draw_due(now) {
             self.draw(now);
@@ -206,8 +226,13 @@ impl Router {
         if self.progress.is_summary_due(now) {
             self.summarize(now);
             self.pool.trim();
-            self.budget.set_bodies(self.pool.held_bytes());
+            self.charge();
         }
+    }
+
+    /// What the router holds now is charged to the budget.
+    fn charge(&self) {
+        self.budget.set_bodies(self.pool.held_bytes() + self.unzip.held_bytes());
     }
 
     fn next_instant(&self, now: Instant) -> Instant {
@@ -219,7 +244,13 @@ impl Router {
 
     /// While the budget is spent, bodies go out first. Without any, an event larger than the budget has come alone.
     fn takes_input(&self) -> bool {
-        self.stopping.is_none() && !(self.budget.is_spent() && self.pool.held_bytes() > 0)
+        self.work.is_none() && self.stopping.is_none() && !(self.budget.is_spent() && self.pool.held_bytes() > 0)
+    }
+
+    /// Whether the chunk in hand is gone on with. Its own bytes may have spent the budget: then a few bodies at a time.
+    fn works_on(&self) -> bool {
+        let few = self.budget.limit_bytes() / FEW_BODIES;
+        self.work.is_some() && self.stopping.is_none() && !(self.budget.is_spent() && self.pool.held_bytes() > few)
     }
 
     fn has_job(&self, now: Instant) -> bool {
@@ -244,17 +275,32 @@ impl Router {
 
     // --- events ---
 
-    fn chunk(&mut self, chunk: Chunk, wiring: &Wiring) {
+    /// Goes through the chunk's events: to its end, or until a slice of compressed transactions has been decoded. Then
+    /// acks, commands and writers come first, and what bodies hold is looked at, before the next slice (I7).
+    fn work(&mut self, mut work: Work, wiring: &Wiring) {
         let now = Instant::now();
-        for &span in &chunk.events {
-            let bytes = &chunk.bytes[span.start..span.start + span.len];
-            if let Err(error) = self.event(bytes, span, now) {
-                self.stop(Some(error.at_position(self.stream.file(), span.offset)), now);
-                break;
+        self.unzip.begin_slice();
+        while let Some(&span) = work.chunk.events.get(work.next) {
+            let bytes = &work.chunk.bytes[span.start..span.start + span.len];
+            match self.event(bytes, span, now) {
+                Ok(()) if self.unzip.is_open() => {
+                    self.work = Some(work);
+                    self.charge();
+                    return;
+                }
+                Ok(()) => work.next += 1,
+                Err(error) => {
+                    self.stop(Some(error.at_position(self.stream.file(), span.offset)), now);
+                    break;
+                }
             }
         }
+        self.done(work.chunk, wiring);
+    }
+
+    fn done(&mut self, chunk: Chunk, wiring: &Wiring) {
         self.progress.chunk(&chunk);
-        self.budget.set_bodies(self.pool.held_bytes());
+        self.charge();
         self.budget.release_chunk(chunk.charged_bytes);
         if chunk.charged_bytes == CHUNK_BYTES {
             // A full or closed channel: the buffer is freed, as is a larger one.
@@ -263,9 +309,30 @@ impl Router {
     }
 
     fn event(&mut self, bytes: &[u8], span: EventSpan, now: Instant) -> Result<()> {
+        if self.unzip.is_open() {
+            return self.payload(bytes, span, now);
+        }
         let transactions = self.stream.transactions;
-        match self.stream.advance(bytes, span)? {
-            Step::Nothing => {}
+        let step = self.stream.advance(bytes, span)?;
+        if let Step::Payload(payload) = &step {
+            self.unzip.open(payload)?;
+            return self.payload(bytes, span, now);
+        }
+        self.carry_out(step, transactions, span, Stride::Bytes, now)
+    }
+
+    /// Does what an event asks for; `transactions` is how many had ended before it.
+    fn carry_out(
+        &mut self,
+        step: Step<'_>,
+        transactions: u64,
+        span: EventSpan,
+        stride: Stride,
+        now: Instant,
+    ) -> Result<()> {
+        match step {
+            // Only payloads within payloads come here, and those are refused before.
+            Step::Nothing | Step::Payload(_) => {}
             Step::ForgetMaps => self.tables.forget_maps(),
             Step::Rotated => self.saver.want(),
             Step::Map(event) => match self.tables.map(&event)? {
@@ -273,7 +340,7 @@ impl Router {
                 Mapped::Refused(table, error) => self.quarantine(table, error, span, now),
                 Mapped::Unknown(name) => self.quarantine_new(&name, span, now),
             },
-            Step::Rows(event) => self.rows(&event, span, now)?,
+            Step::Rows(event) => self.rows(&event, span, stride, now)?,
             Step::RefusedRows(table_id, why) => {
                 if let Some((table, _)) = self.tables.destination(table_id)? {
                     self.quarantine(table, shape_error(why), span, now);
@@ -293,7 +360,7 @@ impl Router {
         Ok(())
     }
 
-    fn rows(&mut self, event: &RowsEvent<'_>, span: EventSpan, now: Instant) -> Result<()> {
+    fn rows(&mut self, event: &RowsEvent<'_>, span: EventSpan, stride: Stride, now: Instant) -> Result<()> {
         if event.is_dummy() {
             return Ok(());
         }
@@ -301,7 +368,7 @@ impl Router {
         let plan = Arc::clone(plan);
         self.touched.insert(table);
         self.saver.count_event();
-        match self.append(event, span, table, &plan, now) {
+        match self.append(event, span, stride, table, &plan, now) {
             Err(error) if error.action() == Action::Quarantine => self.quarantine(table, error, span, now),
             result => return result,
         }
@@ -312,6 +379,7 @@ impl Router {
         &mut self,
         event: &RowsEvent<'_>,
         span: EventSpan,
+        stride: Stride,
         table: TableIndex,
         plan: &TablePlan,
         now: Instant,
@@ -331,8 +399,12 @@ impl Router {
             return Err(Error::new(ErrorKind::CorruptStream, text));
         }
         Timeline::check_offset(span.offset + span.len as u64)?;
-        let version = self.stream.version(span.offset + event.rows_start as u64);
-        let mut rows = RowsCursor { kind: event.kind, rest: event.rows, version };
+        let first = match stride {
+            Stride::Bytes => event.rows_start as u64,
+            Stride::Images => self.unzip.next_image(table),
+        };
+        let version = self.stream.version(span.offset + first);
+        let mut rows = RowsCursor { kind: event.kind, rest: event.rows, version, stride };
         let limits = self.batcher.limits();
         while !rows.rest.is_empty() {
             let (ledger, start) = (&mut self.ledger, self.stream.end());
@@ -340,7 +412,10 @@ impl Router {
             plan.rows.append_rows(&mut rows, body, &mut self.pool, limits)?;
             self.batcher.close_if_full(table, now);
         }
-        Ok(())
+        match stride {
+            Stride::Bytes => Ok(()),
+            Stride::Images => self.unzip.count_images(table, first + (rows.version.0 - version.0), span),
+        }
     }
 
     /// DDL, or a change that came as a statement: until both are built, the tables that it touches are set aside.
@@ -465,7 +540,7 @@ impl Router {
                 }
             }
         }
-        self.budget.set_bodies(self.pool.held_bytes());
+        self.charge();
     }
 
     fn inserted(&mut self, batch: Batch, took: Duration, result: Result<()>, now: Instant) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::binlog::control::{FormatDescription, Heartbeat, Rotate, XaPrepare};
 use crate::binlog::event::{Event, EventKind};
 use crate::binlog::gtid_event::GtidEvent;
+use crate::binlog::payload::TransactionPayload;
 use crate::binlog::query::{Query, QueryKind};
 use crate::binlog::rows::RowsEvent;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,7 +24,6 @@ const PREPARED_MAX: usize = 10_000;
 
 const PARTIAL_JSON: &str = "JSON diffs are not built yet: SET PERSIST binlog_row_value_options=''";
 const ROWS_V1: &str = "version 1 of the rows events is not built yet: SET GLOBAL log_bin_use_v1_row_events=0";
-const PAYLOAD: &str = "compressed transactions are not built yet: SET PERSIST binlog_transaction_compression=OFF, and start behind the last one";
 const CUT: &str = "its transaction was cut short in the source's binary log";
 const MARIADB: &str = "MariaDB's binary log is not built yet";
 
@@ -70,6 +70,8 @@ pub enum Step<'a> {
     Map(Event<'a>),
     /// Rows of one table.
     Rows(RowsEvent<'a>),
+    /// A compressed transaction, whose events go through [`Stream::advance_inside`] one by one.
+    Payload(TransactionPayload),
     /// Rows that this version cannot carry over: the table id and why.
     RefusedRows(u64, &'static str),
     /// A statement that may change tables, or changed rows without row events.
@@ -148,6 +150,19 @@ impl Stream {
         Ok(step)
     }
 
+    /// Takes the next event inside the payload that lies at `payload`. The payload is atomic in the stream: a position
+    /// is its end, and only once the transaction's end was seen in it.
+    ///
+    /// # Errors
+    /// As [`Stream::advance`]; and when the transaction is over, for the end has passed what follows.
+    pub fn advance_inside<'a>(&mut self, event: &Event<'a>, payload: EventSpan) -> Result<Step<'a>> {
+        if self.group.is_none() {
+            let text = format!("a {:?} event behind the end of its compressed transaction", event.header.kind);
+            return Err(Error::new(ErrorKind::CorruptStream, text));
+        }
+        self.step(event, payload)
+    }
+
     /// Every kind has its arm (I6).
     fn step<'a>(&mut self, event: &Event<'a>, span: EventSpan) -> Result<Step<'a>> {
         use EventKind as Kind;
@@ -171,7 +186,7 @@ impl Stream {
             Kind::Intvar | Kind::Rand | Kind::UserVar | Kind::BeginLoadQuery | Kind::AppendBlock | Kind::DeleteFile => {
                 Ok(Step::Nothing)
             }
-            Kind::TransactionPayload => Err(unsupported(PAYLOAD)),
+            Kind::TransactionPayload => self.payload(event),
             Kind::Incident => {
                 Err(unsupported("the source reports an INCIDENT: its binary log lacks changes; copy the tables anew"))
             }
@@ -196,6 +211,15 @@ impl Stream {
                 Err(unsupported(format!("event type {code} is unknown to this version and must not be skipped")))
             }
         }
+    }
+
+    /// Without its group it would count as a place between groups before its rows are acked (I4).
+    fn payload<'a>(&self, event: &Event<'_>) -> Result<Step<'a>> {
+        if self.group.is_none() {
+            let text = "a compressed transaction without the GTID event before it: start at a transaction's beginning";
+            return Err(Error::new(ErrorKind::CorruptStream, text));
+        }
+        TransactionPayload::parse(event).map(Step::Payload)
     }
 
     /// Between groups, the end of any event is as good a place to go on from as the last transaction's end.
@@ -525,11 +549,34 @@ mod tests {
     }
 
     #[test]
+    fn a_compressed_transaction_ends_where_its_event_ends() {
+        let mut rig = Rig::new(Some(ONE));
+        rig.gtid(2);
+        let offset = rig.offset;
+        assert!(rig.next(40, &[2, 1]).contains("truncated"));
+        rig.offset = offset;
+        assert_eq!(rig.next(40, &[2, 3, 252, 255, 0, 0]), "Payload");
+        let payload = EventSpan { start: 0, len: usize::try_from(rig.offset - offset).unwrap(), offset };
+        let mut inside = |code: u8, body: &[u8]| {
+            let size = u32::try_from(19 + body.len()).unwrap().to_le_bytes();
+            let bytes = [&[0; 4][..], &[code], &[0; 4], &size, &[0; 6], body].concat();
+            let step = rig.stream.advance_inside(&Event::parse(&bytes, false).unwrap(), payload);
+            let step = step.map(|step| format!("{step:?}")).map_err(|error| error.text);
+            (step, rig.stream.end().offset)
+        };
+        let begin = [&[0; 13][..], &[0], b"BEGIN"].concat();
+        assert_eq!(inside(2, &begin), (Ok("Nothing".to_owned()), 1000));
+        assert_eq!(inside(16, &[0; 8]), (Ok("Nothing".to_owned()), offset + payload.len as u64));
+        assert!(inside(2, &begin).0.unwrap_err().contains("behind the end"));
+        assert_eq!(rig.set(), format!("{ONE}-2"));
+    }
+
+    #[test]
     fn unknown_kinds_are_skipped_only_when_they_say_so() {
         let mut rig = Rig::new(None);
         assert_eq!(rig.event(100, 0x80, 1000, &[1]), "Nothing");
         assert!(rig.event(100, 0, 1000, &[1]).contains("event type 100"));
-        assert!(rig.event(40, 0, 1000, &[]).contains("binlog_transaction_compression=OFF"));
+        assert!(rig.event(40, 0, 1000, &[]).contains("without the GTID event"));
         assert!(rig.event(162, 0, 1000, &[0; 19]).contains("MariaDB"));
     }
 

@@ -44,8 +44,30 @@ pub struct RowsCursor<'a> {
     pub kind: RowsKind,
     /// Images of all columns, packed.
     pub rest: &'a [u8],
-    /// The version of the first byte of `rest`: timeline, file, and its offset in the file.
+    /// The version of the first image of `rest`: timeline, file, and its offset in the file.
     pub version: Version,
+    /// What the version of the next image has more.
+    pub stride: Stride,
+}
+
+/// How versions rise from image to image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stride {
+    /// By the image's length: it lies in the file.
+    Bytes,
+    /// By one: it lies in a compressed transaction, whose images share the place of one event.
+    Images,
+}
+
+impl Stride {
+    /// What an image of this many bytes adds.
+    #[inline(always)]
+    fn of(self, image_bytes: usize) -> u64 {
+        match self {
+            Stride::Bytes => image_bytes as u64,
+            Stride::Images => 1,
+        }
+    }
 }
 
 impl RowPlan {
@@ -90,7 +112,8 @@ impl RowPlan {
         })?;
         body.version_max = body.version_max.max(rows.version.0);
         body.has_changes |= deleted;
-        advance(rows, rest);
+        rows.version = rows.version.plus(rows.stride.of(rows.rest.len() - rest.len()));
+        rows.rest = rest;
         Ok(())
     }
 
@@ -103,7 +126,7 @@ impl RowPlan {
     ) -> Result<(), RowFault<'a>> {
         let before = rows.rest;
         let after = self.skip_row(before)?;
-        let after_version = rows.version.plus((before.len() - after.len()) as u64);
+        let after_version = rows.version.plus(rows.stride.of(before.len() - after.len()));
         let key_changed = self.key_end > 0 && !self.same_key(before, after)?;
         let reserve = if key_changed { self.reserve(before)? + self.reserve(after)? } else { self.reserve(after)? };
         let mut rest = after;
@@ -116,7 +139,8 @@ impl RowPlan {
         })?;
         body.version_max = body.version_max.max(after_version.0);
         body.has_changes = true;
-        advance(rows, rest);
+        rows.version = after_version.plus(rows.stride.of(after.len() - rest.len()));
+        rows.rest = rest;
         Ok(())
     }
 
@@ -267,12 +291,6 @@ fn null(column: &ColumnOp, out: &mut Vec<u8>) -> Result<(), Fault> {
     Err(Fault::Null)
 }
 
-#[inline(always)]
-fn advance<'a>(rows: &mut RowsCursor<'a>, rest: &'a [u8]) {
-    rows.version = rows.version.plus((rows.rest.len() - rest.len()) as u64);
-    rows.rest = rest;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,7 +357,7 @@ mod tests {
     }
 
     fn cursor(kind: RowsKind, rest: &[u8]) -> RowsCursor<'_> {
-        RowsCursor { kind, rest, version: START }
+        RowsCursor { kind, rest, version: START, stride: Stride::Bytes }
     }
 
     fn append(plan: &RowPlan, kind: RowsKind, images: &[u8]) -> error::Result<Body> {
@@ -409,6 +427,29 @@ mod tests {
         let mut row: Vec<u8> = vec![0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 1, 0, 9, 1];
         rowbinary::version_and_deleted(&mut row, START.0, false);
         check(&plan(&types, &[]), RowsKind::Write, &image, &[row]);
+    }
+
+    #[test]
+    fn images_of_a_compressed_transaction_are_numbered() {
+        let images = [pair_image(1, None), pair_image(1, None), pair_image(1, None), pair_image(2, None)].concat();
+        for (kind, expected) in [
+            (RowsKind::Write, vec![(0, false), (1, false), (2, false), (3, false)]),
+            (RowsKind::Delete, vec![(0, true), (1, true), (2, true), (3, true)]),
+            (RowsKind::Update, vec![(1, false), (2, true), (3, false)]),
+        ] {
+            let (mut body, mut pool) = (Body::default(), ChunkPool::default());
+            let mut rows = RowsCursor { stride: Stride::Images, ..cursor(kind, &images) };
+            pair_plan().append_rows(&mut rows, &mut body, &mut pool, NO_LIMITS).unwrap();
+            assert_eq!((rows.version.0, body.rows()), (START.0 + 4, expected.len()));
+            let bytes = body.chunks().concat();
+            let tails: Vec<_> = bytes.chunks(4 + 1 + 9).map(|row| row[5..].to_vec()).collect();
+            let tail = |(number, deleted): (u64, bool)| {
+                let mut tail = Vec::new();
+                rowbinary::version_and_deleted(&mut tail, START.0 + number, deleted);
+                tail
+            };
+            assert_eq!(tails, expected.into_iter().map(tail).collect::<Vec<_>>());
+        }
     }
 
     #[test]
