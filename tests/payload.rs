@@ -41,12 +41,12 @@ fn changes_of_all_kinds_between_uncompressed_ones() {
     test.sql(TABLES);
     let mut bridge = Bridge::start(&test.config());
     let noted = SourcePosition::now(&test);
+    test.sql(ON);
     let mut step = |sql: &str| {
         test.sql(sql);
         bridge.wait_caught_up(&test, PATIENCE);
         test.assert_all_equal();
     };
-    step(ON);
     step(
         "BEGIN;\nINSERT INTO t VALUES (1, 'one'), (2, 'two'), (3, NULL);\nINSERT INTO u VALUES ('x', 1, 0.5), ('y', 2, NULL);\nCOMMIT;",
     );
