@@ -22,6 +22,7 @@ test:
 check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo check --bins # without the features that dev-dependencies add
 	cargo test --lib --bins --test tidy --test config --test router
 
 bench:
