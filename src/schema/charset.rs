@@ -125,11 +125,6 @@ impl Charset {
             _ => None,
         }
     }
-
-    /// The character set of a collation id, if this version decodes it.
-    pub fn from_collation(collation: u64) -> Option<Self> {
-        charset_name(collation).and_then(Self::from_name)
-    }
 }
 
 /// UTF-8 of MySQL's latin1.
@@ -169,7 +164,8 @@ mod tests {
 
     #[test]
     fn what_is_decoded() {
-        let check = |collation, expected| assert_eq!(Charset::from_collation(collation), expected, "{collation}");
+        let decoded = |collation| charset_name(collation).and_then(Charset::from_name);
+        let check = |collation, expected| assert_eq!(decoded(collation), expected, "{collation}");
         for collation in [255, 45, 46, 224, 33, 83, 223, 11, 65] {
             check(collation, Some(Charset::Utf8));
         }
