@@ -12,11 +12,13 @@ mod double;
 mod fault;
 mod image;
 mod json;
+mod last;
 mod number;
 mod plan;
 mod temporal;
 mod text;
 
+pub use last::{HeldImages, LastImage};
 pub use plan::RowPlan;
 
 pub use crate::binlog::rows::RowsKind;
@@ -35,6 +37,14 @@ pub struct Limits {
     pub rows: usize,
     /// Bytes.
     pub bytes: usize,
+}
+
+impl Limits {
+    /// Whether the body is full.
+    #[inline(always)]
+    pub fn are_reached(self, body: &Body) -> bool {
+        body.rows() >= self.rows || body.bytes() >= self.bytes
+    }
 }
 
 /// The rows of one event that are still to do.
@@ -84,7 +94,7 @@ impl RowPlan {
         pool: &mut ChunkPool,
         limits: Limits,
     ) -> error::Result<()> {
-        while !rows.rest.is_empty() && body.rows() < limits.rows && body.bytes() < limits.bytes {
+        while !rows.rest.is_empty() && !limits.are_reached(body) {
             let done = match rows.kind {
                 RowsKind::Write => self.append_image(rows, body, pool, false),
                 RowsKind::Delete => self.append_image(rows, body, pool, true),
