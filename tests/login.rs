@@ -154,7 +154,7 @@ fn native_logins_do_what_sql_says(servers: &Servers) {
         let config = MysqlConfig { user: "other".to_owned(), password: Secret::new(password), ..resolved.clone() };
         let rows = Connection::open(&config).unwrap().rows("SELECT CURRENT_USER()").unwrap();
         assert_eq!(rows, [[Some("other@%".to_owned())]], "{password}");
-        let wrong = MysqlConfig { password: Secret::new(&format!("{password} ")), ..config };
+        let wrong = MysqlConfig { password: Secret::new(format!("{password} ")), ..config };
         assert_eq!(Connection::open(&wrong).unwrap_err().kind, ErrorKind::SourceRefused);
     }
 }

@@ -241,11 +241,13 @@ const STEPS: &[(&str, &str)] = &[
     ("RefusedRows", "quarantine"),
     ("Statement", "quarantine"),
     ("RolledBack", "quarantine"),
-    ("UnknownXaCommit", "quarantine"),
+    ("XaCommitted", "applied"),
+    ("UnknownXaCommit", "unverified"),
 ];
 
 const GROUP: &[(u8, &str)] = &[(33, ""), (2, "BEGIN")];
 const XA_GROUP: &[(u8, &str)] = &[(33, ""), (2, "XA START X'61',X'',1")];
+const XA_PREPARED: &[(u8, &str)] = &[(33, ""), (2, "XA START X'61',X'',1"), (38, ""), (33, "")];
 const GTID_ONLY: &[(u8, &str)] = &[(33, "")];
 
 /// Name, type code, text of a QUERY, and what came before it: first the case that the row speaks of.
@@ -313,8 +315,10 @@ fn samples() -> Vec<(&'static str, u8, &'static str, &'static [(u8, &'static str
         ("QUERY DML", 2, "INSERT INTO t VALUES (1)", GROUP),
         ("QUERY XA START", 2, "XA START X'61',X'',1", GTID_ONLY),
         ("QUERY XA END", 2, "XA END X'61',X'',1", XA_GROUP),
-        ("QUERY XA COMMIT", 2, "XA COMMIT X'61',X'',1", GTID_ONLY),
-        ("QUERY XA ROLLBACK", 2, "XA ROLLBACK X'61',X'',1", GTID_ONLY),
+        ("QUERY XA COMMIT", 2, "XA COMMIT X'61',X'',1", XA_PREPARED),
+        ("QUERY XA COMMIT of an unknown xid", 2, "XA COMMIT X'61',X'',1", GTID_ONLY),
+        ("XA_PREPARE in one phase", 38, "ONE PHASE", XA_GROUP),
+        ("QUERY XA ROLLBACK", 2, "XA ROLLBACK X'61',X'',1", XA_PREPARED),
     ]);
     samples
 }
@@ -335,7 +339,7 @@ fn body(code: u8, sql: &str) -> Vec<u8> {
         27 => b"binlog.000007".to_vec(),
         33 | 34 => [&[0][..], &[7; 16], &2u64.to_le_bytes()].concat(),
         35 => vec![0; 8],
-        38 => vec![0; 14],
+        38 => [&[u8::from(!sql.is_empty())][..], &[0; 13]].concat(),
         40 => vec![2, 3, 252, 255, 0, 0],
         // Of MySQL 9.7.4: GTID mytag:1, and a heartbeat in binlog.000003.
         41 => [&[1, 13][..], b"binlog.000003", &[2, 1, 245, 0]].concat(),
