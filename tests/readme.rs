@@ -297,8 +297,11 @@ const PLAIN: &[(u8, &str)] = &[
     (200, "unknown"),
 ];
 
+/// See [`samples`].
+type Sample = (&'static str, u8, &'static str, &'static [(u8, &'static str)]);
+
 /// Name, type code, text of a QUERY, and what came before it: first the case that the row speaks of.
-fn samples() -> Vec<(&'static str, u8, &'static str, &'static [(u8, &'static str)])> {
+fn samples() -> Vec<Sample> {
     let mut samples: Vec<_> = PLAIN.iter().map(|&(code, name)| (name, code, "", GROUP)).collect();
     samples.extend([
         ("HEARTBEAT", 27, "", &[][..]),
@@ -426,9 +429,11 @@ fn every_kind_of_event_is_tried() {
 
 /// What the code says to a value, empty when it takes it.
 type Says = fn(u64) -> String;
+/// The last value within the limit and the first beyond it, from the numbers in README.
+type Bounds = fn(&[u64]) -> (u64, u64);
 
-/// README's first cell without its number, the first value beyond it, and the code that judges values.
-const LIMITS: &[(&str, fn(&[u64]) -> (u64, u64), Says)] = &[
+/// README's first cell without its number, the values on both sides of it, and the code that judges values.
+const LIMITS: &[(&str, Bounds, Says)] = &[
     ("MySQL 8.0.1 or newer", |_| (801, 800), mysql_version),
     ("ClickHouse 23.8 or newer", |_| (2308, 2307), clickhouse_version),
     (
