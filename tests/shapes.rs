@@ -114,7 +114,7 @@ fn tables_of_hundreds_of_columns() {
     };
     let values = |count: usize, row: usize| {
         let value = |i: usize| ["-7", "'é'", "1.05", "5", "'b'", "'2024-02-29 01:02:03.004'"][i % 6];
-        let cell = |i: usize| if (i + row) % (row + 2) == 0 { "NULL" } else { value(i) };
+        let cell = |i: usize| if (i + row).is_multiple_of(row + 2) { "NULL" } else { value(i) };
         (0..count).map(cell).collect::<Vec<_>>().join(", ")
     };
     let counts = [300, 1016];
