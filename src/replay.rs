@@ -210,7 +210,13 @@ impl<'a> Replay<'a> {
     fn carry_out(&mut self, event: &Event<'_>, place: Place) -> Result<()> {
         self.events += 1;
         match event.header.kind {
-            EventKind::WriteRows | EventKind::UpdateRows | EventKind::DeleteRows => self.rows(event, place)?,
+            EventKind::WriteRows
+            | EventKind::UpdateRows
+            | EventKind::DeleteRows
+            | EventKind::PartialUpdateRows
+            | EventKind::WriteRowsV1
+            | EventKind::UpdateRowsV1
+            | EventKind::DeleteRowsV1 => self.rows(event, place)?,
             EventKind::TableMap => self.table_map(event)?,
             EventKind::Query => self.query(event)?,
             EventKind::Xid => self.end_group(true),
@@ -243,12 +249,8 @@ impl<'a> Replay<'a> {
             | EventKind::PreGaWriteRows
             | EventKind::PreGaUpdateRows
             | EventKind::PreGaDeleteRows
-            | EventKind::WriteRowsV1
-            | EventKind::UpdateRowsV1
-            | EventKind::DeleteRowsV1
             | EventKind::Incident
             | EventKind::XaPrepare
-            | EventKind::PartialUpdateRows
             | EventKind::TransactionPayload
             | EventKind::MariadbAnnotateRows
             | EventKind::MariadbBinlogCheckpoint
@@ -374,9 +376,6 @@ impl<'a> Replay<'a> {
 
 impl Table {
     fn append(&mut self, rows: &RowsEvent<'_>, place: Place, pool: &mut ChunkPool) -> Result<()> {
-        if !rows.is_full_image() {
-            return Err(refused("row images without all columns: set binlog_row_image=FULL"));
-        }
         if rows.column_count != self.columns {
             let text = format!("a rows event of {} columns after a TABLE_MAP of {}", rows.column_count, self.columns);
             return Err(Error::new(ErrorKind::CorruptStream, text));
@@ -404,7 +403,7 @@ impl Table {
             Some(_) if self.images.0 == place.version => (self.images.1 + 1, Stride::Images),
             Some(_) => (1, Stride::Images),
         };
-        RowsCursor { kind: rows.kind, rest: rows.rows, version: place.version.plus(first), stride }
+        RowsCursor::new(rows, place.version.plus(first), stride)
     }
 
     /// Counts the body, writes it out if it goes anywhere, and gives its memory back.

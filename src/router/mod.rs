@@ -341,11 +341,6 @@ impl Router {
                 Mapped::Unknown(name) => self.quarantine_new(&name, span, now),
             },
             Step::Rows(event) => self.rows(&event, span, stride, now)?,
-            Step::RefusedRows(table_id, why) => {
-                if let Some((table, _)) = self.tables.destination(table_id)? {
-                    self.quarantine(table, shape_error(why), span, now);
-                }
-            }
             Step::Statement(query) => self.statement(&query, span, now),
             Step::RolledBack(why) => {
                 for table in std::mem::take(&mut self.touched) {
@@ -389,11 +384,6 @@ impl Router {
                 "XA transactions are not built yet: their rows are in the binary log before their outcome",
             ));
         }
-        if !event.is_full_image() {
-            return Err(shape_error(
-                "its rows come without all columns: SET PERSIST binlog_row_image='FULL', in every session",
-            ));
-        }
         if event.column_count + OWN_COLUMNS != plan.target.columns.len() {
             let text = format!("{} columns in a rows event, other than its TABLE_MAP has", event.column_count);
             return Err(Error::new(ErrorKind::CorruptStream, text));
@@ -404,7 +394,7 @@ impl Router {
             Stride::Images => self.unzip.next_image(table),
         };
         let version = self.stream.version(span.offset + first);
-        let mut rows = RowsCursor { kind: event.kind, rest: event.rows, version, stride };
+        let mut rows = RowsCursor::new(event, version, stride);
         let limits = self.batcher.limits();
         while !rows.rest.is_empty() {
             let (ledger, start) = (&mut self.ledger, self.stream.end());

@@ -224,25 +224,43 @@ impl RowPlan {
 
     /// The most bytes that a column takes in a row.
     fn most_bytes(&self, column: &ColumnOp) -> usize {
-        let value = match column.op {
-            Op::Copy1 => 1,
-            Op::Copy2 | Op::Year => 2,
-            Op::Copy4 | Op::Int24 | Op::UInt24 | Op::Decimal32(_) | Op::Date => 4,
-            Op::Copy8 | Op::Decimal64(_) | Op::DateTime(_) | Op::Timestamp(_) | Op::Time(_) | Op::Bit(_) => 8,
-            Op::OldTime(_) | Op::OldDateTime | Op::OldTimestamp => 8,
-            Op::Decimal128(_) => 16,
-            Op::Decimal256(_) => 32,
+        column.op.fixed_bytes().unwrap_or_else(|| self.longest(column.op)) + usize::from(column.nullable)
+    }
+
+    /// The most bytes of a value whose length varies.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what has no bound, and what is asked by mistake")]
+    fn longest(&self, op: Op) -> usize {
+        match op {
             Op::Bytes(prefix) | Op::Padded(prefix) => 5 + prefix.max as usize,
             Op::Latin1(prefix) => 5 + 3 * prefix.max as usize,
-            Op::Json(_) | Op::Vector(_) => u32::MAX as usize,
             Op::Enum(labels) => 5 + self.labels.longest(labels),
             Op::Set(labels) => 5 + self.labels.all(labels),
-        };
-        value + usize::from(column.nullable)
+            _ => u32::MAX as usize,
+        }
     }
 }
 
 impl Op {
+    /// Bytes of the target's value, where they are always as many.
+    fn fixed_bytes(self) -> Option<usize> {
+        match self {
+            Op::Copy1 => Some(1),
+            Op::Copy2 | Op::Year => Some(2),
+            Op::Copy4 | Op::Int24 | Op::UInt24 | Op::Decimal32(_) | Op::Date => Some(4),
+            Op::Copy8 | Op::Decimal64(_) | Op::DateTime(_) | Op::Timestamp(_) | Op::Time(_) | Op::Bit(_) => Some(8),
+            Op::OldTime(_) | Op::OldDateTime | Op::OldTimestamp => Some(8),
+            Op::Decimal128(_) => Some(16),
+            Op::Decimal256(_) => Some(32),
+            Op::Bytes(_) | Op::Padded(_) | Op::Latin1(_) | Op::Json(_) | Op::Vector(_) => None,
+            Op::Enum(_) | Op::Set(_) => None,
+        }
+    }
+
+    /// Bytes of the target type's default value, which are all zero: of a string, its length.
+    pub(super) fn default_bytes(self) -> usize {
+        self.fixed_bytes().unwrap_or(1)
+    }
+
     fn width(self) -> Width {
         match self {
             Op::Copy1 | Op::Year => Width::Fixed(1),
