@@ -93,6 +93,12 @@ impl<'a> RowsEvent<'a> {
         is_full(self.present_before, self.column_count) && is_full(self.present_after, self.column_count)
     }
 
+    /// Whether every image is one of all columns and whole documents.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.is_full_image() && !self.has_options
+    }
+
     /// Whether the event has no table and no rows, and only ends a statement.
     pub fn is_dummy(&self) -> bool {
         DUMMY_TABLE_IDS.contains(&self.table_id) && self.rows.is_empty()

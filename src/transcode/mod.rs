@@ -13,6 +13,7 @@ mod double;
 mod fault;
 mod image;
 mod json;
+mod last;
 mod number;
 mod patch;
 mod plan;
@@ -20,6 +21,7 @@ mod sparse;
 mod temporal;
 mod text;
 
+pub use last::{HeldImages, LastImage};
 pub use plan::RowPlan;
 
 use crate::binlog::rows::RowsEvent;
@@ -40,6 +42,14 @@ pub struct Limits {
     pub rows: usize,
     /// Bytes.
     pub bytes: usize,
+}
+
+impl Limits {
+    /// Whether the body is full.
+    #[inline(always)]
+    pub fn are_reached(self, body: &Body) -> bool {
+        body.rows() >= self.rows || body.bytes() >= self.bytes
+    }
 }
 
 /// The rows of one event that are still to do.
@@ -106,7 +116,7 @@ impl RowPlan {
         if let Some(sparse) = rows.sparse {
             return self.append_sparse(rows, sparse, body, pool, limits);
         }
-        while !rows.rest.is_empty() && body.rows() < limits.rows && body.bytes() < limits.bytes {
+        while !rows.rest.is_empty() && !limits.are_reached(body) {
             let done = match rows.kind {
                 RowsKind::Write => self.append_image(rows, body, pool, false),
                 RowsKind::Delete => self.append_image(rows, body, pool, true),
@@ -616,5 +626,45 @@ mod tests {
             assert_eq!(body.bytes(), body.chunks().iter().map(Vec::len).sum::<usize>());
         }
         assert!(failed > 1000, "{failed} of the corrupted events were noticed");
+    }
+
+    /// The rows that remain of held events, without limits or one at a time.
+    fn last(plan: &RowPlan, events: &[(RowsKind, Vec<u8>)], limits: Limits) -> (usize, Vec<u8>) {
+        let mut held = HeldImages::default();
+        events.iter().for_each(|(kind, images)| held.push(*kind, images));
+        let images = plan.last_images(&held).unwrap();
+        let (mut rest, mut pool, mut bytes) = (&images[..], ChunkPool::default(), Vec::new());
+        while !rest.is_empty() {
+            let mut body = Body::default();
+            plan.append_last(&mut rest, START, &mut body, &mut pool, limits).unwrap();
+            bytes.extend(body.chunks().concat());
+        }
+        (images.len(), bytes)
+    }
+
+    #[test]
+    fn of_held_rows_the_last_image_of_each_key_remains() {
+        let update = |old, new| [pair_image(old, Some("old")), pair_image(new, Some("new"))].concat();
+        let events = [
+            (RowsKind::Write, [pair_image(1, Some("a")), pair_image(2, None), pair_image(3, None)].concat()),
+            (RowsKind::Update, [update(1, 1), update(2, 4), update(4, 2)].concat()),
+            (RowsKind::Delete, [pair_image(3, None), pair_image(1, Some("new"))].concat()),
+            (RowsKind::Write, pair_image(1, Some("again"))),
+        ];
+        let row = |id, text, deleted| pair_row(id, text, 0, deleted);
+        let expected =
+            [row(1, Some("again"), false), row(2, Some("new"), false), row(3, None, true), row(4, Some("old"), true)];
+        for limits in [NO_LIMITS, Limits { rows: 1, bytes: usize::MAX }] {
+            assert_eq!(last(&pair_plan(), &events, limits), (4, expected.concat()));
+        }
+        let floats = plan(&[(SourceType::Double, false), (SourceType::Float, false)], &[0, 1]);
+        let image = |double: f64, float: f32| [&[0][..], &double.to_le_bytes(), &float.to_le_bytes()].concat();
+        let zeros = [(RowsKind::Write, image(0.0, -0.0)), (RowsKind::Delete, image(-0.0, 0.0))];
+        assert_eq!(last(&floats, &zeros, NO_LIMITS).0, 1, "zero has two signs and is one key");
+        let keyless = plan(&[(int(), false)], &[]);
+        assert_eq!(last(&keyless, &[(RowsKind::Write, [[0, 1, 0, 0, 0]; 3].concat())], NO_LIMITS).0, 3);
+        let mut held = HeldImages::default();
+        held.push(RowsKind::Write, &pair_image(1, None)[..3]);
+        assert_eq!(pair_plan().last_images(&held).unwrap_err().kind, ErrorKind::CorruptStream);
     }
 }

@@ -66,7 +66,7 @@ pub(super) enum KeyRule {
 }
 
 /// One column of the source.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ColumnOp {
     pub(super) op: Op,
     /// Where its value ends.
@@ -77,7 +77,7 @@ pub(super) struct ColumnOp {
 }
 
 /// How much room a row needs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum RowBound {
     /// No row is longer.
     Constant(usize),
@@ -86,7 +86,7 @@ pub(super) enum RowBound {
 }
 
 /// The compiled plan of one table version: row images in, RowBinary rows out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RowPlan {
     pub(super) columns: Vec<ColumnOp>,
     pub(super) labels: LabelArena,

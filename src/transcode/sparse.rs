@@ -45,9 +45,8 @@ impl<'a> Sparse<'a> {
     /// `None` when the event's images are plain.
     #[inline]
     pub fn of(event: &RowsEvent<'a>) -> Option<Self> {
-        let is_plain = event.is_full_image() && !event.has_options;
         let sparse = Self { before: event.present_before, after: event.present_after, has_options: event.has_options };
-        (!is_plain).then_some(sparse)
+        (!event.is_plain()).then_some(sparse)
     }
 
     /// Whether no image of the event holds column `index`.
@@ -107,7 +106,7 @@ impl RowPlan {
     ) -> error::Result<()> {
         self.check_columns(rows.kind, sparse)?;
         let mut row = Row::default();
-        while !rows.rest.is_empty() && body.rows() < limits.rows && body.bytes() < limits.bytes {
+        while !rows.rest.is_empty() && !limits.are_reached(body) {
             let done = match rows.kind {
                 RowsKind::Write => self.append_cells(rows, sparse, &mut row, body, pool, false),
                 RowsKind::Delete => self.append_cells(rows, sparse, &mut row, body, pool, true),
