@@ -142,6 +142,7 @@ fn is_full(present: &[u8], column_count: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binlog::event::Header;
     use crate::binlog::samples::{self, parse};
 
     #[test]
@@ -186,6 +187,35 @@ mod tests {
         ] {
             assert_eq!(is_full(present, columns), expected, "{present:?} {columns}");
         }
+    }
+
+    #[test]
+    fn version_1_lacks_the_extra_data() {
+        for (sample, code, kind) in [
+            (samples::WRITE_INTS, 23, RowsKind::Write),
+            (samples::UPDATE_INTS, 24, RowsKind::Update),
+            (samples::DELETE_INTS, 25, RowsKind::Delete),
+            (samples::UPDATE_PARTITIONED, 24, RowsKind::Update),
+        ] {
+            let event = parse(sample);
+            let second = RowsEvent::parse(&event).unwrap();
+            let extra = usize::from(event.body[8]);
+            let body = [&event.body[..8], &event.body[8 + extra..]].concat();
+            let header = Header { kind: EventKind::from_code(code), ..event.header };
+            let first = Event { header, body: &body };
+            let first = RowsEvent::parse(&first).unwrap();
+            assert_eq!((first.kind, first.is_plain()), (kind, true));
+            assert_eq!(first, RowsEvent { rows_start: second.rows_start - extra, ..second });
+        }
+    }
+
+    #[test]
+    fn partial_updates_have_options() {
+        let event = parse(samples::UPDATE_INTS);
+        let partial = Event { header: Header { kind: EventKind::PartialUpdateRows, ..event.header }, ..event };
+        let partial = RowsEvent::parse(&partial).unwrap();
+        assert!(partial.has_options && partial.is_full_image() && !partial.is_plain());
+        assert_eq!(partial, RowsEvent { has_options: true, ..RowsEvent::parse(&event).unwrap() });
     }
 
     #[test]

@@ -331,11 +331,11 @@ mod tests {
     use crate::schema::target::TargetColumn;
     use crate::schema::types::{Charset, SourceColumn, SourceType};
 
-    const START: Version = Version(1 << 54 | 1000);
-    const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
+    pub(super) const START: Version = Version(1 << 54 | 1000);
+    pub(super) const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
 
     /// A plan for columns c0, c1, .. with the default target types.
-    fn plan(types: &[(SourceType, bool)], key: &[usize]) -> RowPlan {
+    pub(super) fn plan(types: &[(SourceType, bool)], key: &[usize]) -> RowPlan {
         let features = TargetFeatures { time64: true };
         let source: Vec<SourceColumn> = types
             .iter()
@@ -356,16 +356,16 @@ mod tests {
         RowPlan::compile(&source, key, &target).unwrap()
     }
 
-    fn int() -> SourceType {
+    pub(super) fn int() -> SourceType {
         SourceType::Int { bytes: 4, unsigned: false }
     }
 
-    fn varchar(max_bytes: u16) -> SourceType {
+    pub(super) fn varchar(max_bytes: u16) -> SourceType {
         SourceType::VarChar { max_bytes, charset: Charset::Utf8 }
     }
 
     /// Two columns: an INT key and a VARCHAR that may be NULL.
-    fn pair_plan() -> RowPlan {
+    pub(super) fn pair_plan() -> RowPlan {
         plan(&[(int(), false), (varchar(80), true)], &[0])
     }
 

@@ -323,3 +323,171 @@ fn patched(column: &ColumnOp, document: &[u8], diffs: &[u8], out: &mut Vec<u8>) 
     }
     json::patched_json(document, diffs, prefix, out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{NO_LIMITS, START, int, plan, varchar};
+    use super::super::{RowsKind, Stride};
+    use super::*;
+    use crate::schema::types::SourceType;
+
+    /// A JSON column, an INT key, a VARCHAR that may be NULL, and a second JSON column that may be NULL.
+    fn four() -> RowPlan {
+        plan(&[(SourceType::Json, false), (int(), false), (varchar(80), true), (SourceType::Json, true)], &[1])
+    }
+
+    fn cursor<'a>(kind: RowsKind, sparse: Sparse<'a>, images: &'a [u8]) -> RowsCursor<'a> {
+        RowsCursor { sparse: Some(sparse), ..RowsCursor::plain(kind, images, START, Stride::Bytes) }
+    }
+
+    fn rows(plan: &RowPlan, kind: RowsKind, sparse: Sparse<'_>, images: &[u8]) -> error::Result<Vec<u8>> {
+        let (mut body, mut pool) = (Body::default(), ChunkPool::default());
+        let mut rows = cursor(kind, sparse, images);
+        plan.append_rows(&mut rows, &mut body, &mut pool, NO_LIMITS)?;
+        assert!(rows.rest.is_empty());
+        assert_eq!(rows.version.0, START.0 + images.len() as u64, "the images' own lengths count");
+        assert_eq!(body.has_changes, kind != RowsKind::Write);
+        Ok(body.chunks().concat())
+    }
+
+    fn tail(offset: usize, deleted: bool) -> Vec<u8> {
+        let mut tail = Vec::new();
+        rowbinary::version_and_deleted(&mut tail, START.0 + offset as u64, deleted);
+        tail
+    }
+
+    /// A document of one number: its length of 4 bytes, a type byte, the number.
+    const ONE: &[u8] = b"\x03\0\0\0\x05\x01\0";
+    /// `[1]`, and diffs that make it `[2]`.
+    const LIST: &[u8] = b"\x08\0\0\0\x02\x01\0\x07\0\x05\x01\0";
+    const TO_TWO: &[u8] = b"\x0a\0\0\0\0\x04$[0]\x03\x05\x02\0";
+    const KEY: &[u8] = b"\x07\0\0\0";
+
+    #[test]
+    fn a_deletion_needs_its_key() {
+        let sparse = Sparse { before: &[2], after: &[2], has_options: false };
+        let expected = [&[0][..], KEY, &[1, 1], &tail(0, true)].concat();
+        assert_eq!(rows(&four(), RowsKind::Delete, sparse, &[&[0], KEY].concat()).unwrap(), expected);
+        let sparse = Sparse { before: &[0b1101], after: &[0b1101], has_options: false };
+        let error = rows(&four(), RowsKind::Delete, sparse, &[]).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TableShape);
+        assert!(
+            error.text.starts_with("a DELETE was logged without `c1`: SET PERSIST binlog_row_image='FULL'"),
+            "{error}"
+        );
+        let keyless = plan(&[(int(), false), (int(), false)], &[]);
+        let sparse = Sparse { before: &[1], after: &[1], has_options: false };
+        assert!(rows(&keyless, RowsKind::Delete, sparse, &[]).is_err(), "which row it is, nobody knows");
+    }
+
+    #[test]
+    fn an_update_is_both_images_together() {
+        // Before: the documents and the key. After: a NULL text, the second document NULL.
+        let sparse = Sparse { before: &[0b0011], after: &[0b1100], has_options: false };
+        let images = [&[0][..], ONE, KEY, &[3]].concat();
+        let expected = [&[1, b'1'][..], KEY, &[1, 1], &tail(1 + 7 + 4, false)].concat();
+        assert_eq!(rows(&four(), RowsKind::Update, sparse, &images).unwrap(), expected);
+        // The key in both: changed, a tombstone of the old one with defaults.
+        let sparse = Sparse { before: &[0b0010], after: &[0b1111], has_options: false };
+        let images = [&[0][..], KEY, &[0b1100], ONE, &[8, 0, 0, 0]].concat();
+        let old = [&[0][..], KEY, &[1, 1], &tail(0, true)].concat();
+        let new = [&[1, b'1', 8, 0, 0, 0, 1, 1][..], &tail(5, false)].concat();
+        assert_eq!(rows(&four(), RowsKind::Update, sparse, &images).unwrap(), [old, new].concat());
+    }
+
+    #[test]
+    fn what_is_in_neither_image_is_named() {
+        let lacking = |kind, before, after, expected: &str| {
+            let sparse = Sparse { before: &[before], after: &[after], has_options: false };
+            let error = rows(&four(), kind, sparse, &[]).unwrap_err();
+            assert!(error.text.contains(expected), "{error}");
+        };
+        lacking(RowsKind::Update, 0b0010, 0b0101, "an UPDATE was logged without `c3`: ");
+        lacking(RowsKind::Update, 0b1101, 0b1111, "an UPDATE was logged without `c1`: ");
+        lacking(RowsKind::Write, 0b0010, 0b0010, "an INSERT was logged without `c0`, `c2`, `c3`: ");
+        let many = plan(&vec![(int(), true); 9], &[]);
+        let sparse = Sparse { before: &[0, 0], after: &[0, 0], has_options: false };
+        let error = rows(&many, RowsKind::Write, sparse, &[]).unwrap_err();
+        assert!(error.text.contains("`c4`, ..: "), "{error}");
+    }
+
+    const ALL: Sparse<'static> = Sparse { before: &[0b1111], after: &[0b1111], has_options: true };
+
+    fn before() -> Vec<u8> {
+        [&[0b0100][..], LIST, KEY, LIST].concat()
+    }
+
+    #[test]
+    fn diffs_are_applied_where_the_bits_say() {
+        let plan = four();
+        let after = |options: &[u8], first: &[u8], second: &[u8]| [options, &[0b0100], first, KEY, second].concat();
+        let row = |first: &str, second: &str| {
+            let text = |text: &str| [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
+            [&text(first)[..], KEY, &[1, 0], &text(second), &tail(before().len(), false)].concat()
+        };
+        for (after, expected) in [
+            (after(&[0], ONE, LIST), row("1", "[1]")),
+            (after(&[1, 0], ONE, LIST), row("1", "[1]")),
+            (after(&[1, 1], TO_TWO, ONE), row("[2]", "1")),
+            (after(&[1, 2], ONE, TO_TWO), row("1", "[2]")),
+            (after(&[1, 3], TO_TWO, &[0; 4]), row("[2]", "[1]")),
+        ] {
+            let images = [before(), after].concat();
+            assert_eq!(rows(&plan, RowsKind::Update, ALL, &images).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn diffs_that_cannot_be_applied_name_their_column() {
+        let fails = |before: &[u8], after: &[&[u8]], kind, expected: &str| {
+            let images = [before, &after.concat()].concat();
+            let error = rows(&four(), RowsKind::Update, ALL, &images).unwrap_err();
+            assert_eq!(error.kind, kind);
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        let no_document = [&[0b1100][..], LIST, KEY].concat();
+        let bad = b"\x06\0\0\0\x02\x04$[5]";
+        fails(
+            &no_document,
+            &[&[1, 2, 0b0100], LIST, KEY, TO_TWO],
+            ErrorKind::TableShape,
+            "column c3: JSON diffs without",
+        );
+        let text =
+            "column c0: JSON diffs 0204245B355D cannot be applied, a path does not fit the document: SET PERSIST";
+        fails(&before(), &[&[1, 1, 0b0100], bad, KEY, LIST], ErrorKind::BadRow, text);
+        fails(&before(), &[&[2, 0b0100], LIST, KEY, LIST], ErrorKind::TableShape, "options that this version");
+        fails(&before(), &[&[1]], ErrorKind::CorruptStream, "ends inside");
+    }
+
+    #[test]
+    fn damage_never_panics() {
+        let images = [before(), [&[1, 3, 0b0100], TO_TWO, KEY, TO_TWO].concat()].concat().repeat(2);
+        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = |bound: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            usize::try_from(seed).unwrap() % bound
+        };
+        let mut failed = 0;
+        for _ in 0..30_000 {
+            let mut damaged = images.clone();
+            for _ in 0..1 + random(3) {
+                let at = random(damaged.len());
+                damaged[at] = [0, 0xff, 1, damaged[at] ^ 1 << random(8)][random(4)];
+            }
+            let bits = [0b1111, 0b0010, 0b1010];
+            let (before, after) = ([bits[random(3)]], [bits[random(3)]]);
+            let sparse = Sparse { before: &before, after: &after, has_options: random(4) > 0 };
+            let kind = [RowsKind::Update, RowsKind::Update, RowsKind::Write, RowsKind::Delete][random(4)];
+            let (mut body, mut pool) = (Body::default(), ChunkPool::default());
+            let mut rows = cursor(kind, sparse, &damaged);
+            let result = four().append_rows(&mut rows, &mut body, &mut pool, NO_LIMITS);
+            failed += u32::from(result.is_err());
+            assert_eq!(result.is_err(), !rows.rest.is_empty());
+            assert_eq!(body.bytes(), body.chunks().iter().map(Vec::len).sum::<usize>());
+        }
+        assert!((1000..30_000).contains(&failed), "{failed}");
+    }
+}
