@@ -108,7 +108,7 @@ fn what_lacks_columns_is_set_aside() {
     };
     let full = "binlog_row_image='FULL'";
     refused(MINIMAL, "plain", "UPDATE plain SET n = 9 WHERE id = 2", &["an UPDATE", "without `at`, `kind`:", full]);
-    refused(MINIMAL, "timed", "INSERT INTO timed (id) VALUES (9)", &["an INSERT", "`name`, `changed`", full]);
+    refused(MINIMAL, "timed", "INSERT INTO timed (id) VALUES (9)", &["an INSERT", "without `name`:", full]);
     refused(NOBLOB, "wide", "UPDATE wide SET z = 9 WHERE id = 2", &["an UPDATE", "`j`, `k`, `l`, `n`:", full]);
     test.assert_equal("watched");
     assert_eq!(bridge.sigterm(), Some(0));
@@ -194,7 +194,7 @@ fn version_1() {
     let folder = tempfile::TempDir::new().unwrap();
     let (path, output) = (folder.path().join(&file), folder.path().join("out"));
     let (bytes, changed) = to_version_1(&bytes);
-    assert_eq!(changed, 9);
+    assert!(changed >= 9, "{changed}");
     std::fs::write(&path, bytes).unwrap();
     let arguments = ["replay", "--json", "--output", output.to_str().unwrap(), path.to_str().unwrap()];
     let ended = run_with(&arguments, folder.path());
