@@ -109,7 +109,7 @@ fn what_lacks_columns_is_set_aside() {
     let full = "binlog_row_image='FULL'";
     refused(MINIMAL, "plain", "UPDATE plain SET n = 9 WHERE id = 2", &["an UPDATE", "without `at`, `kind`:", full]);
     refused(MINIMAL, "timed", "INSERT INTO timed (id) VALUES (9)", &["an INSERT", "without `name`:", full]);
-    refused(NOBLOB, "wide", "UPDATE wide SET z = 9 WHERE id = 2", &["an UPDATE", "`j`, `k`, `l`, `n`:", full]);
+    refused(NOBLOB, "wide", "UPDATE wide SET z = 9 WHERE id = 2", &["an UPDATE", "without `k`, `l`:", full]);
     test.assert_equal("watched");
     assert_eq!(bridge.sigterm(), Some(0));
 }
