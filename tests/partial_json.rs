@@ -202,14 +202,19 @@ fn ten_thousand_random_updates() {
         // Many small transactions cost a log flush each; larger ones are compressed, or not.
         let is_compressed = author.below(2) == 0;
         attempt(&mut session, &format!("SET SESSION binlog_transaction_compression = {is_compressed}"));
-        attempt(&mut session, "BEGIN");
+        let is_xa = author.below(5) == 0;
+        attempt(&mut session, if is_xa { "XA START 'json'" } else { "BEGIN" });
         for _ in 0..1 + author.below(60) {
             let id = author.below(ROWS);
             let sql = if author.below(40) == 0 { author.insert(id) } else { author.update() };
             tried += 1;
             done += u64::from(attempt(&mut session, &sql));
         }
-        attempt(&mut session, "COMMIT");
+        let ends: &[&str] =
+            if is_xa { &["XA END 'json'", "XA PREPARE 'json'", "XA COMMIT 'json'"] } else { &["COMMIT"] };
+        for end in ends {
+            assert!(attempt(&mut session, end), "{end}");
+        }
         if done / ROUND != done.saturating_sub(60) / ROUND {
             bridge.wait_caught_up(&test, PATIENCE);
             test.assert_equal("t");

@@ -81,6 +81,14 @@ fn what_lacks_nothing_is_exact() {
         "SET SESSION binlog_transaction_compression = ON;\nBEGIN;\nUPDATE pair SET name = 'compressed' WHERE id < 5;\nDELETE FROM wide WHERE id = 4;\nUPDATE pair SET id = 50, name = 'm' WHERE id = 5;\nCOMMIT;\nSET SESSION binlog_transaction_compression = OFF",
     );
     step(
+        MINIMAL,
+        &format!(
+            "XA START 'm';\nUPDATE pair SET name = 'xa' WHERE id = 1;\nUPDATE pair SET name = 'xa 2' WHERE id = 1;\n\
+             DELETE FROM pair WHERE id = 4;\nINSERT INTO pair VALUES (4, 'again');\n{FULL};\n\
+             UPDATE pair SET name = 'full' WHERE id = 4;\nXA END 'm';\nXA PREPARE 'm';\nXA COMMIT 'm'"
+        ),
+    );
+    step(
         "BEGIN",
         &format!(
             "UPDATE pair SET name = 'full' WHERE id = 1;\n{MINIMAL};\nUPDATE pair SET name = 'minimal' WHERE id = 1;\n\

@@ -21,7 +21,12 @@ fn prepare(xid: &str, work: &str) -> String {
 }
 
 fn xa(test: &Fixture, xid: &str, work: &str) {
-    test.sql(&prepare(xid, work));
+    sql(test, &prepare(xid, work));
+}
+
+/// Runs SQL in which `{db}` is the database: xids are the whole server's.
+fn sql(test: &Fixture, text: &str) {
+    test.sql(&text.replace("{db}", &test.database));
 }
 
 fn caught_up_and_equal(test: &Fixture, bridge: &mut Bridge) {
@@ -45,31 +50,34 @@ fn nothing_is_seen_before_the_outcome_and_all_after_it() {
     // Every key several times, keys changed, swapped, freed and taken again.
     xa(
         &test,
-        "'a','branch',7",
+        "'{db} a','branch',7",
         "UPDATE t SET name = 'x' WHERE id = 1;\nUPDATE t SET id = -1 WHERE id = 1;\nUPDATE t SET id = 1 WHERE id = 2;\nUPDATE t SET id = 2 WHERE id = -1;
         DELETE FROM t WHERE id = 3;\nINSERT INTO t VALUES (3, 'again'), (4, 'new'), (5, 'short');\nDELETE FROM t WHERE id = 5;
         INSERT INTO u VALUES ('k', 0.0, 1), ('K2', 1e300, 2);\nUPDATE u SET b = -0.0, v = 3 WHERE a = 'k'",
     );
     test.sql("INSERT INTO plain VALUES (2, 2);\nINSERT INTO t VALUES (10, 'beside');");
     caught_up_and_equal(&test, &mut bridge);
-    test.sql("UPDATE plain SET n = n + 1;\nXA COMMIT 'a','branch',7;\nUPDATE t SET name = CONCAT(name, '!');");
+    sql(&test, "UPDATE plain SET n = n + 1;\nXA COMMIT '{db} a','branch',7;\nUPDATE t SET name = CONCAT(name, '!');");
     caught_up_and_equal(&test, &mut bridge);
 
-    xa(&test, "'gone'", "DELETE FROM t;\nINSERT INTO u VALUES ('gone', 9, 9)");
-    test.sql("INSERT INTO plain VALUES (3, 3);\nXA ROLLBACK 'gone';");
+    xa(&test, "'{db} gone'", "DELETE FROM t;\nINSERT INTO u VALUES ('gone', 9, 9)");
+    sql(&test, "INSERT INTO plain VALUES (3, 3);\nXA ROLLBACK '{db} gone';");
     caught_up_and_equal(&test, &mut bridge);
 
-    test.sql("XA START 'one';\nUPDATE t SET id = id + 100 ORDER BY id DESC;\nINSERT INTO u VALUES ('one', 2, 2);\nXA END 'one';\nXA COMMIT 'one' ONE PHASE;\nUPDATE t SET name = 'after' WHERE id = 101;");
+    sql(
+        &test,
+        "XA START '{db} one';\nUPDATE t SET id = id + 100 ORDER BY id DESC;\nINSERT INTO u VALUES ('one', 2, 2);\nXA END '{db} one';\nXA COMMIT '{db} one' ONE PHASE;\nUPDATE t SET name = 'after' WHERE id = 101;",
+    );
     caught_up_and_equal(&test, &mut bridge);
 
     // Two at once, decided in the other order, one of them with a part that was rolled back to a savepoint.
     xa(
         &test,
-        "'first'",
+        "'{db} first'",
         "INSERT INTO t VALUES (200, 'a');\nSAVEPOINT s;\nINSERT INTO t VALUES (201, 'cut');\nROLLBACK TO s;\nINSERT INTO t VALUES (202, 'b')",
     );
-    xa(&test, "X'00ff27','quo''te',4294967295", "INSERT INTO t VALUES (203, 'binary')");
-    test.sql("XA COMMIT X'00ff27','quo''te',4294967295;\nXA COMMIT 'first';\nDELETE FROM t WHERE id = 200;");
+    xa(&test, "X'00ff27','{db}''',4294967295", "INSERT INTO t VALUES (203, 'binary')");
+    sql(&test, "XA COMMIT X'00ff27','{db}''',4294967295;\nXA COMMIT '{db} first';\nDELETE FROM t WHERE id = 200;");
     caught_up_and_equal(&test, &mut bridge);
     assert_eq!(bridge.sigterm(), Some(0));
 }
@@ -83,10 +91,10 @@ fn kill_9_between_prepare_and_outcome() {
     config.set("state.checkpoint_interval", "1s");
     let mut bridge = Bridge::start(&config);
     test.sql("INSERT INTO t VALUES (1, 'one'), (2, 'two');");
-    xa(&test, "'commit'", "UPDATE t SET name = 'by xa' WHERE id = 1;\nINSERT INTO t VALUES (3, 'by xa')");
-    xa(&test, "'roll back'", "UPDATE t SET name = 'never' WHERE id = 2;\nINSERT INTO t VALUES (4, 'never')");
-    xa(&test, "'left'", "INSERT INTO t VALUES (5, 'left prepared')");
-    for step in ["INSERT INTO plain VALUES (1, 1)", "XA COMMIT 'commit'", "XA ROLLBACK 'roll back'"] {
+    xa(&test, "'{db} commit'", "UPDATE t SET name = 'by xa' WHERE id = 1;\nINSERT INTO t VALUES (3, 'by xa')");
+    xa(&test, "'{db} roll back'", "UPDATE t SET name = 'never' WHERE id = 2;\nINSERT INTO t VALUES (4, 'never')");
+    xa(&test, "'{db} left'", "INSERT INTO t VALUES (5, 'left prepared')");
+    for step in ["INSERT INTO plain VALUES (1, 1)", "XA COMMIT '{db} commit'", "XA ROLLBACK '{db} roll back'"] {
         test.sql("FLUSH BINARY LOGS");
         test.sql("REPLACE INTO plain VALUES (2, 2)");
         caught_up_and_equal(&test, &mut bridge);
@@ -94,12 +102,12 @@ fn kill_9_between_prepare_and_outcome() {
         test.sql("FLUSH BINARY LOGS");
         bridge.wait_for("a checkpoint in the new file", PATIENCE, |status| status.checkpoint_seq() > seq);
         bridge.kill9();
-        test.sql(step);
+        sql(&test, step);
         bridge = Bridge::start(&config);
     }
     caught_up_and_equal(&test, &mut bridge);
     assert_eq!(bridge.sigterm(), Some(0));
-    test.sql("XA COMMIT 'left';\nUPDATE t SET name = 'left and changed' WHERE id = 5;");
+    sql(&test, "XA COMMIT '{db} left';\nUPDATE t SET name = 'left and changed' WHERE id = 5;");
     let mut bridge = Bridge::start(&config);
     caught_up_and_equal(&test, &mut bridge);
     assert_eq!(test.clickhouse("SELECT name FROM `{db}`.t FINAL WHERE id = 5"), "left and changed");
@@ -114,16 +122,16 @@ fn without_gtid_the_checkpoint_waits_for_the_outcome() {
     let config = test.config();
     let mut bridge = Bridge::start(&config);
     test.sql("INSERT INTO t VALUES (1, 'one');");
-    xa(&test, "'a'", "UPDATE t SET name = 'by xa' WHERE id = 1");
-    xa(&test, "'b'", "INSERT INTO t VALUES (2, 'b')");
+    xa(&test, "'{db} a'", "UPDATE t SET name = 'by xa' WHERE id = 1");
+    xa(&test, "'{db} b'", "INSERT INTO t VALUES (2, 'b')");
     test.sql("FLUSH BINARY LOGS;\nINSERT INTO plain VALUES (1, 1);");
     caught_up_and_equal(&test, &mut bridge);
     bridge.kill9();
-    test.sql("XA COMMIT 'b';\nINSERT INTO plain VALUES (2, 2);");
+    sql(&test, "XA COMMIT '{db} b';\nINSERT INTO plain VALUES (2, 2);");
     let mut bridge = Bridge::start(&config);
     caught_up_and_equal(&test, &mut bridge);
     assert_eq!(bridge.sigterm(), Some(0));
-    test.sql("XA COMMIT 'a';\nUPDATE t SET name = CONCAT(name, '!');");
+    sql(&test, "XA COMMIT '{db} a';\nUPDATE t SET name = CONCAT(name, '!');");
     let mut bridge = Bridge::start(&config);
     caught_up_and_equal(&test, &mut bridge);
     assert_eq!(test.clickhouse("SELECT name FROM `{db}`.t FINAL WHERE id = 1"), "by xa!");
@@ -136,12 +144,15 @@ fn compressed() {
     let config = test.config();
     let mut bridge = Bridge::start(&config);
     test.sql("SET SESSION binlog_transaction_compression = ON");
-    xa(&test, "'a'", "INSERT INTO t VALUES (1, 'one'), (2, 'two');\nUPDATE t SET name = 'x'");
+    xa(&test, "'{db} a'", "INSERT INTO t VALUES (1, 'one'), (2, 'two');\nUPDATE t SET name = 'x'");
     test.sql("INSERT INTO plain VALUES (1, 1)");
     caught_up_and_equal(&test, &mut bridge);
     bridge.kill9();
     let mut bridge = Bridge::start(&config);
-    test.sql("XA COMMIT 'a';\nXA START 'b';\nUPDATE t SET id = id + 1 ORDER BY id DESC;\nXA END 'b';\nXA COMMIT 'b' ONE PHASE;\nUPDATE t SET name = 'y' WHERE id = 2;");
+    sql(
+        &test,
+        "XA COMMIT '{db} a';\nXA START '{db} b';\nUPDATE t SET id = id + 1 ORDER BY id DESC;\nXA END '{db} b';\nXA COMMIT '{db} b' ONE PHASE;\nUPDATE t SET name = 'y' WHERE id = 2;",
+    );
     caught_up_and_equal(&test, &mut bridge);
     assert_eq!(bridge.sigterm(), Some(0));
 }
@@ -156,14 +167,14 @@ fn a_transaction_that_holds_more_than_half_of_the_budget() {
     config.set("pipeline.memory_limit", "64MiB");
     let mut bridge = Bridge::start(&config);
     let row = |id: u32| format!("INSERT INTO big VALUES ({id}, REPEAT('x', 8000000))");
-    xa(&test, "'fits'", &format!("{};\n{};\nINSERT INTO t VALUES (1, 'one')", row(1), row(2)));
-    test.sql("INSERT INTO plain VALUES (1, 1);\nXA COMMIT 'fits';");
+    xa(&test, "'{db} fits'", &format!("{};\n{};\nINSERT INTO t VALUES (1, 'one')", row(1), row(2)));
+    sql(&test, "INSERT INTO plain VALUES (1, 1);\nXA COMMIT '{db} fits';");
     caught_up_and_equal(&test, &mut bridge);
     let rows: Vec<String> = (10..15).map(row).collect();
-    xa(&test, "'too big'", &format!("INSERT INTO t VALUES (2, 'two');\n{}", rows.join(";\n")));
+    xa(&test, "'{db} too big'", &format!("INSERT INTO t VALUES (2, 'two');\n{}", rows.join(";\n")));
     let reason = bridge.wait_quarantined(&test, "big");
     assert!(reason.contains("XA") && reason.contains("memory_limit"), "{reason}");
-    test.sql("XA COMMIT 'too big';\nINSERT INTO plain VALUES (2, 2);");
+    sql(&test, "XA COMMIT '{db} too big';\nINSERT INTO plain VALUES (2, 2);");
     bridge.wait_caught_up(&test, PATIENCE);
     test.assert_equal("t");
     test.assert_equal("plain");
@@ -173,9 +184,9 @@ fn a_transaction_that_holds_more_than_half_of_the_budget() {
 fn prepared_before_the_first_start() {
     let test = Fixture::new("xa_before");
     test.sql(TABLES);
-    xa(&test, "'before'", "INSERT INTO t VALUES (1, 'unseen')");
+    xa(&test, "'{db} before'", "INSERT INTO t VALUES (1, 'unseen')");
     let mut bridge = Bridge::start(&test.config());
-    test.sql("INSERT INTO plain VALUES (1, 1);\nXA COMMIT 'before';");
+    sql(&test, "INSERT INTO plain VALUES (1, 1);\nXA COMMIT '{db} before';");
     let name = format!("{}.t", test.database);
     let status = bridge.wait_for("t unverified", PATIENCE, |status| status.table_state(&name) == "unverified");
     assert!(status.table_reason(&name).contains("XA COMMIT"), "{status}");

@@ -18,7 +18,6 @@ use crate::gtid::{Gtid, GtidSet};
 use crate::message::{EventSpan, TableIndex};
 use crate::position::{Position, Timeline, Version};
 
-use super::tables::TablePlan;
 use super::xa::{Undecided, XaTransaction};
 
 const CUT: &str = "its transaction was cut short in the source's binary log";
@@ -142,13 +141,9 @@ impl Stream {
         self.group.as_ref().is_some_and(|group| group.xa.is_some())
     }
 
-    /// Keeps rows of the open XA transaction until its outcome.
-    ///
-    /// # Errors
-    /// When they do not go together with those that are kept already.
-    pub fn hold(&mut self, table: TableIndex, plan: &Arc<TablePlan>, event: &RowsEvent<'_>) -> Result<()> {
-        let open = self.group.as_mut().and_then(|group| group.xa.as_mut());
-        open.map_or(Ok(()), |transaction| transaction.hold(table, plan, event))
+    /// The open group, when it is an XA transaction.
+    pub fn open_xa(&mut self) -> Option<&mut XaTransaction> {
+        self.group.as_mut().and_then(|group| group.xa.as_mut())
     }
 
     /// The memory that rows of XA transactions take; of one table, or of all.
@@ -159,7 +154,7 @@ impl Stream {
 
     /// Drops the rows of XA transactions of a table that is set aside.
     pub fn forget_held(&mut self, table: TableIndex) {
-        if let Some(transaction) = self.group.as_mut().and_then(|group| group.xa.as_mut()) {
+        if let Some(transaction) = self.open_xa() {
             transaction.forget(table);
         }
         self.undecided.forget(table);
@@ -301,7 +296,7 @@ impl Stream {
             QueryKind::Begin => group.has_begun = true,
             QueryKind::XaStart => {
                 group.has_begun = true;
-                group.xa = Some(XaTransaction::new(xid(&query.text())));
+                group.xa = Some(XaTransaction::new(query.xid()));
             }
             QueryKind::Savepoint | QueryKind::XaEnd => {}
             QueryKind::Commit => return self.end_group(span),
@@ -309,9 +304,9 @@ impl Stream {
                 self.end_group(span);
                 return Step::RolledBack("a group of non-transactional changes ended in ROLLBACK");
             }
-            QueryKind::XaCommit => return self.xa_commit(&xid(&query.text()), span),
+            QueryKind::XaCommit => return self.xa_commit(&query.xid(), span),
             QueryKind::XaRollback => {
-                self.decide(&xid(&query.text()), span);
+                self.decide(&query.xid(), span);
             }
             QueryKind::Other if group.has_begun => return Step::Statement(query),
             QueryKind::Other => {
@@ -451,11 +446,6 @@ fn reach(end: &mut Position, offset: u64) {
 
 fn unsupported(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::UnsupportedEvent, text)
-}
-
-/// The xid in `XA START X'..',X'..',1`: everything from its first quote.
-fn xid(sql: &str) -> String {
-    sql.split_once('\'').map_or_else(String::new, |(_, xid)| xid.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! XA transactions between their rows and their outcome.
 //!
 //! Their rows are in the binary log at XA PREPARE, before anybody knows whether they will be; other transactions follow
-//! until XA COMMIT or XA ROLLBACK comes as a group of its own. So the rows are copied out of their chunk and held. At
-//! XA COMMIT the last image of each key goes out with the version of that event: it is above everything that other
+//! until XA COMMIT or XA ROLLBACK comes as a group of its own. So the rows are written to bodies that are held. At
+//! XA COMMIT the last row of each key goes out with the version of that event: it is above everything that other
 //! transactions wrote before, which the row locks kept away from these keys anyway, and it is a function of the position
 //! (I2). After XA ROLLBACK nothing was ever sent.
 //!
@@ -23,8 +23,10 @@ use crate::error::{Action, Error, ErrorKind, Result};
 use crate::gtid::{Gtid, GtidSet};
 use crate::message::{EventSpan, TableIndex};
 use crate::position::{Position, Timeline, Version};
-use crate::transcode::HeldImages;
+use crate::rowbinary::{Body, ChunkPool};
+use crate::transcode::{Limits, RowsCursor, Stride};
 
+const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
 /// More undecided transactions than any server keeps.
 const UNDECIDED_MAX: usize = 10_000;
 
@@ -35,12 +37,14 @@ pub struct XaTransaction {
     rows: Vec<HeldRows>,
 }
 
-/// Rows of one table.
+/// Rows of one table; their versions mean nothing yet.
 #[derive(Debug)]
 struct HeldRows {
     table: TableIndex,
     plan: Arc<TablePlan>,
-    images: HeldImages,
+    body: Body,
+    /// Its own, so that what is dropped is free.
+    pool: ChunkPool,
 }
 
 /// Prepared transactions, in the order of their prepares.
@@ -64,30 +68,28 @@ impl XaTransaction {
         Self { xid, rows: Vec::new() }
     }
 
-    /// Copies the images of an event.
+    /// Writes the rows of an event.
     ///
     /// # Errors
-    /// When the table has another shape than at the transaction's earlier rows.
-    pub fn hold(&mut self, table: TableIndex, plan: &Arc<TablePlan>, event: &RowsEvent<'_>) -> Result<()> {
-        let known = self.rows.iter_mut().find(|rows| rows.table == table);
-        match known {
-            Some(rows) if Arc::ptr_eq(&rows.plan, plan) || rows.plan == *plan => {
-                rows.images.push(event.kind, event.rows);
-            }
-            Some(_) => return Err(shape_error("its shape changed within an XA transaction")),
-            None => {
-                let mut images = HeldImages::default();
-                images.push(event.kind, event.rows);
-                self.rows.push(HeldRows { table, plan: Arc::clone(plan), images });
-            }
+    /// When a row cannot be carried over, or the table has another shape than at the transaction's earlier rows.
+    fn hold(&mut self, event: &RowsEvent<'_>, table: TableIndex, plan: &Arc<TablePlan>) -> Result<()> {
+        let index = self.rows.iter().position(|rows| rows.table == table).unwrap_or(self.rows.len());
+        if index == self.rows.len() {
+            let (body, pool) = (Body::default(), ChunkPool::default());
+            self.rows.push(HeldRows { table, plan: Arc::clone(plan), body, pool });
         }
-        Ok(())
+        let held = &mut self.rows[index];
+        if !Arc::ptr_eq(&held.plan, plan) && held.plan != *plan {
+            return Err(shape_error("its shape changed within an XA transaction"));
+        }
+        let mut rows = RowsCursor::new(event, Version::default(), Stride::Bytes);
+        plan.rows.append_rows(&mut rows, &mut held.body, &mut held.pool, NO_LIMITS)
     }
 
     /// The memory that its rows take; of one table, or of all.
     pub fn held_bytes(&self, table: Option<TableIndex>) -> usize {
         let counts = |rows: &&HeldRows| table.is_none_or(|table| rows.table == table);
-        self.rows.iter().filter(counts).map(|rows| rows.images.held_bytes()).sum()
+        self.rows.iter().filter(counts).map(|rows| rows.pool.held_bytes()).sum()
     }
 
     /// Drops the rows of a table that is set aside.
@@ -164,13 +166,7 @@ impl Router {
     /// Rows of an XA transaction whose outcome is not known.
     pub(super) fn hold(&mut self, event: &RowsEvent<'_>, table: TableIndex, plan: &Arc<TablePlan>) -> Result<()> {
         check_columns(event, plan)?;
-        if !event.is_plain() {
-            return Err(shape_error(
-                "in XA transactions rows must come with all columns and whole documents: SET \
-                 binlog_row_image='FULL', binlog_row_value_options='' in sessions that use XA",
-            ));
-        }
-        self.stream.hold(table, plan, event)
+        self.stream.open_xa().map_or(Ok(()), |transaction| transaction.hold(event, table, plan))
     }
 
     /// While held rows take more than half of the budget, the table that holds most is set aside.
@@ -187,7 +183,7 @@ impl Router {
         }
     }
 
-    /// The outcome: the last image of each key goes out with the version of the event that says so. `start` lies below
+    /// The outcome: the last row of each key goes out with the version of the event that says so. `start` lies below
     /// the prepare.
     pub(super) fn xa_committed(
         &mut self,
@@ -210,14 +206,12 @@ impl Router {
     }
 
     fn append_held(&mut self, rows: &HeldRows, version: Version, start: &Arc<Position>, now: Instant) -> Result<()> {
-        let HeldRows { table, plan, images } = rows;
-        let images = plan.rows.last_images(images)?;
-        let (mut rest, limits) = (&images[..], self.batcher.limits());
-        while !rest.is_empty() {
-            let ledger = &mut self.ledger;
-            let body = self.batcher.body(*table, &plan.target, now, || ledger.enter(start));
-            plan.rows.append_last(&mut rest, version, body, &mut self.pool, limits)?;
-            self.batcher.close_if_full(*table, now);
+        let mut last = rows.plan.rows.last_rows(&rows.body)?;
+        while !last.is_done() {
+            let (ledger, limits) = (&mut self.ledger, self.batcher.limits());
+            let body = self.batcher.body(rows.table, &rows.plan.target, now, || ledger.enter(start));
+            last.append(version, body, &mut self.pool, limits);
+            self.batcher.close_if_full(rows.table, now);
         }
         Ok(())
     }

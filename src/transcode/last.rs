@@ -1,9 +1,8 @@
-//! The last image of each key, of rows that are held until their transaction's outcome is known (XA).
+//! The last row of each key, of rows that were written before their transaction's outcome was known (XA).
 //!
-//! Such rows all get one version, that of the commit, and equal versions have no order. So of several changes to a key
-//! only the last one may go out. An update counts as a deletion of its before image and an insertion of its after image:
-//! when the key is the same, the second replaces the first. Keys are compared as [`RowPlan::append_rows`] does, in the
-//! images' own bytes, which is right because every mapping of a key column is injective.
+//! They all get one version, that of the commit, and equal versions have no order: of several rows of a key only the last
+//! one may go out. They are compared as they stand in RowBinary, so that whatever way a row was made counts the same.
+//! The walk knows the width of each value from the plan that wrote it; a body that another plan wrote is an error.
 
 use std::hash::Hasher;
 
@@ -11,156 +10,85 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use rustc_hash::FxHasher;
 
-use super::fault::RowFault;
-use super::plan::KeyRule;
-use super::{Limits, RowPlan, RowsKind, ValueCursor, float32, float64};
-use crate::error::Result;
+use super::RowPlan;
+use super::image::take;
+use super::plan::{ColumnOp, KeyRule, ROW_TAIL_BYTES, Written};
+use super::{Limits, same_value};
+use crate::error::{Error, ErrorKind, Result};
 use crate::position::Version;
-use crate::rowbinary::{Body, ChunkPool};
+use crate::rowbinary::{self, Body, ChunkPool};
 
-/// Row images copied out of their events, in stream order.
-#[derive(Debug, Default)]
-pub struct HeldImages {
-    bytes: Vec<u8>,
-    /// What each event does, and where its images end.
-    events: Vec<(RowsKind, usize)>,
+/// What is left of a body: one row for each key, in the order in which the keys appear first.
+#[derive(Debug)]
+pub struct LastRows<'a> {
+    rows: Vec<&'a [u8]>,
+    next: usize,
+    has_changes: bool,
 }
 
-/// The last image of a key: all images from it to its event's end, and whether the row is gone with it.
-#[derive(Debug, Clone, Copy)]
-pub struct LastImage<'a> {
-    images: &'a [u8],
-    deleted: bool,
-}
-
-impl HeldImages {
-    /// Adds the images of an event.
-    pub fn push(&mut self, kind: RowsKind, images: &[u8]) {
-        self.bytes.extend_from_slice(images);
-        self.events.push((kind, self.bytes.len()));
+impl LastRows<'_> {
+    /// Whether all were appended.
+    pub fn is_done(&self) -> bool {
+        self.next >= self.rows.len()
     }
 
-    /// The memory that they take.
-    pub fn held_bytes(&self) -> usize {
-        self.bytes.capacity() + self.events.capacity() * size_of::<(RowsKind, usize)>()
-    }
-
-    fn events(&self) -> impl Iterator<Item = (RowsKind, &[u8])> {
-        let mut start = 0;
-        self.events.iter().map(move |&(kind, end)| {
-            let images = self.bytes.get(start..end).unwrap_or_default();
-            start = end;
-            (kind, images)
-        })
+    /// Appends the next rows, with this version, until none is left or `body` is full.
+    pub fn append(&mut self, version: Version, body: &mut Body, pool: &mut ChunkPool, limits: Limits) {
+        while let Some(row) = self.rows.get(self.next)
+            && !limits.are_reached(body)
+        {
+            let (values, tail) = row.split_at(row.len() - ROW_TAIL_BYTES);
+            let is_deleted = tail.last() == Some(&1);
+            body.append_exactly(pool, row.len(), |out| {
+                out.extend_from_slice(values);
+                rowbinary::version_and_deleted(out, version.0, is_deleted);
+            });
+            self.next += 1;
+            body.version_max = body.version_max.max(version.0);
+            body.has_changes |= self.has_changes;
+        }
     }
 }
 
 impl RowPlan {
-    /// The last image of each key, in the order in which the keys appear first.
+    /// The last row of each key among those that this plan has written to `held`; without a key, all of them.
     ///
     /// # Errors
-    /// [`CorruptStream`](crate::error::ErrorKind::CorruptStream) when the images do not end where they should.
-    pub fn last_images<'a>(&self, held: &'a HeldImages) -> Result<Vec<LastImage<'a>>> {
-        let mut last = Last { plan: self, images: Vec::new(), by_key: HashTable::new() };
-        for (kind, images) in held.events() {
-            last.add_event(kind, images).map_err(|fault| self.explain(fault))?;
-        }
-        Ok(last.images)
-    }
-
-    /// Appends rows of `version` until `images` is empty or `body` is full.
-    ///
-    /// # Errors
-    /// As [`RowPlan::append_rows`].
-    pub fn append_last(
-        &self,
-        images: &mut &[LastImage<'_>],
-        version: Version,
-        body: &mut Body,
-        pool: &mut ChunkPool,
-        limits: Limits,
-    ) -> Result<()> {
-        while let Some((image, rest)) = images.split_first()
-            && !limits.are_reached(body)
-        {
-            let mut rows = super::RowsCursor::plain(RowsKind::Write, image.images, version, super::Stride::Bytes);
-            let done = self.append_image(&mut rows, body, pool, image.deleted);
-            done.map_err(|fault| self.explain(fault))?;
-            *images = rest;
-        }
-        Ok(())
-    }
-
-    /// A hash that is equal for equal keys; `images` has been walked before.
-    fn hash_key(&self, images: &[u8]) -> u64 {
-        let mut hasher = FxHasher::default();
-        if let Ok(mut values) = ValueCursor::new(images, self.columns.len()) {
-            for (index, column) in self.columns.iter().take(self.key_end).enumerate() {
-                let Ok(Some(value)) = values.next(index, column) else { continue };
-                match column.key {
-                    KeyRule::None => {}
-                    KeyRule::Bytes => hash_bytes(&mut hasher, value),
-                    // -0.0 + 0.0 is 0.0.
-                    KeyRule::Float32 => hasher.write_u32(float32(value).map_or(0, |float| (float + 0.0).to_bits())),
-                    KeyRule::Float64 => hasher.write_u64(float64(value).map_or(0, |float| (float + 0.0).to_bits())),
+    /// When `held` is another plan's.
+    pub fn last_rows<'a>(&self, held: &'a Body) -> Result<LastRows<'a>> {
+        let mut last = LastRows { rows: Vec::new(), next: 0, has_changes: held.has_changes };
+        let mut by_key = HashTable::with_capacity(if self.key_end == 0 { 0 } else { held.rows() });
+        for chunk in held.chunks() {
+            let mut rest = &chunk[..];
+            while !rest.is_empty() {
+                let row = self.take_row(&mut rest).ok_or_else(foreign_body)?;
+                match self.earlier(&mut by_key, &last.rows, row).and_then(|index| last.rows.get_mut(index)) {
+                    Some(earlier) => *earlier = row,
+                    None => last.rows.push(row),
                 }
             }
         }
-        hasher.finish()
-    }
-}
-
-fn hash_bytes(hasher: &mut FxHasher, value: &[u8]) {
-    hasher.write_usize(value.len());
-    hasher.write(value);
-}
-
-struct Last<'p, 'a> {
-    plan: &'p RowPlan,
-    images: Vec<LastImage<'a>>,
-    /// Indexes of `images`.
-    by_key: HashTable<usize>,
-}
-
-impl<'a> Last<'_, 'a> {
-    fn add_event(&mut self, kind: RowsKind, mut images: &'a [u8]) -> std::result::Result<(), RowFault<'a>> {
-        while !images.is_empty() {
-            images = match kind {
-                RowsKind::Write => self.add(images, false)?,
-                RowsKind::Delete => self.add(images, true)?,
-                RowsKind::Update => {
-                    let after = self.add(images, true)?;
-                    self.add(after, false)?
-                }
-            };
-        }
-        Ok(())
+        Ok(last)
     }
 
-    /// Takes the image at the front; returns what follows it.
-    fn add(&mut self, images: &'a [u8], deleted: bool) -> std::result::Result<&'a [u8], RowFault<'a>> {
-        let rest = self.plan.skip_row(images)?;
-        let image = LastImage { images, deleted };
-        match self.same_key(images) {
-            Some(index) => {
-                if let Some(earlier) = self.images.get_mut(index) {
-                    *earlier = image;
-                }
-            }
-            None => self.images.push(image),
-        }
-        Ok(rest)
+    fn take_row<'a>(&self, rows: &mut &'a [u8]) -> Option<&'a [u8]> {
+        let start = *rows;
+        self.columns.iter().try_for_each(|column| take_value(column, rows).map(|_| ()))?;
+        take(rows, ROW_TAIL_BYTES).ok()?;
+        start.get(..start.len() - rows.len())
     }
 
-    /// The index of an earlier image of the same key; this one's is noted otherwise. Without a key every row is its own.
-    fn same_key(&mut self, images: &[u8]) -> Option<usize> {
-        let (plan, list) = (self.plan, &self.images);
-        if plan.key_end == 0 {
+    /// The index in `list` of the earlier row of the same key; this row's is noted otherwise.
+    fn earlier(&self, by_key: &mut HashTable<usize>, list: &[&[u8]], row: &[u8]) -> Option<usize> {
+        if self.key_end == 0 {
             return None;
         }
-        let earlier = |index: &usize| list.get(*index).map_or(&[][..], |image| image.images);
-        let is_same = |index: &usize| plan.same_key(earlier(index), images).unwrap_or(false);
-        match self.by_key.entry(plan.hash_key(images), is_same, |index| plan.hash_key(earlier(index))) {
+        let of = |index: &usize| list.get(*index).copied().unwrap_or_default();
+        match by_key.entry(
+            self.hash_key(row),
+            |index| self.is_same_key(of(index), row),
+            |index| self.hash_key(of(index)),
+        ) {
             Entry::Occupied(entry) => Some(*entry.get()),
             Entry::Vacant(entry) => {
                 entry.insert(list.len());
@@ -168,4 +96,65 @@ impl<'a> Last<'_, 'a> {
             }
         }
     }
+
+    /// The values of the key's columns; rows were walked before, so none is missing.
+    fn key_values<'r>(&self, mut row: &'r [u8]) -> impl Iterator<Item = (KeyRule, &'r [u8])> {
+        let columns = self.columns.iter().take(self.key_end);
+        columns
+            .map_while(move |column| Some((column.key, take_value(column, &mut row)?)))
+            .filter(|(rule, _)| *rule != KeyRule::None)
+    }
+
+    fn is_same_key(&self, one: &[u8], other: &[u8]) -> bool {
+        let mut pairs = self.key_values(one).zip(self.key_values(other));
+        pairs.all(|((rule, one), (_, other))| same_value(rule, Some(one), Some(other)))
+    }
+
+    fn hash_key(&self, row: &[u8]) -> u64 {
+        let mut hasher = FxHasher::default();
+        for (rule, value) in self.key_values(row) {
+            match rule {
+                KeyRule::None | KeyRule::Bytes => {
+                    hasher.write_usize(value.len());
+                    hasher.write(value);
+                }
+                // All but the sign, which zero has two of.
+                KeyRule::Float32 | KeyRule::Float64 => {
+                    value.iter().rev().skip(1).for_each(|byte| hasher.write_u8(*byte))
+                }
+            }
+        }
+        hasher.finish()
+    }
+}
+
+/// A column's value, NULL flag and length included.
+fn take_value<'a>(column: &ColumnOp, row: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let start = *row;
+    let is_null = column.nullable && take(row, 1).ok()? == [1];
+    if !is_null {
+        let bytes = match column.op.written() {
+            Written::Fixed(bytes) => bytes,
+            Written::String => take_leb128(row)?,
+            Written::Floats => take_leb128(row)?.checked_mul(size_of::<f32>())?,
+        };
+        take(row, bytes).ok()?;
+    }
+    start.get(..start.len() - row.len())
+}
+
+fn take_leb128(row: &mut &[u8]) -> Option<usize> {
+    let mut value = 0;
+    for shift in (0..usize::BITS).step_by(7) {
+        let byte = *take(row, 1).ok()?.first()?;
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn foreign_body() -> Error {
+    Error::new(ErrorKind::TableShape, "held rows are not those of their plan")
 }

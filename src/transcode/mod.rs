@@ -21,7 +21,7 @@ mod sparse;
 mod temporal;
 mod text;
 
-pub use last::{HeldImages, LastImage};
+pub use last::LastRows;
 pub use plan::RowPlan;
 
 use crate::binlog::rows::RowsEvent;
@@ -628,22 +628,24 @@ mod tests {
         assert!(failed > 1000, "{failed} of the corrupted events were noticed");
     }
 
-    /// The rows that remain of held events, without limits or one at a time.
+    /// The rows that remain of events, without limits or one at a time.
     fn last(plan: &RowPlan, events: &[(RowsKind, Vec<u8>)], limits: Limits) -> (usize, Vec<u8>) {
-        let mut held = HeldImages::default();
-        events.iter().for_each(|(kind, images)| held.push(*kind, images));
-        let images = plan.last_images(&held).unwrap();
-        let (mut rest, mut pool, mut bytes) = (&images[..], ChunkPool::default(), Vec::new());
-        while !rest.is_empty() {
+        let (mut held, mut pool) = (Body::default(), ChunkPool::default());
+        for (kind, images) in events {
+            plan.append_rows(&mut cursor(*kind, images), &mut held, &mut pool, NO_LIMITS).unwrap();
+        }
+        let (mut last, mut rows, mut bytes) = (plan.last_rows(&held).unwrap(), 0, Vec::new());
+        while !last.is_done() {
             let mut body = Body::default();
-            plan.append_last(&mut rest, START, &mut body, &mut pool, limits).unwrap();
+            last.append(START, &mut body, &mut pool, limits);
+            rows += body.rows();
             bytes.extend(body.chunks().concat());
         }
-        (images.len(), bytes)
+        (rows, bytes)
     }
 
     #[test]
-    fn of_held_rows_the_last_image_of_each_key_remains() {
+    fn the_last_row_of_each_key_remains() {
         let update = |old, new| [pair_image(old, Some("old")), pair_image(new, Some("new"))].concat();
         let events = [
             (RowsKind::Write, [pair_image(1, Some("a")), pair_image(2, None), pair_image(3, None)].concat()),
@@ -663,8 +665,14 @@ mod tests {
         assert_eq!(last(&floats, &zeros, NO_LIMITS).0, 1, "zero has two signs and is one key");
         let keyless = plan(&[(int(), false)], &[]);
         assert_eq!(last(&keyless, &[(RowsKind::Write, [[0, 1, 0, 0, 0]; 3].concat())], NO_LIMITS).0, 3);
-        let mut held = HeldImages::default();
-        held.push(RowsKind::Write, &pair_image(1, None)[..3]);
-        assert_eq!(pair_plan().last_images(&held).unwrap_err().kind, ErrorKind::CorruptStream);
+    }
+
+    #[test]
+    fn another_plans_rows_are_an_error() {
+        let (mut held, mut pool) = (Body::default(), ChunkPool::default());
+        pair_plan()
+            .append_rows(&mut cursor(RowsKind::Write, &pair_image(1, None)), &mut held, &mut pool, NO_LIMITS)
+            .unwrap();
+        assert_eq!(plan(&[(varchar(80), true)], &[]).last_rows(&held).unwrap_err().kind, ErrorKind::TableShape);
     }
 }

@@ -17,7 +17,7 @@ use super::text::{LabelArena, Labels, Prefix};
 
 /// The columns that every row carries after the source's own, with their types.
 const ROW_TAIL: [(&str, &str); 2] = [("_version", "UInt64"), ("_is_deleted", "UInt8")];
-const ROW_TAIL_BYTES: usize = 9;
+pub(super) const ROW_TAIL_BYTES: usize = 9;
 /// Rows that cannot be longer get room for their maximum; the image of a longer one is measured first.
 const ROW_BOUND_BYTES: usize = 2048;
 
@@ -50,6 +50,17 @@ pub(super) enum Op {
     Vector(Vector),
     Enum(Labels),
     Set(Labels),
+}
+
+/// How many bytes a value is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// This many.
+    Fixed(usize),
+    /// A length and as many bytes.
+    String,
+    /// A length and as many floats.
+    Floats,
 }
 
 /// How a key column's values are compared.
@@ -224,41 +235,41 @@ impl RowPlan {
 
     /// The most bytes that a column takes in a row.
     fn most_bytes(&self, column: &ColumnOp) -> usize {
-        column.op.fixed_bytes().unwrap_or_else(|| self.longest(column.op)) + usize::from(column.nullable)
-    }
-
-    /// The most bytes of a value whose length varies.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "what has no bound, and what is asked by mistake")]
-    fn longest(&self, op: Op) -> usize {
-        match op {
-            Op::Bytes(prefix) | Op::Padded(prefix) => 5 + prefix.max as usize,
-            Op::Latin1(prefix) => 5 + 3 * prefix.max as usize,
-            Op::Enum(labels) => 5 + self.labels.longest(labels),
-            Op::Set(labels) => 5 + self.labels.all(labels),
-            _ => u32::MAX as usize,
-        }
+        let value = match (column.op.written(), column.op) {
+            (Written::Fixed(bytes), _) => bytes,
+            (_, Op::Bytes(prefix) | Op::Padded(prefix)) => 5 + prefix.max as usize,
+            (_, Op::Latin1(prefix)) => 5 + 3 * prefix.max as usize,
+            (_, Op::Enum(labels)) => 5 + self.labels.longest(labels),
+            (_, Op::Set(labels)) => 5 + self.labels.all(labels),
+            (Written::String | Written::Floats, _) => u32::MAX as usize,
+        };
+        value + usize::from(column.nullable)
     }
 }
 
 impl Op {
-    /// Bytes of the target's value, where they are always as many.
-    fn fixed_bytes(self) -> Option<usize> {
+    pub(super) fn written(self) -> Written {
         match self {
-            Op::Copy1 => Some(1),
-            Op::Copy2 | Op::Year => Some(2),
-            Op::Copy4 | Op::Int24 | Op::UInt24 | Op::Decimal32(_) | Op::Date => Some(4),
-            Op::Copy8 | Op::Decimal64(_) | Op::DateTime(_) | Op::Timestamp(_) | Op::Time(_) | Op::Bit(_) => Some(8),
-            Op::OldTime(_) | Op::OldDateTime | Op::OldTimestamp => Some(8),
-            Op::Decimal128(_) => Some(16),
-            Op::Decimal256(_) => Some(32),
-            Op::Bytes(_) | Op::Padded(_) | Op::Latin1(_) | Op::Json(_) | Op::Vector(_) => None,
-            Op::Enum(_) | Op::Set(_) => None,
+            Op::Copy1 => Written::Fixed(1),
+            Op::Copy2 | Op::Year => Written::Fixed(2),
+            Op::Copy4 | Op::Int24 | Op::UInt24 | Op::Decimal32(_) | Op::Date => Written::Fixed(4),
+            Op::Copy8 | Op::Decimal64(_) | Op::DateTime(_) | Op::Timestamp(_) | Op::Time(_) | Op::Bit(_) => {
+                Written::Fixed(8)
+            }
+            Op::OldTime(_) | Op::OldDateTime | Op::OldTimestamp => Written::Fixed(8),
+            Op::Decimal128(_) => Written::Fixed(16),
+            Op::Decimal256(_) => Written::Fixed(32),
+            Op::Bytes(_) | Op::Padded(_) | Op::Latin1(_) | Op::Json(_) | Op::Enum(_) | Op::Set(_) => Written::String,
+            Op::Vector(_) => Written::Floats,
         }
     }
 
-    /// Bytes of the target type's default value, which are all zero: of a string, its length.
+    /// Bytes of the target type's default value, which are all zero: of a string or an array, its length.
     pub(super) fn default_bytes(self) -> usize {
-        self.fixed_bytes().unwrap_or(1)
+        match self.written() {
+            Written::Fixed(bytes) => bytes,
+            Written::String | Written::Floats => 1,
+        }
     }
 
     fn width(self) -> Width {
