@@ -61,8 +61,14 @@ fn unzip(bytes: &[u8]) -> usize {
 
 /// All parsers, and those that a kind chooses, over one body.
 fn check(body: &[u8], header: Header) {
-    let kinds =
-        [header.kind, EventKind::GtidTagged, EventKind::HeartbeatV2, EventKind::AnonymousGtid, EventKind::UpdateRows];
+    let kinds = [
+        header.kind,
+        EventKind::GtidTagged,
+        EventKind::HeartbeatV2,
+        EventKind::AnonymousGtid,
+        EventKind::UpdateRows,
+        EventKind::UpdateRowsV1,
+    ];
     for kind in kinds {
         let size = parse_all(&Event { header: Header { kind, ..header }, body });
         assert!(size <= 64 * (body.len() + 64), "{size} out of {} bytes of {kind:?}", body.len());
