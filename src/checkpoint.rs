@@ -60,6 +60,23 @@ pub struct TableState {
     pub reason: String,
 }
 
+/// A key range of a table's copy.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CopyChunk {
+    /// `database.table` of the source.
+    pub table: String,
+    /// The version of the copy's rows: the copy's name.
+    pub version: u64,
+    /// Its place among the table's chunks, from 0.
+    pub chunk: u32,
+    /// Where it ends, as SQL literals of the key; empty: with the table's last key.
+    pub upper: Vec<String>,
+    /// Rows when it was planned; 0 when they were not counted.
+    pub rows: u64,
+    /// 1 when all its rows are in the target.
+    pub done: u8,
+}
+
 /// A checkpoint as both tables hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct CheckpointRow {
@@ -109,6 +126,7 @@ impl Store {
         tables::create_database(&self.client, &self.database)?;
         self.create_table("checkpoints", &checkpoints_definition(ttl))?;
         self.create_table("checkpoint_latest", &latest_definition())?;
+        self.create_table(COPY_CHUNKS, COPY_CHUNKS_DEFINITION)?;
         self.create_table(TABLE_STATES, TABLE_STATES_DEFINITION)?;
         let newest = format!(
             "SELECT max(`number`) AS newest FROM {} WHERE `pipeline` = {}",
@@ -166,8 +184,8 @@ impl Store {
         if let Some(newest) = self.newest(&["checkpoint_latest"])? {
             row.check_not_superseded(&newest)?;
         }
-        self.insert("checkpoint_latest", COLUMNS, &row)?;
-        self.insert("checkpoints", COLUMNS, &row)
+        self.insert("checkpoint_latest", COLUMNS, [&row])?;
+        self.insert("checkpoints", COLUMNS, [&row])
     }
 
     /// Saves a table's state in place of the one before.
@@ -184,7 +202,36 @@ impl Store {
         }
         let number = self.state_number.fetch_add(1, Ordering::Relaxed);
         let row = Row { pipeline: &self.pipeline, number, state };
-        self.insert(TABLE_STATES, "`pipeline`, `number`, `table`, `state`, `reason`", &row)
+        self.insert(TABLE_STATES, "`pipeline`, `number`, `table`, `state`, `reason`", [row])
+    }
+
+    /// Saves chunks of copies. Saving the same again is harmless; one that is done stays so.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn save_chunks(&self, chunks: &[CopyChunk]) -> Result<()> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            pipeline: &'a str,
+            #[serde(flatten)]
+            chunk: &'a CopyChunk,
+        }
+        let rows = chunks.iter().map(|chunk| Row { pipeline: &self.pipeline, chunk });
+        self.insert(COPY_CHUNKS, "`pipeline`, `table`, `version`, `chunk`, `upper`, `rows`, `done`", rows)
+    }
+
+    /// The chunks of all copies, each copy's in order.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn load_chunks(&self) -> Result<Vec<CopyChunk>> {
+        let select = format!(
+            "SELECT `table`, `version`, `chunk`, `upper`, `rows`, `done` FROM {} FINAL WHERE `pipeline` = {} \
+             ORDER BY `table`, `version`, `chunk`",
+            self.quoted(COPY_CHUNKS),
+            sql::text(&self.pipeline)
+        );
+        self.client.rows(&select).map_err(of_state)
     }
 
     /// The states of all tables, by name.
@@ -212,11 +259,14 @@ impl Store {
         Ok(rows.pop())
     }
 
-    fn insert(&self, table: &str, columns: &str, row: &impl Serialize) -> Result<()> {
-        let row = serde_json::to_string(row).map_err(|error| {
+    /// All rows or none: they are one block.
+    fn insert(&self, table: &str, columns: &str, rows: impl IntoIterator<Item = impl Serialize>) -> Result<()> {
+        let rows = rows.into_iter().map(|row| serde_json::to_string(&row)).collect::<std::result::Result<Vec<_>, _>>();
+        let rows = rows.map_err(|error| {
             Error::new(ErrorKind::TargetDenied, format!("{table}: a row has no JSON form: {error}"))
         })?;
-        let statement = format!("INSERT INTO {} ({columns}) FORMAT JSONEachRow\n{row}", self.quoted(table));
+        let rows = rows.join("\n");
+        let statement = format!("INSERT INTO {} ({columns}) FORMAT JSONEachRow\n{rows}", self.quoted(table));
         self.client.query(&statement).map(drop).map_err(|error| of_state(error.at_table(self.name(table))))
     }
 
@@ -264,6 +314,14 @@ const CHECKPOINT_COLUMNS: &str = "\
     `last_binlog_timestamp` DateTime64(6, 'UTC') \
     ALIAS fromUnixTimestamp64Micro(toInt64(`last_binlog_timestamp_us`), 'UTC'), \
     `created_at` DateTime64(3, 'UTC') DEFAULT now64(3)";
+
+const COPY_CHUNKS: &str = "copy_chunks";
+
+/// A chunk that is done wins over the same as it was planned.
+const COPY_CHUNKS_DEFINITION: &str = "\
+    (`pipeline` String, `table` String, `version` UInt64, `chunk` UInt32, `upper` Array(String), `rows` UInt64, \
+    `done` UInt8, `changed_at` DateTime64(3, 'UTC') DEFAULT now64(3)) \
+    ENGINE = ReplacingMergeTree(`done`) ORDER BY (`pipeline`, `table`, `version`, `chunk`)";
 
 const TABLE_STATES: &str = "table_states";
 

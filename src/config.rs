@@ -36,6 +36,8 @@ pub struct Config {
     pub replicate: ReplicateConfig,
     /// Batches, pace, memory, retries.
     pub pipeline: PipelineConfig,
+    /// `[snapshot]`
+    pub snapshot: SnapshotConfig,
     /// Checkpoints.
     pub state: StateConfig,
     /// Status page.
@@ -100,6 +102,17 @@ pub enum OnLostPosition {
     Snapshot,
     /// Stop with an error.
     Fail,
+}
+
+/// `[snapshot]`
+#[derive(Debug, Clone)]
+pub struct SnapshotConfig {
+    /// Connections that copy side by side.
+    pub connections: usize,
+    /// Rows of a chunk: what a restart may read again.
+    pub chunk_rows: u64,
+    /// Of all connections together; 0: no limit.
+    pub max_rows_per_second: u64,
 }
 
 /// `[clickhouse]`
@@ -272,7 +285,7 @@ impl Config {
         let replicate = root.section("replicate", keys::replicate);
         let pipeline = root.section("pipeline", keys::pipeline);
         root.section("ddl", keys::ddl);
-        root.section("snapshot", keys::snapshot);
+        let snapshot = root.section("snapshot", keys::snapshot);
         root.section("verify", keys::verify);
         let state = root.section("state", keys::state);
         let http = root.section("http", keys::http);
@@ -281,7 +294,7 @@ impl Config {
         if !problems.is_empty() {
             return Err(Error::new(ErrorKind::Config, problems.join("\n")));
         }
-        Ok(Self { name, mysql, clickhouse, replicate, pipeline, state, http, log, effective })
+        Ok(Self { name, mysql, clickhouse, replicate, pipeline, snapshot, state, http, log, effective })
     }
 
     /// Every key with the value in force; secrets hidden.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
-use crate::checkpoint::{Checkpoint, TableState};
+use crate::checkpoint::{Checkpoint, CopyChunk, TableState};
 use crate::error::{Error, Result};
 use crate::position::Position;
 use crate::rowbinary::Body;
@@ -68,6 +68,31 @@ pub struct Batch {
     pub body: Body,
     /// Failed attempts so far.
     pub attempts: u32,
+    /// Where its rows are from.
+    pub origin: Origin,
+}
+
+/// Where a batch's rows are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The stream: they count in the ledger.
+    Stream,
+    /// This chunk of the table's copy, which a restart reads again until it is saved as done; and what the budget was
+    /// charged for them.
+    Copy { chunk: u32, charged_bytes: usize },
+}
+
+/// What the snapshot stage tells the router of the table with this index.
+#[derive(Debug)]
+pub enum FromSnapshot {
+    /// How its copy is cut, all of it.
+    Planned(TableIndex, Vec<CopyChunk>),
+    /// Rows of a chunk; the budget was charged for them.
+    Rows { table: TableIndex, chunk: u32, target: Arc<InsertTarget>, body: Body, charged_bytes: usize },
+    /// All rows of this chunk were sent.
+    ChunkRead(TableIndex, u32),
+    /// It cannot be copied.
+    Failed(TableIndex, Error),
 }
 
 /// What the router asks of the writers, most urgent first.
@@ -88,6 +113,8 @@ pub enum Save {
     Checkpoint(Checkpoint),
     /// A table's state and reason, saved before the checkpoint that relies on it.
     TableState(TableState),
+    /// Chunks of a copy, as planned or as done.
+    Chunks(Arc<Vec<CopyChunk>>),
 }
 
 /// A writer's answer to a [`Job`].
@@ -124,8 +151,15 @@ struct Used {
     chunk_bytes: usize,
     body_bytes: usize,
     parked_bytes: usize,
+    copy_bytes: usize,
     reader_waits: bool,
     closed: bool,
+}
+
+impl Used {
+    fn total(&self) -> usize {
+        self.chunk_bytes + self.body_bytes + self.parked_bytes + self.copy_bytes
+    }
 }
 
 impl Budget {
@@ -151,7 +185,36 @@ impl Budget {
 
     fn fits(&self, used: &Used, own_bytes: usize, more_bytes: usize) -> bool {
         let passing = used.chunk_bytes + used.body_bytes;
-        passing == own_bytes || passing + used.parked_bytes + more_bytes <= self.limit_bytes
+        passing == own_bytes || used.total() + more_bytes <= self.limit_bytes
+    }
+
+    /// A body for rows of a copy may take `bytes`: waits until that fits into a quarter of the budget while the reader
+    /// does not wait, for the stream goes first; or until no other copied rows are held. Returns false when the budget
+    /// was closed.
+    #[must_use]
+    pub fn enter_copy(&self, bytes: usize) -> bool {
+        let mut used = self.used.lock();
+        while !used.closed && !self.copy_fits(&used, bytes) {
+            self.freed.wait(&mut used);
+        }
+        used.copy_bytes += bytes;
+        !used.closed
+    }
+
+    fn copy_fits(&self, used: &Used, bytes: usize) -> bool {
+        let fits = used.copy_bytes + bytes <= self.limit_bytes / 4 && used.total() + bytes <= self.limit_bytes;
+        used.copy_bytes == 0 || fits && !used.reader_waits
+    }
+
+    /// A row of a copy was larger than its body should be.
+    pub fn grow_copy(&self, more_bytes: usize) {
+        self.used.lock().copy_bytes += more_bytes;
+    }
+
+    /// Rows of a copy are gone.
+    pub fn leave_copy(&self, bytes: usize) {
+        self.used.lock().copy_bytes -= bytes;
+        self.freed.notify_all();
     }
 
     /// Whether the reader waits for memory: the router then gives back what its pool keeps for later.
@@ -162,7 +225,7 @@ impl Budget {
     /// A chunk's `charged_bytes` are free again.
     pub fn release_chunk(&self, bytes: usize) {
         self.used.lock().chunk_bytes -= bytes;
-        self.freed.notify_one();
+        self.freed.notify_all();
     }
 
     /// The router's bodies, pool included, now hold `bytes`; and `parked_bytes` wait for an outcome in the stream, which
@@ -171,13 +234,12 @@ impl Budget {
         let mut used = self.used.lock();
         (used.body_bytes, used.parked_bytes) = (bytes, parked_bytes);
         drop(used);
-        self.freed.notify_one();
+        self.freed.notify_all();
     }
 
     /// Bytes held now.
     pub fn used_bytes(&self) -> usize {
-        let used = self.used.lock();
-        used.chunk_bytes + used.body_bytes + used.parked_bytes
+        self.used.lock().total()
     }
 
     /// The limit (`pipeline.memory_limit`).

@@ -48,6 +48,7 @@ fn saved(store: &Store, save: &Save) -> Result<()> {
     match save {
         Save::Checkpoint(checkpoint) => store.save(checkpoint),
         Save::TableState(state) => store.save_table_state(state),
+        Save::Chunks(chunks) => store.save_chunks(chunks),
     }
 }
 

@@ -7,7 +7,7 @@ use super::selection::{Selection, table_name};
 use super::tls::tls;
 use super::{
     ClickHouseConfig, HttpConfig, LogConfig, MysqlConfig, PipelineConfig, ReadFile, ReplicateConfig, Rule, Secret,
-    Start, StateConfig,
+    SnapshotConfig, Start, StateConfig,
 };
 use crate::position::file_number;
 use crate::schema::types::TableName;
@@ -209,10 +209,12 @@ pub fn ddl(section: &mut Section) {
 }
 
 /// `[snapshot]`
-pub fn snapshot(section: &mut Section) {
-    section.not_built("connections", 2);
-    section.not_built("chunk_rows", 100_000);
-    section.not_built("max_rows_per_second", 0);
+pub fn snapshot(section: &mut Section) -> SnapshotConfig {
+    SnapshotConfig {
+        connections: section.integer("connections", 2, 1..=64, "connections"),
+        chunk_rows: section.integer("chunk_rows", 100_000, 1..=1_000_000_000, "rows"),
+        max_rows_per_second: section.integer("max_rows_per_second", 0, 0..=1_000_000_000_000, "rows"),
+    }
 }
 
 /// `[verify]`

@@ -1,0 +1,174 @@
+//! Key ranges of a table's copy: where they end, and their conditions in SQL.
+//!
+//! Ends are real keys, found by stepping over a chunk's rows in key order, so chunks are even whatever the keys' spread;
+//! the server prints each end itself, as a literal that it reads back as the same value in the column's own collation.
+//! Only the key's leading columns that have such literals are used: FLOAT, DOUBLE, ENUM and SET have none (they compare
+//! as something else than they are stored), and a table whose key begins with one is a single chunk. Pure text, no IO.
+
+use super::source::{quoted, quoted_name};
+use crate::schema::catalog::SourceTable;
+use crate::schema::types::{Charset, SourceType};
+
+/// The values of the chunking columns as SQL literals.
+pub type Bound = Vec<String>;
+
+/// A range of keys: above `lower`, up to and including `upper`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its place in the table's copy, from 0.
+    pub number: u32,
+    /// `None`: from the first key on.
+    pub lower: Option<Bound>,
+    /// `None`: to the last key.
+    pub upper: Option<Bound>,
+}
+
+/// How a table is cut.
+#[derive(Debug, Clone)]
+pub struct Cuts {
+    table: String,
+    /// The chunking columns, quoted.
+    columns: Vec<String>,
+    /// What makes the server print each one's literal.
+    literals: Vec<String>,
+}
+
+impl Cuts {
+    /// For the copy of this table.
+    pub fn of(source: &SourceTable) -> Self {
+        let key = source.key.iter().filter_map(|&index| source.columns.get(index));
+        let leading = key.map_while(|column| {
+            let name = quoted_name(&column.name);
+            literal(&name, &column.ty).map(|literal| (name, literal))
+        });
+        let (columns, literals) = leading.unzip();
+        Self { table: quoted(&source.name), columns, literals }
+    }
+
+    /// Whether there is only one chunk.
+    pub fn is_whole(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The query for the end of the chunk that begins above `lower` and has `rows` rows: one row of literals, or none
+    /// when fewer are left.
+    pub fn next_end(&self, lower: Option<&Bound>, rows: u64) -> String {
+        let (literals, columns) = (self.literals.join(", "), self.columns.join(", "));
+        let condition = self.condition(lower, None);
+        let skipped = rows.saturating_sub(1);
+        format!("SELECT {literals} FROM {}{condition} ORDER BY {columns} LIMIT 1 OFFSET {skipped}", self.table)
+    }
+
+    /// The query for a chunk's rows.
+    pub fn select(&self, columns: &str, chunk: &Chunk) -> String {
+        let condition = self.condition(chunk.lower.as_ref(), chunk.upper.as_ref());
+        format!("SELECT {columns} FROM {}{condition}", self.table)
+    }
+
+    fn condition(&self, lower: Option<&Bound>, upper: Option<&Bound>) -> String {
+        let lower = lower.map(|bound| compare(&self.columns, bound, ">", ">"));
+        let upper = upper.map(|bound| compare(&self.columns, bound, "<", "<="));
+        let both: Vec<String> = lower.into_iter().chain(upper).collect();
+        if both.is_empty() { String::new() } else { format!(" WHERE {}", both.join(" AND ")) }
+    }
+}
+
+/// `columns` above or below `bound` in the order of the key. Written out column by column, with the first one's own
+/// comparison in front: the optimizer makes a range of the primary key of that, and not of a comparison of rows.
+fn compare(columns: &[String], bound: &[String], strict: &str, last: &str) -> String {
+    let (Some((column, columns)), Some((value, bound))) = (columns.split_first(), bound.split_first()) else {
+        return "TRUE".to_owned();
+    };
+    if columns.is_empty() {
+        return format!("{column} {last} {value}");
+    }
+    let rest = compare(columns, bound, strict, last);
+    format!("({column} {strict}= {value} AND ({column} {strict} {value} OR ({rest})))")
+}
+
+/// An expression whose value is a literal of the column's value; `None` when the type has none.
+fn literal(name: &str, ty: &SourceType) -> Option<String> {
+    let charset = |charset: &Charset| match charset {
+        Charset::Utf8 => format!("CONCAT('_utf8mb4 X''', HEX(CONVERT({name} USING utf8mb4)), '''')"),
+        Charset::Latin1 => format!("CONCAT('_latin1 X''', HEX({name}), '''')"),
+        Charset::Binary => format!("CONCAT('X''', HEX({name}), '''')"),
+    };
+    Some(match ty {
+        SourceType::Int { .. } | SourceType::Decimal { .. } => format!("CAST({name} AS CHAR)"),
+        SourceType::Year | SourceType::Bit { .. } => format!("CAST(CAST({name} AS UNSIGNED) AS CHAR)"),
+        SourceType::Date
+        | SourceType::Time { .. }
+        | SourceType::DateTime { .. }
+        | SourceType::Timestamp { .. }
+        | SourceType::OldTime
+        | SourceType::OldDateTime
+        | SourceType::OldTimestamp => format!("CONCAT('''', CAST({name} AS CHAR), '''')"),
+        SourceType::Char { charset: of, .. }
+        | SourceType::VarChar { charset: of, .. }
+        | SourceType::Blob { charset: of, .. } => charset(of),
+        SourceType::Float
+        | SourceType::Double
+        | SourceType::Json
+        | SourceType::Geometry
+        | SourceType::Vector
+        | SourceType::Enum { .. }
+        | SourceType::Set { .. }
+        | SourceType::Unsupported { .. } => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::types::{SourceColumn, TableName};
+
+    fn cuts(types: &[SourceType]) -> Cuts {
+        let columns = types.iter().enumerate().map(|(index, ty)| SourceColumn {
+            name: format!("c{index}"),
+            ty: ty.clone(),
+            nullable: false,
+        });
+        let name = TableName { database: "d".to_owned(), table: "t`".to_owned() };
+        let key = (0..types.len()).collect();
+        Cuts::of(&SourceTable { name, columns: columns.collect(), key, allows_zero_dates: false })
+    }
+
+    const INT: SourceType = SourceType::Int { bytes: 4, unsigned: false };
+
+    fn bound(values: &[&str]) -> Option<Bound> {
+        Some(values.iter().map(|&value| value.to_owned()).collect())
+    }
+
+    #[test]
+    fn ranges_of_one_and_of_three_columns() {
+        let one = cuts(&[INT]);
+        let chunk = |lower, upper| Chunk { number: 0, lower, upper };
+        assert_eq!(one.select("*", &chunk(None, None)), "SELECT * FROM `d`.`t```");
+        assert_eq!(
+            one.select("*", &chunk(bound(&["1"]), bound(&["9"]))),
+            "SELECT * FROM `d`.`t``` WHERE `c0` > 1 AND `c0` <= 9"
+        );
+        let three = cuts(&[INT, INT, INT]);
+        assert_eq!(
+            three.select("*", &chunk(bound(&["1", "2", "3"]), None)),
+            "SELECT * FROM `d`.`t``` WHERE (`c0` >= 1 AND (`c0` > 1 OR ((`c1` >= 2 AND (`c1` > 2 OR (`c2` > 3))))))"
+        );
+        assert!(three.select("*", &chunk(None, bound(&["1", "2", "3"]))).ends_with("(`c2` <= 3))))))"));
+    }
+
+    #[test]
+    fn ends_are_printed_by_the_server() {
+        let text = SourceType::VarChar { max_bytes: 80, charset: Charset::Utf8 };
+        let query = cuts(&[text, INT]).next_end(bound(&["_utf8mb4 X'41'", "7"]).as_ref(), 1000);
+        assert!(query.starts_with("SELECT CONCAT('_utf8mb4 X''', HEX(CONVERT(`c0` USING utf8mb4)), ''''), CAST(`c1`"));
+        assert!(query.ends_with(" ORDER BY `c0`, `c1` LIMIT 1 OFFSET 999"), "{query}");
+    }
+
+    #[test]
+    fn columns_without_literals_end_the_cut() {
+        let label = SourceType::Enum { labels: vec!["a".to_owned()] };
+        assert!(cuts(&[label.clone(), INT]).is_whole());
+        let cuts = cuts(&[INT, label, INT]);
+        assert_eq!(cuts.columns, ["`c0`"]);
+    }
+}

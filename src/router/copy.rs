@@ -1,0 +1,162 @@
+//! Copies of tables as the router sees them: which chunks are in the target.
+//!
+//! The snapshot stage sends bodies of rows; they go out as the table's own batches do, but count in no ledger: a restart
+//! reads a chunk again until it is saved as done, which it is once all its rows are acked. When all chunks are, the table
+//! is as if it had been streamed from its first row on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::tables::State;
+use super::Router;
+use crate::checkpoint::CopyChunk;
+use crate::error::{Action, Error, ErrorKind};
+use crate::message::{Batch, FromSnapshot, Origin, Save, TableIndex};
+
+/// A table's copy.
+#[derive(Debug)]
+pub struct Copy {
+    chunks: Vec<Progress>,
+    /// Raised when the stage is to end the copy.
+    flag: Arc<AtomicBool>,
+    /// Rows acked in this run, and since when.
+    rows: u64,
+    since: Option<Instant>,
+    /// Why the table will not be as it should when the copy is done; empty when it will.
+    flaw: String,
+}
+
+#[derive(Debug)]
+struct Progress {
+    saved: CopyChunk,
+    /// Batches that are not acked.
+    batches: usize,
+    is_read: bool,
+}
+
+impl Copy {
+    /// A copy, with its chunks if it was begun before.
+    pub fn new(chunks: &[CopyChunk], flag: Arc<AtomicBool>) -> Self {
+        Self { chunks: progress(chunks), flag, rows: 0, since: None, flaw: String::new() }
+    }
+
+    fn chunk(&mut self, number: u32) -> Option<&mut Progress> {
+        self.chunks.get_mut(number as usize)
+    }
+
+    /// Whether all rows are in the target.
+    fn is_done(&self) -> bool {
+        !self.chunks.is_empty() && self.chunks.iter().all(|chunk| chunk.saved.done == 1)
+    }
+
+    /// How far it is, for a person.
+    pub fn told(&self, now: Instant) -> String {
+        if self.chunks.is_empty() {
+            return "copying: looking for its key ranges".to_owned();
+        }
+        let done = self.chunks.iter().filter(|chunk| chunk.saved.done == 1).count();
+        let seconds = self.since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
+        let rate = if seconds > 0.0 { self.rows as f64 / seconds } else { 0.0 };
+        let left: u64 = self.chunks.iter().filter(|chunk| chunk.saved.done == 0).map(|chunk| chunk.saved.rows).sum();
+        let eta = if rate > 0.0 { format!(", about {:.0} s left", left as f64 / rate) } else { String::new() };
+        let percent = 100 * done / self.chunks.len();
+        format!("copying: {percent} %, {} rows, {rate:.0} rows/s{eta}", self.rows)
+    }
+}
+
+fn progress(chunks: &[CopyChunk]) -> Vec<Progress> {
+    chunks.iter().map(|chunk| Progress { saved: chunk.clone(), batches: 0, is_read: false }).collect()
+}
+
+impl Router {
+    pub(super) fn from_snapshot(&mut self, message: FromSnapshot, now: Instant) {
+        match message {
+            FromSnapshot::Planned(table, chunks) => {
+                if let Some(copy) = self.copies.get_mut(&table) {
+                    copy.chunks = progress(&chunks);
+                    self.saver.push(Save::Chunks(Arc::new(chunks)));
+                }
+            }
+            FromSnapshot::Rows { table, chunk, target, body, charged_bytes } => {
+                let origin = Origin::Copy { chunk, charged_bytes };
+                let number = self.ledger.number();
+                let batch = Batch { table, number, target, body, attempts: 0, origin };
+                match self.copies.get_mut(&table).and_then(|copy| copy.chunk(chunk)) {
+                    Some(chunk) => {
+                        chunk.batches += 1;
+                        self.batcher.add(batch, now);
+                    }
+                    None => self.settle(batch),
+                }
+            }
+            FromSnapshot::ChunkRead(table, chunk) => {
+                if let Some(chunk) = self.copies.get_mut(&table).and_then(|copy| copy.chunk(chunk)) {
+                    chunk.is_read = true;
+                }
+                self.chunk_done(table, chunk);
+            }
+            FromSnapshot::Failed(table, error) => self.copy_failed(table, error, now),
+        }
+    }
+
+    /// A table that cannot be copied is set aside; what concerns the source as a whole ends the engine.
+    fn copy_failed(&mut self, table: TableIndex, error: Error, now: Instant) {
+        let error = error.at_table(&self.tables.list()[table].name);
+        match error.action() {
+            Action::Stop if error.kind != ErrorKind::SourceRefused => self.stop(Some(error), now),
+            Action::Stop | Action::Quarantine | Action::Retry => self.set_aside(table, &error, now),
+        }
+    }
+
+    /// Rows of a chunk are in the target.
+    pub(super) fn copied(&mut self, batch: Batch, chunk: u32, now: Instant) {
+        let (table, rows) = (batch.table, batch.body.rows() as u64);
+        self.settle(batch);
+        if let Some(copy) = self.copies.get_mut(&table) {
+            copy.rows += rows;
+            copy.since.get_or_insert(now);
+            if let Some(chunk) = copy.chunk(chunk) {
+                chunk.batches -= 1;
+            }
+        }
+        self.chunk_done(table, chunk);
+    }
+
+    fn chunk_done(&mut self, table: TableIndex, chunk: u32) {
+        let Some(copy) = self.copies.get_mut(&table) else { return };
+        if let Some(progress) = copy.chunk(chunk).filter(|chunk| chunk.is_read && chunk.batches == 0) {
+            progress.saved.done = 1;
+            self.saver.push(Save::Chunks(Arc::new(vec![progress.saved.clone()])));
+        }
+        if copy.is_done() {
+            self.copy_done(table);
+        }
+    }
+
+    fn copy_done(&mut self, index: TableIndex) {
+        let Some(copy) = self.copies.remove(&index) else { return };
+        let table = self.tables.get_mut(index);
+        table.state = if copy.flaw.is_empty() { State::Streaming } else { State::Unverified };
+        table.reason = copy.flaw;
+        log::info!("copied {}: {} rows in this run", table.name, copy.rows);
+        self.save_state(index);
+        if self.copies.is_empty() {
+            log::info!("all tables are copied");
+        }
+    }
+
+    /// The table's copy ends, unfinished.
+    pub(super) fn forget_copy(&mut self, table: TableIndex) {
+        if let Some(copy) = self.copies.remove(&table) {
+            copy.flag.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Rows that the copy may have missed: the table will be `unverified` when it is done.
+    pub(super) fn flaw_copy(&mut self, table: TableIndex, reason: &str) {
+        if let Some(copy) = self.copies.get_mut(&table) {
+            reason.clone_into(&mut copy.flaw);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The snapshot stage: copies the rows that were there before the stream began, while the stream goes on.
+//!
+//! All rows of a copy get the version below which the timeline has no row of the stream. So whatever the stream brings
+//! wins over what a SELECT saw, early or late; and every transaction that the stream does not bring was committed before
+//! any SELECT here starts: each connection first waits for the GTIDs that the stream started from. Nothing is locked.
+//!
+//! A table is cut into key ranges ([`crate::mysql::chunks`]), which several connections read side by side. A row packet
+//! becomes the image that the binary log would have of it, and that becomes a row by the stream's own plan, so both ways
+//! make the same bytes. A range that fails is read again from its beginning: the same rows, the same version, harmless.
+//!
+//! The stage decides nothing about state: bodies, chunks that were read and tables that failed are told to the router,
+//! which sends the bodies, saves what is done, and raises a table's flag here when it is set aside.
+
+mod table;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+
+use crate::backoff;
+use crate::config::{MysqlConfig, SnapshotConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Budget, FromSnapshot};
+use crate::mysql::chunks::Chunk;
+use crate::mysql::select::Select;
+use crate::position::Position;
+use crate::transcode::Limits;
+
+pub use table::CopyTable;
+
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How soon a wait notices the stop flag, and work that another thread has planned.
+const LATENCY: Duration = Duration::from_millis(20);
+
+/// The stage, shared by its threads.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The source.
+    pub mysql: MysqlConfig,
+    /// Chunks and pace.
+    pub config: SnapshotConfig,
+    /// Size of a body.
+    pub limits: Limits,
+    /// Where the stream started from.
+    pub start: Position,
+    /// Memory shared by all stages.
+    pub budget: Arc<Budget>,
+    /// To the router; bounded.
+    pub to_router: Sender<FromSnapshot>,
+    /// Set when the process stops.
+    pub stop: Arc<AtomicBool>,
+    tables: Vec<CopyTable>,
+    tasks: Mutex<VecDeque<Task>>,
+    /// Tasks that are not done: those taken, too.
+    open: AtomicUsize,
+    pace: Mutex<Instant>,
+}
+
+/// A piece of work on the table with this index in `tables`.
+#[derive(Debug)]
+enum Task {
+    /// Find its chunks.
+    Plan(usize),
+    /// Copy one.
+    Copy(usize, Chunk),
+}
+
+impl Task {
+    fn table(&self) -> usize {
+        match self {
+            Task::Plan(table) | Task::Copy(table, _) => *table,
+        }
+    }
+}
+
+/// What the engine gives the stage.
+#[derive(Debug)]
+pub struct Ends {
+    /// As [`Snapshot::budget`].
+    pub budget: Arc<Budget>,
+    /// As [`Snapshot::to_router`].
+    pub to_router: Sender<FromSnapshot>,
+    /// As [`Snapshot::stop`].
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Snapshot {
+    /// The copies of `tables`, of which those whose chunks are known go on where they stopped.
+    pub fn new(
+        mysql: MysqlConfig,
+        config: SnapshotConfig,
+        limits: Limits,
+        start: Position,
+        tables: Vec<CopyTable>,
+        ends: Ends,
+    ) -> Self {
+        let tasks: VecDeque<Task> = (0..tables.len()).flat_map(|table| first_tasks(table, &tables[table])).collect();
+        let bytes = limits.bytes.min(ends.budget.limit_bytes() / 16);
+        let Ends { budget, to_router, stop } = ends;
+        let (open, pace) = (AtomicUsize::new(tasks.len()), Mutex::new(Instant::now()));
+        let (tasks, limits) = (Mutex::new(tasks), Limits { bytes, ..limits });
+        Self { mysql, config, limits, start, budget, to_router, stop, tables, tasks, open, pace }
+    }
+
+    /// One thread's work: until all is copied, or the process stops.
+    ///
+    /// # Errors
+    /// What no other attempt mends: the source refuses us.
+    pub fn run(&self) -> Result<()> {
+        let (mut select, mut failures) = (None, 0_u32);
+        while let Some(task) = self.next_task() {
+            match self.carry_out(&task, &mut select) {
+                Ok(()) => failures = 0,
+                Err(error) if error.kind == ErrorKind::SourceDown => {
+                    log::warn!("the copy of {} is tried again: {error}", self.tables[task.table()].name());
+                    self.tasks.lock().push_front(task);
+                    select = None;
+                    failures = failures.saturating_add(1);
+                    self.wait(backoff::delay(failures, BACKOFF_MAX));
+                    continue;
+                }
+                Err(error) => {
+                    // What else is left of the answer is not read.
+                    select = None;
+                    self.tell(FromSnapshot::Failed(self.tables[task.table()].index(), error));
+                }
+            }
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Waits while others may still find work; `None` at the end.
+    fn next_task(&self) -> Option<Task> {
+        while !self.stop.load(Ordering::Relaxed) && self.open.load(Ordering::Relaxed) > 0 {
+            match self.tasks.lock().pop_front() {
+                Some(task) => return Some(task),
+                None => std::thread::sleep(LATENCY),
+            }
+        }
+        None
+    }
+
+    fn carry_out(&self, task: &Task, select: &mut Option<Select>) -> Result<()> {
+        let table = &self.tables[task.table()];
+        if table.is_set_aside() {
+            return Ok(());
+        }
+        let select = match select {
+            Some(select) => select,
+            None => select.insert(table::connect(&self.mysql, &self.start)?),
+        };
+        match task {
+            Task::Plan(number) => self.plan(*number, table, select),
+            Task::Copy(_, chunk) => self.copy(table, chunk, select),
+        }
+    }
+
+    fn plan(&self, number: usize, table: &CopyTable, select: &mut Select) -> Result<()> {
+        let chunks = table.plan(select, self.config.chunk_rows, &|| self.ends(table))?;
+        let Some((chunks, rows)) = chunks else { return Ok(()) };
+        self.tell(FromSnapshot::Planned(table.index(), table.saved(&chunks, &rows)));
+        self.open.fetch_add(chunks.len(), Ordering::Relaxed);
+        self.tasks.lock().extend(chunks.into_iter().map(|chunk| Task::Copy(number, chunk)));
+        Ok(())
+    }
+
+    /// Every body is charged before it is filled.
+    fn copy(&self, table: &CopyTable, chunk: &Chunk, select: &mut Select) -> Result<()> {
+        let mut rows = table.rows(select, chunk)?;
+        loop {
+            if self.ends(table) || !self.budget.enter_copy(self.limits.bytes) {
+                return Ok(());
+            }
+            let filled = rows.fill(self.limits);
+            let (body, bytes) = match filled {
+                Ok(Some(filled)) => filled,
+                done => {
+                    self.budget.leave_copy(self.limits.bytes);
+                    done?;
+                    break;
+                }
+            };
+            let charged_bytes = bytes.max(self.limits.bytes);
+            self.budget.grow_copy(charged_bytes - self.limits.bytes);
+            self.keep_pace(body.rows());
+            let target = table.target();
+            let (table, chunk) = (table.index(), chunk.number);
+            self.tell(FromSnapshot::Rows { table, chunk, target, body, charged_bytes });
+        }
+        self.tell(FromSnapshot::ChunkRead(table.index(), chunk.number));
+        Ok(())
+    }
+
+    fn ends(&self, table: &CopyTable) -> bool {
+        table.is_set_aside() || self.stop.load(Ordering::Relaxed)
+    }
+
+    /// A router that is gone ends the process.
+    fn tell(&self, message: FromSnapshot) {
+        let _ = self.to_router.send(message);
+    }
+
+    /// `snapshot.max_rows_per_second`, of all threads together.
+    fn keep_pace(&self, rows: usize) {
+        if self.config.max_rows_per_second == 0 {
+            return;
+        }
+        let took = Duration::from_secs_f64(rows as f64 / self.config.max_rows_per_second as f64);
+        let until = {
+            let mut pace = self.pace.lock();
+            *pace = (*pace).max(Instant::now()) + took;
+            *pace
+        };
+        self.wait(until.saturating_duration_since(Instant::now()));
+    }
+
+    fn wait(&self, duration: Duration) {
+        let deadline = Instant::now() + duration;
+        while !self.stop.load(Ordering::Relaxed) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(LATENCY));
+        }
+    }
+}
+
+fn first_tasks(number: usize, table: &CopyTable) -> Vec<Task> {
+    match table.remaining() {
+        Some(chunks) => chunks.into_iter().map(|chunk| Task::Copy(number, chunk)).collect(),
+        None => vec![Task::Plan(number)],
+    }
+}
+
+/// What is no outage and no fault of a row: the table cannot be copied.
+fn shape_error(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::TableShape, text)
+}

@@ -1,0 +1,227 @@
+//! One table's copy: its chunks, and the rows of one as bodies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::shape_error;
+use crate::checkpoint::CopyChunk;
+use crate::config::MysqlConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::TableIndex;
+use crate::mysql::chunks::{Bound, Chunk, Cuts};
+use crate::mysql::select::{Select, select_list};
+use crate::position::{Position, Version};
+use crate::rowbinary::{Body, ChunkPool};
+use crate::schema::catalog::SourceTable;
+use crate::schema::target::{InsertTarget, TargetTable};
+use crate::schema::types::TableName;
+use crate::transcode::packet::{PacketPlan, copy_columns};
+use crate::transcode::{Limits, RowPlan, RowsCursor, RowsKind, Stride};
+
+/// How long a server may take to see what it has said it has executed.
+const EXECUTED_SECONDS: u32 = 60;
+
+/// A table to copy.
+#[derive(Debug)]
+pub struct CopyTable {
+    index: TableIndex,
+    name: TableName,
+    version: Version,
+    cuts: Cuts,
+    select_list: String,
+    packets: PacketPlan,
+    rows: RowPlan,
+    target: Arc<InsertTarget>,
+    is_set_aside: Arc<AtomicBool>,
+    /// Of a copy that was begun before.
+    saved: Vec<CopyChunk>,
+}
+
+impl CopyTable {
+    /// The copy of `source`, the router's table `index`, to `target`; `saved` are its chunks if it was begun before, and
+    /// `is_set_aside` is raised when it is to end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TableShape`] naming the column that does not fit.
+    pub fn new(
+        index: TableIndex,
+        source: &SourceTable,
+        target: &TargetTable,
+        version: Version,
+        saved: Vec<CopyChunk>,
+    ) -> Result<Self> {
+        let rows = RowPlan::compile(&copy_columns(&source.columns), &source.key, &target.columns)?;
+        let target = Arc::new(InsertTarget { table: target.name.clone(), columns: rows.insert_columns() });
+        Ok(Self {
+            index,
+            name: source.name.clone(),
+            version,
+            cuts: Cuts::of(source),
+            select_list: select_list(&source.columns),
+            packets: PacketPlan::compile(&source.columns)?,
+            rows,
+            target,
+            is_set_aside: Arc::default(),
+            saved,
+        })
+    }
+
+    /// The router's table.
+    pub fn index(&self) -> TableIndex {
+        self.index
+    }
+
+    /// The source's table.
+    pub fn name(&self) -> &TableName {
+        &self.name
+    }
+
+    /// Where its rows go.
+    pub fn target(&self) -> Arc<InsertTarget> {
+        Arc::clone(&self.target)
+    }
+
+    /// Raised by the router when the copy is to end.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_set_aside)
+    }
+
+    /// Whether the copy is to end.
+    pub fn is_set_aside(&self) -> bool {
+        self.is_set_aside.load(Ordering::Relaxed)
+    }
+
+    /// The chunks as they are saved.
+    pub fn saved_chunks(&self) -> &[CopyChunk] {
+        &self.saved
+    }
+
+    /// The chunks of a copy that was begun before that are not done; `None` when nothing was begun.
+    pub fn remaining(&self) -> Option<Vec<Chunk>> {
+        if self.saved.is_empty() {
+            return None;
+        }
+        let mut lower: Option<Bound> = None;
+        let mut chunks = Vec::new();
+        for saved in &self.saved {
+            let upper = (!saved.upper.is_empty()).then(|| saved.upper.clone());
+            if saved.done == 0 {
+                chunks.push(Chunk { number: saved.chunk, lower, upper: upper.clone() });
+            }
+            lower = upper;
+        }
+        Some(chunks)
+    }
+
+    /// Finds the chunks, and the number of rows in each (0 for the last one, which nobody counts); `None` when it `ends`
+    /// before.
+    ///
+    /// # Errors
+    /// When the source is away or refuses.
+    pub fn plan(
+        &self,
+        select: &mut Select,
+        chunk_rows: u64,
+        ends: &dyn Fn() -> bool,
+    ) -> Result<Option<(Vec<Chunk>, Vec<u64>)>> {
+        let (mut chunks, mut rows) = (Vec::new(), Vec::new());
+        let mut lower: Option<Bound> = None;
+        for number in 0.. {
+            if ends() {
+                return Ok(None);
+            }
+            let upper = match self.cuts.is_whole() {
+                true => None,
+                false => next_end(select, &self.cuts.next_end(lower.as_ref(), chunk_rows))?,
+            };
+            let is_last = upper.is_none();
+            chunks.push(Chunk { number, lower, upper: upper.clone() });
+            rows.push(if is_last { 0 } else { chunk_rows });
+            if is_last {
+                break;
+            }
+            lower = upper;
+        }
+        Ok(Some((chunks, rows)))
+    }
+
+    /// The chunks as they are to be saved.
+    pub fn saved(&self, chunks: &[Chunk], rows: &[u64]) -> Vec<CopyChunk> {
+        let saved = |(chunk, &rows): (&Chunk, &u64)| CopyChunk {
+            table: self.name.to_string(),
+            version: self.version.0,
+            chunk: chunk.number,
+            upper: chunk.upper.clone().unwrap_or_default(),
+            rows,
+            done: 0,
+        };
+        chunks.iter().zip(rows).map(saved).collect()
+    }
+
+    /// Starts to read a chunk.
+    ///
+    /// # Errors
+    /// When the source is away or refuses, or the table is another than it was.
+    pub fn rows<'a>(&'a self, select: &'a mut Select, chunk: &Chunk) -> Result<ChunkRows<'a>> {
+        select.run(&self.cuts.select(&self.select_list, chunk))?;
+        self.packets.check(select.columns())?;
+        Ok(ChunkRows { table: self, select, image: Vec::new() })
+    }
+}
+
+/// The rows of a chunk.
+pub struct ChunkRows<'a> {
+    table: &'a CopyTable,
+    select: &'a mut Select,
+    image: Vec<u8>,
+}
+
+impl ChunkRows<'_> {
+    /// The next rows, as many as the limits allow, and the memory that they take; `None` when there are no more.
+    ///
+    /// # Errors
+    /// When the source is away, or a value cannot be carried over.
+    pub fn fill(&mut self, limits: Limits) -> Result<Option<(Body, usize)>> {
+        let (mut body, mut pool) = (Body::default(), ChunkPool::default());
+        while !limits.are_reached(&body)
+            && let Some(packet) = self.select.next_row()?
+        {
+            self.image.clear();
+            self.table.packets.append_image(packet, &mut self.image)?;
+            let mut row = RowsCursor::plain(RowsKind::Write, &self.image, self.table.version, Stride::Bytes);
+            self.table.rows.append_rows(&mut row, &mut body, &mut pool, NO_LIMITS)?;
+        }
+        Ok((!body.is_empty()).then_some((body, pool.held_bytes())))
+    }
+}
+
+const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
+
+fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
+    let rows = select.connection()?.rows(query)?;
+    let Some(row) = rows.into_iter().next() else { return Ok(None) };
+    let bound: Option<Bound> = row.into_iter().collect();
+    bound.map(Some).ok_or_else(|| shape_error("a key column is NULL"))
+}
+
+/// A session that sees everything from before the stream's start: on the stream's own server, after its transactions.
+///
+/// # Errors
+/// When the source is away, is another server, or does not see them in time.
+pub fn connect(config: &MysqlConfig, start: &Position) -> Result<Select> {
+    let mut select = Select::open(config)?;
+    let connection = select.connection()?;
+    let server_uuid = connection.rows("SELECT @@server_uuid")?;
+    if server_uuid != [[Some(start.server_uuid.clone())]] {
+        let text = format!("the copy reached another server than the stream, whose uuid is {}", start.server_uuid);
+        return Err(Error::new(ErrorKind::LostPosition, text));
+    }
+    if let Some(set) = &start.gtid_set {
+        let query = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {EXECUTED_SECONDS})");
+        if connection.rows(&query)? != [[Some("0".to_owned())]] {
+            let text = format!("the source has not executed {set} after {EXECUTED_SECONDS} s");
+            return Err(Error::new(ErrorKind::SourceDown, text));
+        }
+    }
+    Ok(select)
+}
