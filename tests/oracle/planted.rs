@@ -10,6 +10,7 @@ use std::process::Command;
 
 use crate::round::{Program, run};
 use crate::sessions::{Disturbance, case};
+use crate::support::servers::Servers;
 
 /// The variable that switches a bug of the copy on.
 const SWITCH: &str = "STREAM_BRIDGE_PLANTED_BUG";
@@ -81,14 +82,16 @@ pub fn planted(name: &str) -> bool {
 #[test]
 fn planted_bugs_are_found() {
     let binary = build();
+    let servers = Servers::own_mysql("oracle-planted", &[]);
     let clean = Program { binary: Some(binary.clone()), environment: Vec::new() };
     for seed in 0..CLEAN_ROUNDS {
-        let found = run(&case(seed, Disturbance::Any), &clean);
+        let found = run(&servers, &case(seed, Disturbance::Any), &clean);
         assert!(found.is_ok(), "seed {seed}, no bug switched on: {}", found.unwrap_err());
     }
     for bug in BUGS {
         let program = Program { binary: Some(binary.clone()), environment: vec![(SWITCH, bug.name)] };
-        let found = (0..ROUNDS).find_map(|seed| Some((seed, run(&case(seed, bug.disturbance), &program).err()?)));
+        let found =
+            (0..ROUNDS).find_map(|seed| Some((seed, run(&servers, &case(seed, bug.disturbance), &program).err()?)));
         let (seed, failure) = found.unwrap_or_else(|| panic!("{}: not found in {ROUNDS} rounds", bug.name));
         let shown: String = failure.chars().take(300).collect();
         println!("{}: found in round {}: {shown}", bug.name, seed + 1);

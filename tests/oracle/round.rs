@@ -57,11 +57,11 @@ impl Tally {
 ///
 /// # Errors
 /// What the bridge did wrong.
-pub fn run(case: &Case, program: &Program) -> Result<Tally, String> {
+pub fn run(servers: &Servers, case: &Case, program: &Program) -> Result<Tally, String> {
     static ROUNDS: AtomicU64 = AtomicU64::new(0);
     let number = ROUNDS.fetch_add(1, Ordering::Relaxed);
     let database = format!("sb_oracle_{}_{number}", std::process::id());
-    let fixture = Fixture::named(Servers::shared(), database);
+    let fixture = Fixture::named(servers.lend(), database);
     let mut round = Round { fixture: &fixture, sessions: Vec::new(), tally: Tally::default() };
     round.prepare(case);
     let result = catch_unwind(AssertUnwindSafe(|| round.stream(case, program)));
@@ -138,7 +138,9 @@ impl Round<'_> {
             Err(error) => {
                 let shown: String = sql.chars().take(3000).collect();
                 eprintln!("the oracle made a statement that cannot be: {shown}\n{error}");
-                std::process::exit(1);
+                if std::env::var("GOON").is_err() {
+                    std::process::exit(1);
+                }
             }
         }
     }

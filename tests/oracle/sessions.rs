@@ -6,11 +6,11 @@
 //! wait for a second and fail, which is a result like any other.
 
 use crate::dice::Dice;
-use crate::statements::{Reach, Statement, change, change_in_place};
+use crate::statements::{Reach, Statement, change, change_in_place, fill};
 use crate::tables::{Table, tables};
 
 /// XA transactions are drawn.
-const XA: bool = false;
+const XA: bool = true;
 /// Sessions that log differences of JSON documents are drawn.
 const PARTIAL_JSON: bool = false;
 
@@ -147,6 +147,12 @@ impl Maker<'_> {
             Disturbance::None => 0,
             Disturbance::Kills => 6,
         };
+        for table in 0..self.case.tables.len() {
+            let session = self.dice.below(self.open.len());
+            let statement = fill(self.dice, &self.case.tables[table]);
+            self.units += 1;
+            self.step(session, self.units, &[table], statement);
+        }
         for _ in 0..events {
             if self.dice.below(200) < disturbs * 200 / events.max(1) {
                 self.disturb();

@@ -8,22 +8,30 @@ use std::time::{Duration, Instant};
 
 use crate::round::{Program, run};
 use crate::sessions::{Action, Case, Step};
+use crate::support::servers::Servers;
 
 /// A case that fails, as small as could be found in the time.
-pub struct Minimal {
+pub struct Minimal<'a> {
     pub case: Case,
     pub failure: String,
-    program: Program,
+    servers: &'a Servers,
+    program: &'a Program,
     until: Instant,
     attempts: usize,
 }
 
 /// Shrinks a case that failed with this text.
-pub fn shrink(case: Case, failure: String, program: &Program, budget: Duration) -> Minimal {
+pub fn shrink<'a>(
+    servers: &'a Servers,
+    case: Case,
+    failure: String,
+    program: &'a Program,
+    budget: Duration,
+) -> Minimal<'a> {
     // A kill hits another moment each time.
     let is_certain = !case.steps.iter().any(|step| matches!(step.action, Action::Kill | Action::Terminate));
     let attempts = if is_certain { 1 } else { 3 };
-    let mut minimal = Minimal { case, failure, program: program.clone(), until: Instant::now() + budget, attempts };
+    let mut minimal = Minimal { case, failure, servers, program, until: Instant::now() + budget, attempts };
     minimal.by_units();
     minimal.by_tables();
     minimal.by_steps();
@@ -32,14 +40,14 @@ pub fn shrink(case: Case, failure: String, program: &Program, budget: Duration) 
     minimal
 }
 
-impl Minimal {
+impl Minimal<'_> {
     /// Takes the smaller case when it fails too.
     fn try_smaller(&mut self, case: Case) -> bool {
         for _ in 0..self.attempts {
             if Instant::now() >= self.until {
                 return false;
             }
-            if let Err(failure) = run(&case, &self.program) {
+            if let Err(failure) = run(self.servers, &case, self.program) {
                 (self.case, self.failure) = (case, failure);
                 return true;
             }

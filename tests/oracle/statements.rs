@@ -41,8 +41,8 @@ pub struct Reach {
 /// A change of `table`; of `other` too when it joins two.
 pub fn change(dice: &mut Dice, table: &Table, other: Option<&Table>, reach: Reach) -> Statement {
     match dice.below(20) {
-        0..=4 => insert(dice, table, reach, "INSERT"),
-        5 => insert(dice, table, reach, "INSERT IGNORE"),
+        0..=2 => insert(dice, table, reach, "INSERT"),
+        3..=5 => insert(dice, table, reach, "INSERT IGNORE"),
         6 | 7 => insert(dice, table, reach, "REPLACE"),
         8 | 9 => insert_or_update(dice, table, reach),
         10 => insert_select(dice, table, reach),
@@ -56,8 +56,15 @@ pub fn change(dice: &mut Dice, table: &Table, other: Option<&Table>, reach: Reac
             Some(other) => delete_two(dice, table, other),
             None => delete(dice, table, reach),
         },
+        18 if dice.percent(50) => update(dice, table, reach),
         _ => delete(dice, table, reach),
     }
+}
+
+/// Rows to begin with; those that do not fit or come twice are passed over.
+pub fn fill(dice: &mut Dice, table: &Table) -> Statement {
+    let rows = dice.between(1, 30);
+    insert_rows(dice, table, rows, "INSERT IGNORE")
 }
 
 /// A change of a JSON column in places; None without one.
@@ -92,13 +99,17 @@ fn names(columns: &[&Column]) -> String {
 }
 
 fn insert(dice: &mut Dice, table: &Table, reach: Reach, verb: &str) -> Statement {
-    let columns = named(dice, table);
     let most = if table.columns.len() > 60 { 20 } else { reach.insert };
     let rows = match dice.below(10) {
         0..=4 => 1,
         5 => dice.between(1, most),
         _ => dice.between(1, most.min(20)),
     };
+    insert_rows(dice, table, rows, verb)
+}
+
+fn insert_rows(dice: &mut Dice, table: &Table, rows: usize, verb: &str) -> Statement {
+    let columns = named(dice, table);
     let row = |dice: &mut Dice| {
         let values: Vec<String> = columns.iter().map(|column| column.value(dice)).collect();
         format!("({})", values.join(", "))

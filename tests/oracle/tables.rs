@@ -75,9 +75,16 @@ fn table(dice: &mut Dice, number: usize) -> Table {
     let mut key: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let others = *dice.pick(&[1, 2, 3, 5, 8, 8, 15, 15, 30, 200]);
     add_columns(dice, &mut columns, others);
+    if engine == "MyISAM" {
+        columns.retain(|column| !column.kind.definition().contains("SRID"));
+    }
     if dice.percent(50) {
         mix(dice, &mut columns);
         mix(dice, &mut key);
+    }
+    if dice.percent(40) {
+        let computed = generated(dice, &columns);
+        columns.extend(computed);
     }
     let name = if dice.percent(10) { format!("größe {number} $") } else { format!("t{number}") };
     Table { name, columns, key, engine, foreign: None }
@@ -102,10 +109,6 @@ fn add_columns(dice: &mut Dice, columns: &mut Vec<Column>, count: usize) {
         }
         let column = column(dice, index, kind);
         columns.push(column);
-    }
-    if dice.percent(40) {
-        let generated = generated(dice, columns);
-        columns.extend(generated);
     }
 }
 
@@ -143,16 +146,18 @@ fn default(dice: &mut Dice, column: &Column) -> String {
     }
 }
 
-/// A column computed from another, stored or not; from no key, and from no TIMESTAMP: its text is the session's.
-fn generated(dice: &mut Dice, columns: &[Column]) -> Vec<Column> {
-    let is_source = |column: &&Column| column.pool.is_empty() && !matches!(column.kind, Kind::Timestamp(_));
+/// A column computed from another, stored or not; from no key, and from no TIMESTAMP, whose text is
+/// the session's.
+fn generated(dice: &mut Dice, columns: &[Column]) -> Option<Column> {
+    let is_refused = |kind: &Kind| matches!(kind, Kind::Timestamp(_) | Kind::Vector(_));
+    let is_source = |column: &&Column| column.pool.is_empty() && !is_refused(&column.kind);
     let sources: Vec<&Column> = columns.iter().filter(is_source).collect();
-    let Some(first) = sources.first() else { return Vec::new() };
+    let first = sources.first()?;
     let source = if dice.percent(50) { *first } else { *dice.pick(&sources) };
     let name = source.quoted();
     let (definition, kind) = match &source.kind {
         Kind::Json => (format!("TEXT AS (JSON_UNQUOTE({name}->'$.a'))"), Kind::Text(1, CHARSETS[0])),
-        Kind::Vector(_) | Kind::Geometry(_) => (format!("INT AS (LENGTH({name}))"), Kind::Float),
+        Kind::Geometry(_) => (format!("INT AS (LENGTH({name}))"), Kind::Float),
         Kind::Int { .. } => {
             let text = format!("VARCHAR(60) AS (CONCAT('<', IFNULL({name}, 'é'), '>'))");
             (text, Kind::VarChar(60, CHARSETS[0]))
@@ -160,7 +165,7 @@ fn generated(dice: &mut Dice, columns: &[Column]) -> Vec<Column> {
         _ => (format!("BIGINT UNSIGNED AS (CRC32({name}))"), Kind::Float),
     };
     let attributes = format!("{definition} {}", dice.pick(&["VIRTUAL", "STORED"]));
-    vec![Column { attributes, generated: true, ..Column::new("computed".to_owned(), kind, true) }]
+    Some(Column { attributes, generated: true, ..Column::new("computed".to_owned(), kind, true) })
 }
 
 fn child(dice: &mut Dice, number: usize, parent_index: usize, parent: &Table) -> Table {
@@ -176,6 +181,8 @@ fn child(dice: &mut Dice, number: usize, parent_index: usize, parent: &Table) ->
     let mut columns = vec![key_column, reference];
     let others = dice.between(1, 5);
     add_columns(dice, &mut columns, others);
+    let computed = generated(dice, &columns);
+    columns.extend(computed);
     let actions: &[&str] = if in_key { &["CASCADE", "RESTRICT"] } else { &["CASCADE", "SET NULL", "RESTRICT"] };
     let (on_delete, on_update) = (dice.pick(actions), dice.pick(actions));
     let clause = format!(

@@ -255,7 +255,7 @@ fn geometry(dice: &mut Dice, name: &str) -> String {
 fn vector(dice: &mut Dice, dimension: usize) -> String {
     let any = dice.between(1, dimension);
     let length = *dice.pick(&[1, dimension, any]);
-    let edges = ["0", "-0.0", "1", "-2.5", "0.1", "3.4e38", "-3.4e38", "1e-38"];
+    let edges = ["0", "-0.0", "1", "-2.5", "0.1", "3.4e38", "-3.4e38", "1e-30"];
     let elements: Vec<&str> = (0..length.min(200)).map(|_| *dice.pick(&edges)).collect();
     format!("TO_VECTOR('[{}]')", elements.join(", "))
 }

@@ -79,6 +79,11 @@ impl Servers {
         Self { mysql, clickhouse: ClickHouse::from_lines(&environment), own: Some(name) }
     }
 
+    /// The same pair for another user; removed when the first one is dropped.
+    pub fn lend(&self) -> Self {
+        Self { mysql: self.mysql.clone(), clickhouse: self.clickhouse.clone(), own: None }
+    }
+
     /// Stops the own MySQL cleanly.
     pub fn stop_mysql(&self) {
         script(&["mysql-stop", self.own_name()]);
