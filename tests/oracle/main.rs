@@ -52,8 +52,6 @@ fn random_cases_are_equal() {
                 panic!("STREAM_BRIDGE_ORACLE_SEED={seed} found: {failure}\n\n{last}\n\nis left of it by:\n\n{script}");
             }
         }
-            eprintln!("round {rounds} {:?} {total:?}", started.elapsed());
-        }
         rounds += 1;
     }
     println!("{rounds} rounds: {total:?}");

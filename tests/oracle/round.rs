@@ -62,11 +62,14 @@ pub fn run(servers: &Servers, case: &Case, program: &Program) -> Result<Tally, S
     let number = ROUNDS.fetch_add(1, Ordering::Relaxed);
     let database = format!("sb_oracle_{}_{number}", std::process::id());
     let fixture = Fixture::named(servers.lend(), database);
-    let mut round = Round { fixture: &fixture, sessions: Vec::new(), tally: Tally::default() };
+    let mut round = Round { fixture: &fixture, sessions: Vec::new(), tally: Tally::default(), mistake: None };
     round.prepare(case);
     let result = catch_unwind(AssertUnwindSafe(|| round.stream(case, program)));
     round.clean_up();
     let tally = round.tally;
+    if let Some(mistake) = round.mistake {
+        panic!("{mistake}");
+    }
     result.unwrap_or_else(|panic| Err(panic_text(panic.as_ref()))).map(|()| tally)
 }
 
@@ -74,6 +77,8 @@ struct Round<'a> {
     fixture: &'a Fixture,
     sessions: Vec<mysql::Conn>,
     tally: Tally,
+    /// The oracle's own.
+    mistake: Option<String>,
 }
 
 impl Round<'_> {
@@ -137,10 +142,7 @@ impl Round<'_> {
             }
             Err(error) => {
                 let shown: String = sql.chars().take(3000).collect();
-                eprintln!("the oracle made a statement that cannot be: {shown}\n{error}");
-                if std::env::var("GOON").is_err() {
-                    std::process::exit(1);
-                }
+                self.mistake = Some(format!("the oracle made a statement that cannot be: {shown}\n{error}"));
             }
         }
     }
