@@ -42,6 +42,8 @@ pub struct Tally {
     pub rows: u64,
     pub succeeded: u64,
     pub failed: u64,
+    /// Of those that succeeded, commits of XA transactions.
+    pub xa_commits: u64,
 }
 
 impl Tally {
@@ -50,6 +52,7 @@ impl Tally {
         self.rows += other.rows;
         self.succeeded += other.succeeded;
         self.failed += other.failed;
+        self.xa_commits += other.xa_commits;
     }
 }
 
@@ -131,7 +134,10 @@ impl Round<'_> {
     fn execute(&mut self, session: usize, sql: &str) {
         let sql = sql.replace(XID_NAME, &self.fixture.database);
         match self.sessions[session].query_drop(&sql) {
-            Ok(()) => self.tally.succeeded += 1,
+            Ok(()) => {
+                self.tally.succeeded += 1;
+                self.tally.xa_commits += u64::from(sql.starts_with("XA COMMIT"));
+            }
             Err(mysql::Error::MySqlError(error)) if EXPECTED_ERRORS.contains(&error.code) => {
                 self.tally.failed += 1;
                 // An XA transaction that cannot go on is in the way of the next one.
