@@ -5,7 +5,14 @@
 //! `STREAM_BRIDGE_ORACLE_SEED` repeats rounds (the first one is the seed's, the next its neighbour's);
 //! `STREAM_BRIDGE_ORACLE_SECONDS` says for how long new ones begin. A failure prints the round's seed and the least
 //! script that was found to repeat it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    clippy::explicit_auto_deref,
+    reason = "test code"
+)]
 
 mod dice;
 mod documents;

@@ -13,6 +13,9 @@ use crate::tables::{Table, tables};
 const XA: bool = true;
 /// Sessions that log differences of JSON documents are drawn.
 const PARTIAL_JSON: bool = false;
+/// The same session may have both.
+const PARTIAL_JSON_IN_XA: bool = false;
+const SET_PARTIAL_JSON: &str = "binlog_row_value_options = 'PARTIAL_JSON'";
 
 /// All that a round does.
 #[derive(Debug, Clone)]
@@ -108,7 +111,7 @@ fn session(dice: &mut Dice) -> (Vec<String>, Reach) {
         set.push("transaction_isolation = 'READ-COMMITTED'".to_owned());
     }
     if PARTIAL_JSON && dice.percent(40) {
-        set.push("binlog_row_value_options = 'PARTIAL_JSON'".to_owned());
+        set.push(SET_PARTIAL_JSON.to_owned());
     }
     let is_compressed = dice.percent(30);
     if is_compressed {
@@ -230,7 +233,9 @@ impl Maker<'_> {
         if tables.is_empty() {
             return;
         }
-        let xid = (XA && self.dice.percent(35)).then(|| format!("'{XID_NAME}','{unit}',{}", self.dice.below(3)));
+        let has_differences = self.case.sessions[session].iter().any(|set| set.contains(SET_PARTIAL_JSON));
+        let may_be_xa = XA && (PARTIAL_JSON_IN_XA || !has_differences);
+        let xid = (may_be_xa && self.dice.percent(35)).then(|| format!("'{XID_NAME}','{unit}',{}", self.dice.below(3)));
         match &xid {
             Some(xid) => self.sql(session, unit, format!("XA START {xid}")),
             None => self.sql(session, unit, "BEGIN"),
@@ -258,7 +263,6 @@ impl Maker<'_> {
         }
         let unit = open.unit;
         match self.dice.below(10) {
-            // MySQL has no savepoints to go back to in the midst of an XA transaction's states; it has in its work.
             0 => {
                 open.savepoints += 1;
                 self.sql(session, unit, format!("SAVEPOINT s{}", open.savepoints));

@@ -14,7 +14,7 @@ pub fn literal(dice: &mut Dice, kind: &Kind, strict: bool) -> String {
     match kind {
         Kind::Int { bits, unsigned } => integer(dice, *bits, *unsigned, edge),
         Kind::Float if edge => edge_of(dice, &FLOATS),
-        Kind::Float => float(f64::from(f32::from_bits(dice.bits() as u32))),
+        Kind::Float => float(f64::from(f32::from_bits(u32::try_from(dice.bits() >> 32).unwrap()))),
         Kind::Double if edge => edge_of(dice, &DOUBLES),
         Kind::Double => float(f64::from_bits(dice.bits())),
         Kind::Decimal { precision, scale } => decimal(dice, *precision, *scale, edge),
