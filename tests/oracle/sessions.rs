@@ -9,14 +9,6 @@ use crate::dice::Dice;
 use crate::statements::{Reach, Statement, change, change_in_place, fill};
 use crate::tables::{Table, tables};
 
-/// XA transactions are drawn.
-const XA: bool = true;
-/// Sessions that log differences of JSON documents are drawn.
-const PARTIAL_JSON: bool = false;
-/// The same session may have both.
-const PARTIAL_JSON_IN_XA: bool = false;
-const SET_PARTIAL_JSON: &str = "binlog_row_value_options = 'PARTIAL_JSON'";
-
 /// All that a round does.
 #[derive(Debug, Clone)]
 pub struct Case {
@@ -110,8 +102,8 @@ fn session(dice: &mut Dice) -> (Vec<String>, Reach) {
     if dice.percent(50) {
         set.push("transaction_isolation = 'READ-COMMITTED'".to_owned());
     }
-    if PARTIAL_JSON && dice.percent(40) {
-        set.push(SET_PARTIAL_JSON.to_owned());
+    if dice.percent(40) {
+        set.push("binlog_row_value_options = 'PARTIAL_JSON'".to_owned());
     }
     let is_compressed = dice.percent(30);
     if is_compressed {
@@ -233,9 +225,7 @@ impl Maker<'_> {
         if tables.is_empty() {
             return;
         }
-        let has_differences = self.case.sessions[session].iter().any(|set| set.contains(SET_PARTIAL_JSON));
-        let may_be_xa = XA && (PARTIAL_JSON_IN_XA || !has_differences);
-        let xid = (may_be_xa && self.dice.percent(35)).then(|| format!("'{XID_NAME}','{unit}',{}", self.dice.below(3)));
+        let xid = self.dice.percent(35).then(|| format!("'{XID_NAME}','{unit}',{}", self.dice.below(3)));
         match &xid {
             Some(xid) => self.sql(session, unit, format!("XA START {xid}")),
             None => self.sql(session, unit, "BEGIN"),
