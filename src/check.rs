@@ -199,28 +199,27 @@ fn count(problems: usize) -> String {
     if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
 }
 
-/// Until tables can be copied, a first start with `start = "snapshot"` is for empty ones.
+/// Until tables can be copied beside their rows, a first start with `start = "snapshot"` is for empty targets.
 ///
 /// # Errors
-/// When a server is away or refuses.
-pub fn existing_rows(source: &mut Source, client: &Client, tables: &[Inspected]) -> Result<Vec<Problem>> {
+/// When the server is away or refuses.
+pub fn existing_rows(client: &Client, tables: &[Inspected]) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     for table in tables {
         let name = &table.source.name;
-        let problem = |place: &str| {
-            Problem::new(
-                format!("{name} has rows in {place}, and mysql.start = \"snapshot\" cannot copy existing rows yet"),
-                "set mysql.start = \"current\" to replicate only what changes from now on, or exclude the table",
-            )
-            .of_table(name)
-        };
-        if source.has_rows(name)? {
-            problems.push(problem("MySQL"));
-        }
         if let Some(target) = &table.target
             && tables::has_rows(client, &target.name)?
         {
-            problems.push(problem("ClickHouse"));
+            let text = format!(
+                "{name} has rows in ClickHouse ({}), and mysql.start = \"snapshot\" cannot copy beside existing rows yet",
+                target.name
+            );
+            let repair = format!(
+                "TRUNCATE TABLE {}; or set mysql.start = \"current\" to replicate only what changes from now on; or \
+                 exclude the table",
+                sql::table(&target.name)
+            );
+            problems.push(Problem::new(text, repair).of_table(name));
         }
     }
     Ok(problems)
@@ -233,7 +232,7 @@ fn inspect_first_start(config: &Config, inspection: &mut Inspection) -> Result<(
     if config.mysql.start == Start::Snapshot && store.load()?.is_none() {
         let mut source = Source::connect(&config.mysql)?;
         source.current_position(true)?;
-        inspection.problems.extend(existing_rows(&mut source, client, &inspection.tables)?);
+        inspection.problems.extend(existing_rows(client, &inspection.tables)?);
     }
     Ok(())
 }

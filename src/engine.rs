@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! reader ──chunks──▶ router ──jobs──▶ writers 1..N      signals ──commands──▶ router      http ◀── status ── router
-//!    ▲─used buffers─────┘  ◀──acks───────┘
+//!    ▲─used buffers─────┘  ◀──acks───────┘           snapshot 1..N ──bodies──▶ router
 //! ```
 //! Only here are threads spawned (I9). The router ends first, with everything flushed and saved; the others see their
 //! channels close. A thread that still waits for a server then is left to the end of the process: whatever it holds is
@@ -12,26 +12,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http;
-use crate::message::{Budget, Command, FromReader};
+use crate::message::{Budget, Command, FromReader, FromSnapshot};
 use crate::metrics::Status;
 use crate::position::Position;
 use crate::reader::Reader;
 use crate::router::batch::Pace;
 use crate::router::saves::SavePace;
-use crate::router::{Router, Settings, Wiring};
+use crate::router::copy::Copy;
+use crate::router::{Beginning, Router, Settings, Wiring};
+use crate::snapshot::{CopyTable, Ends, Snapshot};
 use crate::start::{self, Prepared};
 use crate::transcode::Limits;
 use crate::writer;
 
 /// Chunks between reader and router; with recycled buffers this is what the reader may run ahead.
 const CHUNKS: usize = 8;
+
+/// Copied bodies on their way to the router.
+const BODIES: usize = 2;
 
 /// Runs the pipeline until it is told to stop.
 ///
@@ -50,7 +55,7 @@ pub fn run(config: Config) -> Result<()> {
     let (used_buffers, recycled) = bounded(CHUNKS);
     let (jobs, to_writers) = bounded(0);
     let (to_acks, acks) = unbounded();
-    let Prepared { client, store, claim, tables, ignores_case } = prepared;
+    let Prepared { client, store, claim, tables, copies, decided, ignores_case } = prepared;
     for number in 0..config.pipeline.worker_count {
         let (client, store) = (Arc::clone(&client), Arc::clone(&store));
         let (jobs, acks) = (to_writers.clone(), to_acks.clone());
@@ -67,15 +72,35 @@ pub fn run(config: Config) -> Result<()> {
         stop: Arc::clone(&stop),
     };
     let start = claim.position.clone();
+    let progress = copies.iter().map(|copy| (copy.index(), Copy::new(copy.saved_chunks(), copy.flag()))).collect();
+    let copies = {
+        let ends = Ends { budget: Arc::clone(&budget), stop: Arc::clone(&stop) };
+        copy_tables(&config, start.clone(), copies, ends)?
+    };
     spawn("reader", move || read(reader, start))?;
-    let router = Router::new(settings(&config, ignores_case), Arc::clone(&budget), Arc::clone(&status), claim, tables);
-    let wiring = Wiring { inbox, used_buffers, jobs, acks, commands: from_engine };
+    let beginning = Beginning { claim, tables, copies: progress, copied_xids: decided };
+    let router =
+        Router::new(settings(&config, ignores_case), Arc::clone(&budget), Arc::clone(&status), beginning);
+    let wiring = Wiring { inbox, copies, used_buffers, jobs, acks, commands: from_engine };
     let router = spawn("router", move || router.run(&wiring))?;
 
     let ended = router.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::TableShape, "the router panicked")));
     stop.store(true, Ordering::Relaxed);
     budget.close();
     ended
+}
+
+/// Starts the copies; where they come from.
+fn copy_tables(config: &Config, start: Position, copies: Vec<CopyTable>, ends: Ends) -> Result<Receiver<FromSnapshot>> {
+    let (to_router, from_snapshot) = bounded(BODIES);
+    let limits = limits(config);
+    let snapshot =
+        Arc::new(Snapshot::new(config.mysql.clone(), config.snapshot.clone(), limits, start, copies, ends));
+    for number in 0..config.snapshot.connections {
+        let (snapshot, to_router) = (Arc::clone(&snapshot), to_router.clone());
+        spawn(&format!("snapshot-{number}"), move || snapshot.run(&to_router))?;
+    }
+    Ok(from_snapshot)
 }
 
 /// Runs the reader; its error is the last thing that the router hears of it.
@@ -87,11 +112,15 @@ fn read(reader: Reader, start: Position) {
     }
 }
 
+fn limits(config: &Config) -> Limits {
+    Limits { rows: config.pipeline.batch_size, bytes: config.pipeline.batch_bytes }
+}
+
 fn settings(config: &Config, ignores_case: bool) -> Settings {
     let pipeline = &config.pipeline;
     Settings {
         pace: Pace {
-            limits: Limits { rows: pipeline.batch_size, bytes: pipeline.batch_bytes },
+            limits: limits(config),
             batch_timeout: pipeline.batch_timeout,
             gap_min: pipeline.min_insert_interval,
             inserts_per_second: pipeline.max_inserts_per_second,

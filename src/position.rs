@@ -53,6 +53,11 @@ impl Timeline {
         Err(Error::new(ErrorKind::TableShape, text))
     }
 
+    /// Below every row of the stream in this timeline, above every row of an earlier one.
+    pub fn first_version(self) -> Version {
+        Version(u64::from(self.number) << (FILE_BITS + OFFSET_BITS))
+    }
+
     /// The version of the byte at `offset` of `file`.
     ///
     /// # Errors

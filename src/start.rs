@@ -4,24 +4,32 @@
 //! are created, the tables' states saved, and last the claim is saved: the first checkpoint, before the first row.
 //!
 //! A first start with `start = "snapshot"` takes its position **before** it looks whether the tables are empty: rows that
-//! come between the two are in the stream. (Copying rows that are there already is not built yet; it is refused.) With
-//! another start the rows below the position are missing, and the tables say so: `unverified`.
+//! come between the two are in the stream. Tables with rows are copied while the stream goes on. A transaction that is
+//! prepared (XA) at the position is in neither until it is decided; so that is waited for, before a copy reads anything.
+//! With another start the rows below the position are missing, and the tables say so: `unverified`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
 use crate::check::{self, Inspected, Inspection};
-use crate::checkpoint::{Checkpoint, Store, TableState};
+use crate::checkpoint::{Checkpoint, CopyChunk, Store, TableState};
 use crate::clickhouse::{Client, tables as targets};
 use crate::config::{Config, Start};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gtid::GtidSet;
 use crate::mysql::source::Source;
 use crate::position::{Position, Timeline, Version, file_number};
+use crate::message::TableIndex;
 use crate::router::tables::{Shape, State, Table};
+use crate::schema::types::TableName;
+use crate::snapshot::CopyTable;
+
+/// How long prepared transactions may take to be decided.
+const PREPARED_PATIENCE: Duration = Duration::from_secs(60);
+const PREPARED_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the engine wires.
 #[derive(Debug)]
@@ -34,6 +42,10 @@ pub struct Prepared {
     pub claim: Checkpoint,
     /// The chosen tables.
     pub tables: Vec<Table>,
+    /// Those of them whose rows are to be copied.
+    pub copies: Vec<CopyTable>,
+    /// XA transactions that were prepared at the first position and decided since: the copies have seen them.
+    pub decided: HashSet<String>,
     /// Whether the source compares table names without case.
     pub ignores_case: bool,
 }
@@ -50,7 +62,8 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     };
     let mut source = Source::connect(&config.mysql)?;
     let store = Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::new_v4());
-    let (checkpoint, tables) = match store.load()? {
+    let mut decided = HashSet::new();
+    let (checkpoint, chosen) = match store.load()? {
         Some(saved) => {
             check_still_there(&mut source, &saved.position, &facts.server_uuid)?;
             let states = store.load_table_states()?;
@@ -62,11 +75,19 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         None => {
             inspection.refuse()?;
             let first = first_start(config, &mut source, client, &inspection.tables)?;
+            decided = wait_for_prepared(&mut source, &first.1)?;
             store.create(config.state.checkpoint_ttl)?;
             first
         }
     };
-    let tables = tables.into_iter().map(|table| table.create(client, &store)).collect::<Result<_>>()?;
+    let saved = if chosen.iter().any(Chosen::is_copied) { store.load_chunks()? } else { Vec::new() };
+    let version = checkpoint.timeline.first_version();
+    let (mut tables, mut copies) = (Vec::new(), Vec::new());
+    for table in chosen {
+        let (table, copy) = table.create(client, &store, tables.len(), version, &saved)?;
+        tables.push(table);
+        copies.extend(copy);
+    }
     let claim = store.claim(checkpoint)?;
     log::info!("going on from {}:{} as checkpoint {}", claim.position.file, claim.position.offset, claim.seq);
     Ok(Prepared {
@@ -74,6 +95,8 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         store: Arc::new(store),
         claim,
         tables,
+        copies,
+        decided,
         ignores_case: facts.lower_case_table_names != 0,
     })
 }
@@ -91,8 +114,21 @@ impl Chosen {
         Self { inspected, state, reason: reason.to_owned(), is_new: true }
     }
 
-    /// Creates the target unless it is there, and saves the state of a table that is new to the pipeline.
-    fn create(self, client: &Client, store: &Store) -> Result<Table> {
+    fn is_copied(&self) -> bool {
+        self.state == State::Snapshot
+    }
+
+    /// Creates the target unless it is there, saves the state of a table that is new to the pipeline, and prepares its
+    /// copy, which goes on with its chunks among `saved`.
+    fn create(
+        self,
+        client: &Client,
+        store: &Store,
+        index: TableIndex,
+        version: Version,
+        saved: &[CopyChunk],
+    ) -> Result<(Table, Option<CopyTable>)> {
+        let is_copied = self.is_copied();
         let Inspected { source, target_name, target } = self.inspected;
         let target = match target {
             Some(target) => Some(target),
@@ -103,13 +139,19 @@ impl Chosen {
             let (table, state) = (source.name.to_string(), self.state.name().to_owned());
             store.save_table_state(&TableState { table, state, reason: self.reason.clone() })?;
         }
+        let copy = target.as_ref().filter(|_| is_copied).map(|target| {
+            let name = source.name.to_string();
+            let own = saved.iter().filter(|chunk| chunk.table == name && chunk.version == version.0);
+            CopyTable::new(index, &source, target, version, own.cloned().collect())
+        });
         let shape = target.map(|target| Shape::new(&source, target));
-        Ok(Table::new(source.name, self.state, self.reason, shape))
+        Ok((Table::new(source.name, self.state, self.reason, shape), copy.transpose()?))
     }
 }
 
 // --- the first start ---
 
+/// Every table of a first start, with the position taken before.
 fn first_start(
     config: &Config,
     source: &mut Source,
@@ -119,7 +161,7 @@ fn first_start(
     let position = match &config.mysql.start {
         Start::Snapshot => {
             let position = source.current_position(true)?;
-            check::refuse(&check::existing_rows(source, client, tables)?)?;
+            check::refuse(&check::existing_rows(client, tables)?)?;
             position
         }
         Start::Current => source.current_position(false)?,
@@ -128,15 +170,47 @@ fn first_start(
     };
     // Nothing older is waited for: until a transaction is acked, lag counts from here.
     let position = Position { last_commit_us: now_us(), ..position };
-    let state = match config.mysql.start {
-        Start::Snapshot => State::Streaming,
-        Start::Current | Start::File { .. } | Start::Gtid(_) => State::Unverified,
-    };
-    let reason = if state == State::Unverified { "rows from before the start position were not copied" } else { "" };
     let timeline =
         Timeline { number: next_timeline(client, tables)?, base_file: base_file(config, source, &position)? };
-    let tables = tables.iter().map(|table| Chosen::new(table.clone(), state, reason)).collect();
+    let chosen = |table: &Inspected| match config.mysql.start {
+        Start::Snapshot => Ok(Chosen::new(table.clone(), copied_if_filled(source, &table.source.name)?, "")),
+        Start::Current | Start::File { .. } | Start::Gtid(_) => {
+            Ok(Chosen::new(table.clone(), State::Unverified, "rows from before the start position were not copied"))
+        }
+    };
+    let tables = tables.iter().map(chosen).collect::<Result<_>>()?;
     Ok((Checkpoint { seq: 0, position, timeline }, tables))
+}
+
+/// A table that is empty now is the same in the stream from the position on.
+fn copied_if_filled(source: &mut Source, table: &TableName) -> Result<State> {
+    Ok(if source.has_rows(table)? { State::Snapshot } else { State::Streaming })
+}
+
+/// Waits until the transactions that are prepared now are decided, if anything is to be copied; their xids as the binary
+/// log has them. An account that may not see them goes on: the stream then says which tables may lack rows.
+fn wait_for_prepared(source: &mut Source, tables: &[Chosen]) -> Result<HashSet<String>> {
+    if !tables.iter().any(Chosen::is_copied) {
+        return Ok(HashSet::new());
+    }
+    let prepared: HashSet<String> = source.prepared_xids()?.into_iter().collect();
+    let deadline = Instant::now() + PREPARED_PATIENCE;
+    loop {
+        let now: HashSet<String> = source.prepared_xids()?.into_iter().collect();
+        let open: Vec<&str> = prepared.intersection(&now).map(String::as_str).collect();
+        if open.is_empty() {
+            return Ok(prepared);
+        }
+        if Instant::now() > deadline {
+            let text = format!(
+                "XA transactions are prepared and not decided, so that their rows can be neither copied nor left out: {}; \
+                 commit them or roll them back (XA RECOVER), then start again",
+                open.join(" ")
+            );
+            return Err(Error::new(ErrorKind::SourceRefused, text));
+        }
+        std::thread::sleep(PREPARED_INTERVAL);
+    }
 }
 
 fn position_after(source: &mut Source, set: &str) -> Result<Position> {
@@ -242,18 +316,19 @@ fn resumed(table: Inspected, saved: TableState, problem: &str) -> Chosen {
     Chosen { inspected: table, state, reason: saved.reason, is_new: false }
 }
 
-/// A table that the pipeline has not known. Empty now, it is the same in the stream from here on; with rows it would
-/// lack those from before the checkpoint.
+/// A table that the pipeline has not known: it is copied unless it is empty. The stream goes on from the checkpoint, so
+/// every row that changes after it comes, and every other one is copied.
 fn added(source: &mut Source, client: &Client, table: Inspected) -> Result<Chosen> {
     let target_has_rows = match &table.target {
         Some(target) => targets::has_rows(client, &target.name)?,
         None => false,
     };
-    if target_has_rows || source.has_rows(&table.source.name)? {
-        let reason = "chosen after the pipeline's first start, and has rows: copying them is not built yet";
+    if target_has_rows {
+        let reason = "chosen after the pipeline's first start, and its target has rows already: empty it, then start again";
         return Ok(Chosen::new(table, State::Quarantined, reason));
     }
-    Ok(Chosen::new(table, State::Streaming, ""))
+    let state = copied_if_filled(source, &table.source.name)?;
+    Ok(Chosen::new(table, state, ""))
 }
 
 #[cfg(test)]
@@ -261,7 +336,6 @@ mod tests {
     use super::*;
     use crate::schema::catalog::SourceTable;
     use crate::schema::target::TargetTable;
-    use crate::schema::types::TableName;
 
     fn inspected(has_target: bool) -> Inspected {
         let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };

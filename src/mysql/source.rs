@@ -182,6 +182,16 @@ impl Source {
         Ok(rows.iter().map(|row| (text(row, 0), number(row, 1))).collect())
     }
 
+    /// The xids of the transactions that are prepared, as the binary log writes them; none when we may not ask
+    /// (XA_RECOVER_ADMIN).
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub fn prepared_xids(&mut self) -> Result<Vec<String>> {
+        let rows = within("asking for prepared transactions", self.connection.ask("XA RECOVER CONVERT XID"))?;
+        Ok(rows.unwrap_or_default().iter().filter_map(xid).collect())
+    }
+
     /// Whether the table has at least one row.
     ///
     /// # Errors
@@ -234,6 +244,13 @@ impl Source {
             Error::new(ErrorKind::SourceRefused, "performance_schema.log_status is empty: is the binary log on?")
         })
     }
+}
+
+/// `X'gtrid',X'bqual',format` of a row of XA RECOVER: the format, the lengths of the two parts, both as 0x...
+fn xid(row: &Row) -> Option<String> {
+    let hex = text(row, 3).strip_prefix("0x")?.to_ascii_lowercase();
+    let (gtrid, bqual) = hex.split_at_checked(2 * usize::try_from(number(row, 1)).ok()?)?;
+    Some(format!("'{gtrid}',X'{bqual}',{}", text(row, 0)))
 }
 
 /// The same result; an error also says what was being done.

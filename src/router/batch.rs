@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::message::{Batch, TableIndex};
+use crate::message::{Batch, Origin, TableIndex};
 use crate::rowbinary::{Body, ChunkPool};
 use crate::schema::target::InsertTarget;
 use crate::transcode::Limits;
@@ -124,7 +124,7 @@ impl Batcher {
         }
         if queue.open.is_none() {
             let batch =
-                Batch { table, number: enter(), target: Arc::clone(target), body: Body::default(), attempts: 0 };
+                Batch { table, number: enter(), target: Arc::clone(target), body: Body::default(), attempts: 0, origin: Origin::Stream };
             queue.open = Some(Open { batch, since: now });
             self.reschedule(table, now);
         }
@@ -141,6 +141,13 @@ impl Batcher {
             self.queues[table].close();
             self.reschedule(table, now);
         }
+    }
+
+    /// A batch that was made elsewhere.
+    pub fn add(&mut self, batch: Batch, now: Instant) {
+        let table = batch.table;
+        self.queues[table].closed.push_back(batch);
+        self.reschedule(table, now);
     }
 
     /// Moves the tables that became due to the ready ones. The router calls it before it asks [`Batcher::has_ready`].
@@ -219,19 +226,26 @@ impl Batcher {
         }
     }
 
-    /// Drops what the table holds, for a table that is set aside; gives the numbers of the dropped batches.
-    pub fn discard(&mut self, table: TableIndex, pool: &mut ChunkPool, now: Instant) -> Vec<u64> {
+    /// Takes what the table holds, for a table that is set aside.
+    pub fn discard(&mut self, table: TableIndex, now: Instant) -> Vec<Batch> {
         let queue = &mut self.queues[table];
         queue.close();
-        let dropped: Vec<Batch> = queue.closed.drain(..).collect();
+        let dropped = queue.closed.drain(..).collect();
         self.reschedule(table, now);
         dropped
-            .into_iter()
-            .map(|batch| {
-                pool.recycle(batch.body);
-                batch.number
-            })
-            .collect()
+    }
+
+    /// Takes the batches of copies that no writer has.
+    pub fn discard_copies(&mut self, now: Instant) -> Vec<Batch> {
+        let mut dropped = Vec::new();
+        for table in 0..self.queues.len() {
+            let (copies, others) =
+                self.queues[table].closed.drain(..).partition::<Vec<_>, _>(|batch| batch.origin != Origin::Stream);
+            self.queues[table].closed = others.into();
+            dropped.extend(copies);
+            self.reschedule(table, now);
+        }
+        dropped
     }
 
     /// From now on every row may go at once: the process stops.
@@ -257,10 +271,10 @@ impl Batcher {
         open + queue.closed.iter().map(|batch| batch.body.bytes()).sum::<usize>()
     }
 
-    /// The lowest number among the table's batches that are not acked.
-    pub fn oldest_number(&self, table: TableIndex) -> Option<u64> {
+    /// The numbers of the table's batches that are not acked.
+    pub fn numbers(&self, table: TableIndex) -> impl Iterator<Item = u64> {
         let queue = &self.queues[table];
-        queue.in_flight.iter().copied().chain(queue.oldest_waiting()).min()
+        queue.in_flight.iter().copied().chain(queue.waiting())
     }
 
     fn reschedule(&mut self, table: TableIndex, now: Instant) {
@@ -318,10 +332,14 @@ impl Queue {
         self.in_flight.retain(|&other| other != number);
     }
 
-    /// The lowest number among the batches that no writer has.
-    fn oldest_waiting(&self) -> Option<u64> {
+    /// The numbers of the batches that no writer has.
+    fn waiting(&self) -> impl Iterator<Item = u64> {
         let open = self.open.as_ref().map(|open| open.batch.number);
-        self.closed.iter().map(|batch| batch.number).chain(open).min()
+        self.closed.iter().map(|batch| batch.number).chain(open)
+    }
+
+    fn oldest_waiting(&self) -> Option<u64> {
+        self.waiting().min()
     }
 
     fn slow_down(&mut self) {
@@ -476,7 +494,8 @@ mod tests {
     fn a_table_set_aside_leaves_nothing() {
         let mut rig = Rig::new(1);
         (0..4).for_each(|_| rig.row(0));
-        assert_eq!(rig.batcher.discard(0, &mut rig.pool, rig.now), [1, 2]);
+        let dropped: Vec<u64> = rig.batcher.discard(0, rig.now).into_iter().map(|batch| batch.number).collect();
+        assert_eq!(dropped, [1, 2]);
         assert_eq!((rig.take(), rig.batcher.next_instant()), (None, None));
     }
 

@@ -27,6 +27,12 @@ impl Ledger {
         self.last_number
     }
 
+    /// The number of a batch that does not count: its rows come again whatever is saved.
+    pub fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
     /// The batch's rows are in ClickHouse, or its table's quarantine is saved.
     pub fn settle(&mut self, number: u64) {
         let known = self.entries.remove(&number).is_some();
@@ -36,6 +42,11 @@ impl Ledger {
     /// The newest transaction end below every row that is not acked; `end` is the router's last transaction end.
     pub fn low_water<'a>(&'a self, end: &'a Arc<Position>) -> &'a Arc<Position> {
         self.entries.first_key_value().map_or(end, |(_, start)| start)
+    }
+
+    /// Whether this batch counts and is not acked.
+    pub fn holds(&self, number: u64) -> bool {
+        self.entries.contains_key(&number)
     }
 
     /// The number of the oldest batch that is not acked.

@@ -11,6 +11,7 @@
 //! acks, save, return.
 
 pub mod batch;
+pub mod copy;
 pub mod ledger;
 mod payload;
 mod picture;
@@ -19,7 +20,7 @@ pub mod tables;
 pub mod transaction;
 mod xa;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,9 @@ use crate::binlog::rows::RowsEvent;
 use crate::checkpoint::{Checkpoint, TableState};
 use crate::config::Selection;
 use crate::error::{Action, Error, ErrorKind, Result};
-use crate::message::{Ack, Batch, Budget, CHUNK_BYTES, Chunk, Command, EventSpan, FromReader, Job, Save, TableIndex};
+use crate::message::{
+    Ack, Batch, Budget, CHUNK_BYTES, Chunk, Command, EventSpan, FromReader, FromSnapshot, Job, Origin, Save, TableIndex,
+};
 use crate::metrics::Status;
 use crate::position::Timeline;
 use crate::rowbinary::ChunkPool;
@@ -40,6 +43,7 @@ use crate::schema::types::TableName;
 use crate::transcode::{RowsCursor, Stride};
 
 use batch::{Batcher, Pace};
+use copy::Copy;
 use ledger::Ledger;
 use payload::Unzip;
 use picture::Progress;
@@ -63,6 +67,8 @@ const QUOTED_CHARS: usize = 300;
 pub struct Wiring {
     /// Chunks in stream order.
     pub inbox: Receiver<FromReader>,
+    /// Copies of tables; its end is the snapshot stage's.
+    pub copies: Receiver<FromSnapshot>,
     /// Used buffers go back to the reader.
     pub used_buffers: Sender<Vec<u8>>,
     /// Jobs, capacity 0.
@@ -92,6 +98,19 @@ pub struct Settings {
     pub ignores_case: bool,
 }
 
+/// Where the router begins.
+#[derive(Debug)]
+pub struct Beginning {
+    /// The checkpoint, which this process has saved.
+    pub claim: Checkpoint,
+    /// The chosen tables.
+    pub tables: Vec<Table>,
+    /// The copies of those in the state `snapshot`.
+    pub copies: BTreeMap<TableIndex, Copy>,
+    /// XA transactions prepared before the start whose rows the copies have seen.
+    pub copied_xids: HashSet<String>,
+}
+
 /// All replication state.
 #[derive(Debug)]
 pub struct Router {
@@ -107,6 +126,10 @@ pub struct Router {
     /// The chunk whose events are not all done.
     work: Option<Work>,
     unzip: Unzip,
+    /// Tables whose rows from before the start are being copied.
+    copies: BTreeMap<TableIndex, Copy>,
+    /// Whether the snapshot stage may still send.
+    copies_come: bool,
     /// Tables with rows in the open group.
     touched: BTreeSet<TableIndex>,
     /// When parts are counted next; `None` while they are being counted.
@@ -129,17 +152,12 @@ struct Stopping {
 }
 
 impl Router {
-    /// A router that goes on from the checkpoint `claim`, which this process has saved.
-    pub fn new(
-        settings: Settings,
-        budget: Arc<Budget>,
-        status: Arc<Status>,
-        claim: Checkpoint,
-        tables: Vec<Table>,
-    ) -> Self {
+    /// A router that goes on from `beginning`.
+    pub fn new(settings: Settings, budget: Arc<Budget>, status: Arc<Status>, beginning: Beginning) -> Self {
+        let Beginning { claim, tables, copies, copied_xids } = beginning;
         let now = Instant::now();
         let mut router = Self {
-            stream: Stream::new(claim.timeline, claim.position.clone()),
+            stream: Stream::new(claim.timeline, claim.position.clone(), copied_xids),
             tables: Tables::default(),
             batcher: Batcher::new(settings.pace.clone(), now),
             ledger: Ledger::default(),
@@ -147,6 +165,8 @@ impl Router {
             pool: ChunkPool::default(),
             work: None,
             unzip: Unzip::default(),
+            copies,
+            copies_come: true,
             touched: BTreeSet::new(),
             inspect_at: Some(now + INSPECT_INTERVAL),
             stopping: None,
@@ -167,7 +187,7 @@ impl Router {
     /// What stopped it; the state is flushed and saved before, as far as `shutdown_timeout` allows.
     pub fn run(mut self, wiring: &Wiring) -> Result<()> {
         let (nobody, _held) = bounded(0);
-        let nothing = never();
+        let (nothing, no_copies) = (never(), never());
         loop {
             let now = Instant::now();
             self.turn(now);
@@ -176,6 +196,7 @@ impl Router {
             }
             let jobs = if self.has_job(now) { &wiring.jobs } else { &nobody };
             let inbox = if self.takes_input() { &wiring.inbox } else { &nothing };
+            let copies = if self.copies_come && self.stopping.is_none() { &wiring.copies } else { &no_copies };
             let works_on = self.works_on();
             let wait = if works_on { Duration::ZERO } else { self.next_instant(now).saturating_duration_since(now) };
             select_biased! {
@@ -198,6 +219,10 @@ impl Router {
                     }
                     Ok(FromReader::Ended(error)) => self.stop(Some(error), now),
                     Err(_) => self.stop(None, now),
+                },
+                recv(copies) -> message => match message {
+                    Ok(message) => self.from_snapshot(message, now),
+                    Err(_) => self.copies_come = false,
                 },
                 default(wait) => if let Some(work) = self.work.take_if(|_| works_on) {
                     self.work(work, wiring);
@@ -469,10 +494,14 @@ impl Router {
         );
         for index in 0..self.tables.list().len() {
             let table = self.tables.get_mut(index);
-            if table.state == State::Streaming {
-                table.state = State::Unverified;
-                table.reason.clone_from(&reason);
-                self.save_state(index);
+            match table.state {
+                State::Streaming => {
+                    table.state = State::Unverified;
+                    table.reason.clone_from(&reason);
+                    self.save_state(index);
+                }
+                State::Snapshot => self.flaw_copy(index, &reason),
+                State::Unverified | State::Quarantined => {}
             }
         }
     }
@@ -505,8 +534,9 @@ impl Router {
         table.reason = error.to_string();
         log::warn!("quarantined: {error}");
         self.stream.forget_held(index);
-        for number in self.batcher.discard(index, &mut self.pool, now) {
-            self.ledger.settle(number);
+        self.forget_copy(index);
+        for batch in self.batcher.discard(index, now) {
+            self.settle(batch);
         }
         self.save_state(index);
     }
@@ -514,7 +544,19 @@ impl Router {
     fn save_state(&mut self, index: TableIndex) {
         let table = &self.tables.list()[index];
         let state = table.state.name().to_owned();
-        self.saver.push_state(TableState { table: table.name.to_string(), state, reason: table.reason.clone() });
+        let state = TableState { table: table.name.to_string(), state, reason: table.reason.clone() };
+        self.saver.push(Save::TableState(state));
+    }
+
+    /// The batch is done with: its rows are in ClickHouse, or its table was set aside.
+    fn settle(&mut self, batch: Batch) {
+        match batch.origin {
+            Origin::Stream => {
+                self.ledger.settle(batch.number);
+                self.pool.recycle(batch.body);
+            }
+            Origin::Copy { charged_bytes, .. } => self.budget.leave_copy(charged_bytes),
+        }
     }
 
     // --- acks ---
@@ -544,9 +586,11 @@ impl Router {
             Ok(()) => {
                 self.tables.get_mut(index).count(&batch.body);
                 self.progress.inserted(index, &batch.body, took, now);
-                self.ledger.settle(batch.number);
-                self.pool.recycle(batch.body);
                 self.batcher.succeeded(index, batch.number, took, now);
+                match batch.origin {
+                    Origin::Stream => self.settle(batch),
+                    Origin::Copy { chunk, .. } => self.copied(batch, chunk, now),
+                }
             }
             Err(error) => self.insert_failed(batch, error, now),
         }
@@ -555,8 +599,7 @@ impl Router {
     /// An insert of a table that was set aside meanwhile: whatever its result, its rows no longer count.
     fn inserted_aside(&mut self, batch: Batch) {
         self.batcher.forgotten(batch.table, batch.number);
-        self.ledger.settle(batch.number);
-        self.pool.recycle(batch.body);
+        self.settle(batch);
     }
 
     fn insert_failed(&mut self, mut batch: Batch, error: Error, now: Instant) {
@@ -633,6 +676,9 @@ impl Router {
         let stopping = self.stopping.get_or_insert(Stopping { deadline, cause: None });
         if stopping.cause.is_none() {
             stopping.cause = cause;
+        }
+        for batch in self.batcher.discard_copies(now) {
+            self.settle(batch);
         }
         self.batcher.flush(now);
     }

@@ -127,9 +127,10 @@ impl Progress {
     }
 
     /// The state of the whole, and why it waits.
-    fn state(&self) -> (&'static str, String) {
+    fn state(&self, copies: bool) -> (&'static str, String) {
         match self.outage.as_ref().or(self.failure.as_ref()) {
             Some(reason) => ("waiting", reason.clone()),
+            None if copies => ("snapshot", String::new()),
             None => ("streaming", String::new()),
         }
     }
@@ -165,7 +166,7 @@ impl Router {
         let (state, reason) = match &self.stopping {
             Some(Stopping { cause: Some(cause), .. }) => ("failed", cause.to_string()),
             Some(_) => ("stopping", String::new()),
-            None => self.progress.state(),
+            None => self.progress.state(!self.copies.is_empty()),
         };
         Picture {
             state: state.to_owned(),
@@ -190,7 +191,7 @@ impl Router {
         TablePicture {
             name: table.name.to_string(),
             state: table.state.name().to_owned(),
-            reason: table.reason.clone(),
+            reason: self.copies.get(&index).map_or_else(|| table.reason.clone(), |copy| copy.told(Instant::now())),
             rows: table.rows,
             version: table.version,
             lag_seconds: self.lag_seconds(Some(index)),
@@ -201,7 +202,10 @@ impl Router {
     /// nothing is outstanding and the source is read to its end.
     fn lag_seconds(&self, table: Option<TableIndex>) -> f64 {
         let oldest = match table {
-            Some(index) => self.batcher.oldest_number(index).and_then(|number| self.ledger.start_of(number)),
+            Some(index) => {
+                let oldest = self.batcher.numbers(index).filter(|&number| self.ledger.holds(number)).min();
+                oldest.and_then(|number| self.ledger.start_of(number))
+            }
             None if self.ledger.is_clear() => None,
             None => Some(self.ledger.low_water(self.stream.resume())),
         };

@@ -1,6 +1,6 @@
 //! When replication state is saved, and in which order.
 //!
-//! One save is out at a time. Table states go before the checkpoint that relies on them. A checkpoint is due by time, by
+//! One save is out at a time. Table states and chunks of copies go before the checkpoint that relies on them. A checkpoint is due by time, by
 //! rows events (at most one such a second), at a binlog rotation and at the end; it is only worth a save when the low
 //! water moved. Its number continues the one loaded at the start. Saving never stops the stream.
 
@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::{Checkpoint, TableState};
+use crate::checkpoint::Checkpoint;
 use crate::message::Save;
 use crate::position::{Position, Timeline};
 
@@ -32,7 +32,8 @@ pub struct Saver {
     pub saved: Checkpoint,
     /// When it was.
     pub saved_at: Instant,
-    states: VecDeque<TableState>,
+    /// What goes before the next checkpoint, in this order.
+    records: VecDeque<Save>,
     is_out: bool,
     not_before: Option<Instant>,
     /// Failed attempts of the save that is next.
@@ -48,7 +49,7 @@ impl Saver {
             pace,
             saved,
             saved_at: now,
-            states: VecDeque::new(),
+            records: VecDeque::new(),
             is_out: false,
             not_before: None,
             attempts: 0,
@@ -67,9 +68,9 @@ impl Saver {
         self.wanted = true;
     }
 
-    /// A table's state changed.
-    pub fn push_state(&mut self, state: TableState) {
-        self.states.push_back(state);
+    /// What the next checkpoint may rely on.
+    pub fn push(&mut self, record: Save) {
+        self.records.push_back(record);
     }
 
     /// Whether a save may start now.
@@ -82,7 +83,7 @@ impl Saver {
         if self.is_out {
             return None;
         }
-        let wanted = if self.states.is_empty() { self.checkpoint_instant(low_water)? } else { self.saved_at };
+        let wanted = if self.records.is_empty() { self.checkpoint_instant(low_water)? } else { self.saved_at };
         Some(self.not_before.map_or(wanted, |not_before| wanted.max(not_before)))
     }
 
@@ -101,8 +102,8 @@ impl Saver {
     /// Takes the save that is due.
     pub fn take(&mut self, low_water: &Arc<Position>, timeline: Timeline) -> Save {
         self.is_out = true;
-        if let Some(state) = self.states.front() {
-            return Save::TableState(state.clone());
+        if let Some(record) = self.records.front() {
+            return record.clone();
         }
         self.wanted = false;
         self.events = 0;
@@ -118,7 +119,7 @@ impl Saver {
                 self.saved = checkpoint.clone();
                 self.saved_at = now;
             }
-            Save::TableState(_) => drop(self.states.pop_front()),
+            Save::TableState(_) | Save::Chunks(_) => drop(self.records.pop_front()),
         }
     }
 
@@ -139,13 +140,14 @@ impl Saver {
 
     /// Whether nothing is out and nothing waits, given where the low water is.
     pub fn is_clear(&self, low_water: &Position) -> bool {
-        !self.is_out && self.states.is_empty() && *low_water == self.saved.position
+        !self.is_out && self.records.is_empty() && *low_water == self.saved.position
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::TableState;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -177,7 +179,7 @@ mod tests {
         let (mut saver, now) = rig();
         let timeline = saver.saved.timeline;
         saver.want();
-        saver.push_state(TableState { table: "a.b".to_owned(), ..TableState::default() });
+        saver.push(Save::TableState(TableState { table: "a.b".to_owned(), ..TableState::default() }));
         let state = saver.take(&at(9), timeline);
         assert!(matches!(state, Save::TableState(_)));
         assert!(!saver.is_due(&at(9), now), "one is out");

@@ -41,6 +41,8 @@ pub struct Table {
 pub enum State {
     /// Its rows flow.
     Streaming,
+    /// Its rows flow, while those from before the start are being copied.
+    Snapshot,
     /// Its rows flow, but those from before the start were not copied.
     Unverified,
     /// Set aside.
@@ -96,6 +98,7 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             State::Streaming => "streaming",
+            State::Snapshot => "snapshot",
             State::Unverified => "unverified",
             State::Quarantined => "quarantined",
         }
@@ -105,6 +108,7 @@ impl State {
     pub fn from_name(name: &str) -> Self {
         match name {
             "streaming" => State::Streaming,
+            "snapshot" => State::Snapshot,
             "unverified" => State::Unverified,
             _ => State::Quarantined,
         }

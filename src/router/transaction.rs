@@ -5,6 +5,7 @@
 //! is a function of file and offset alone (I2). Rows may be inserted before their XID is seen: the binary log holds only
 //! committed transactions, and only the checkpoint waits for the end. XA is the exception: see [`super::xa`].
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::binlog::control::{FormatDescription, Heartbeat, Rotate, XaPrepare};
@@ -42,6 +43,8 @@ pub struct Stream {
     pub transactions: u64,
     /// XA transactions that are prepared.
     undecided: Undecided,
+    /// Xids of transactions prepared before the start whose rows the copies have seen.
+    copied_xids: HashSet<String>,
 }
 
 /// A transaction whose end has not come yet.
@@ -81,7 +84,7 @@ pub enum Step<'a> {
 
 impl Stream {
     /// A stream that goes on from `start`.
-    pub fn new(timeline: Timeline, start: Position) -> Self {
+    pub fn new(timeline: Timeline, start: Position, copied_xids: HashSet<String>) -> Self {
         let start = Arc::new(start);
         Self {
             timeline,
@@ -95,6 +98,7 @@ impl Stream {
             caught_up: false,
             transactions: 0,
             undecided: Undecided::default(),
+            copied_xids,
         }
     }
 
@@ -336,6 +340,7 @@ impl Stream {
         let start = Arc::clone(self.resume());
         match self.decide(xid, span) {
             Some(transaction) => Step::XaCommitted(transaction, start),
+            None if self.copied_xids.remove(xid) => Step::Nothing,
             None => Step::UnknownXaCommit(xid.to_owned()),
         }
     }
@@ -464,7 +469,7 @@ mod tests {
         fn new(gtid_set: Option<&str>) -> Self {
             let gtid_set = gtid_set.map(|text| GtidSet::parse(text).unwrap());
             let start = Position { file: FILE.to_owned(), offset: 1000, gtid_set, ..Position::default() };
-            let mut rig = Self { stream: Stream::new(Timeline { number: 1, base_file: 6 }, start), offset: 1000 };
+            let mut rig = Self { stream: Stream::new(Timeline { number: 1, base_file: 6 }, start, HashSet::new()), offset: 1000 };
             rig.connect(FILE, 1000);
             rig
         }

@@ -49,8 +49,6 @@ pub struct Snapshot {
     pub start: Position,
     /// Memory shared by all stages.
     pub budget: Arc<Budget>,
-    /// To the router; bounded.
-    pub to_router: Sender<FromSnapshot>,
     /// Set when the process stops.
     pub stop: Arc<AtomicBool>,
     tables: Vec<CopyTable>,
@@ -82,8 +80,6 @@ impl Task {
 pub struct Ends {
     /// As [`Snapshot::budget`].
     pub budget: Arc<Budget>,
-    /// As [`Snapshot::to_router`].
-    pub to_router: Sender<FromSnapshot>,
     /// As [`Snapshot::stop`].
     pub stop: Arc<AtomicBool>,
 }
@@ -100,21 +96,24 @@ impl Snapshot {
     ) -> Self {
         let tasks: VecDeque<Task> = (0..tables.len()).flat_map(|table| first_tasks(table, &tables[table])).collect();
         let bytes = limits.bytes.min(ends.budget.limit_bytes() / 16);
-        let Ends { budget, to_router, stop } = ends;
+        let Ends { budget, stop } = ends;
         let (open, pace) = (AtomicUsize::new(tasks.len()), Mutex::new(Instant::now()));
         let (tasks, limits) = (Mutex::new(tasks), Limits { bytes, ..limits });
-        Self { mysql, config, limits, start, budget, to_router, stop, tables, tasks, open, pace }
+        Self { mysql, config, limits, start, budget, stop, tables, tasks, open, pace }
     }
 
-    /// One thread's work: until all is copied, or the process stops.
-    ///
-    /// # Errors
-    /// What no other attempt mends: the source refuses us.
-    pub fn run(&self) -> Result<()> {
+    /// One thread's work: until all is copied, or the process stops. `to_router` is bounded, and closed by the last one.
+    pub fn run(&self, to_router: &Sender<FromSnapshot>) {
         let (mut select, mut failures) = (None, 0_u32);
         while let Some(task) = self.next_task() {
-            match self.carry_out(&task, &mut select) {
-                Ok(()) => failures = 0,
+            match self.carry_out(&task, &mut select, to_router) {
+                Ok(()) => {
+                    failures = 0;
+                    if self.ends(&self.tables[task.table()]) {
+                        // Its rows were not read to their end.
+                        select = None;
+                    }
+                }
                 Err(error) if error.kind == ErrorKind::SourceDown => {
                     log::warn!("the copy of {} is tried again: {error}", self.tables[task.table()].name());
                     self.tasks.lock().push_front(task);
@@ -126,12 +125,11 @@ impl Snapshot {
                 Err(error) => {
                     // What else is left of the answer is not read.
                     select = None;
-                    self.tell(FromSnapshot::Failed(self.tables[task.table()].index(), error));
+                    tell(to_router, FromSnapshot::Failed(self.tables[task.table()].index(), error));
                 }
             }
             self.open.fetch_sub(1, Ordering::Relaxed);
         }
-        Ok(())
     }
 
     /// Waits while others may still find work; `None` at the end.
@@ -145,7 +143,7 @@ impl Snapshot {
         None
     }
 
-    fn carry_out(&self, task: &Task, select: &mut Option<Select>) -> Result<()> {
+    fn carry_out(&self, task: &Task, select: &mut Option<Select>, to_router: &Sender<FromSnapshot>) -> Result<()> {
         let table = &self.tables[task.table()];
         if table.is_set_aside() {
             return Ok(());
@@ -155,22 +153,34 @@ impl Snapshot {
             None => select.insert(table::connect(&self.mysql, &self.start)?),
         };
         match task {
-            Task::Plan(number) => self.plan(*number, table, select),
-            Task::Copy(_, chunk) => self.copy(table, chunk, select),
+            Task::Plan(number) => self.plan(*number, table, select, to_router),
+            Task::Copy(_, chunk) => self.copy(table, chunk, select, to_router),
         }
     }
 
-    fn plan(&self, number: usize, table: &CopyTable, select: &mut Select) -> Result<()> {
+    fn plan(
+        &self,
+        number: usize,
+        table: &CopyTable,
+        select: &mut Select,
+        to_router: &Sender<FromSnapshot>,
+    ) -> Result<()> {
         let chunks = table.plan(select, self.config.chunk_rows, &|| self.ends(table))?;
         let Some((chunks, rows)) = chunks else { return Ok(()) };
-        self.tell(FromSnapshot::Planned(table.index(), table.saved(&chunks, &rows)));
+        tell(to_router, FromSnapshot::Planned(table.index(), table.saved(&chunks, &rows)));
         self.open.fetch_add(chunks.len(), Ordering::Relaxed);
         self.tasks.lock().extend(chunks.into_iter().map(|chunk| Task::Copy(number, chunk)));
         Ok(())
     }
 
     /// Every body is charged before it is filled.
-    fn copy(&self, table: &CopyTable, chunk: &Chunk, select: &mut Select) -> Result<()> {
+    fn copy(
+        &self,
+        table: &CopyTable,
+        chunk: &Chunk,
+        select: &mut Select,
+        to_router: &Sender<FromSnapshot>,
+    ) -> Result<()> {
         let mut rows = table.rows(select, chunk)?;
         loop {
             if self.ends(table) || !self.budget.enter_copy(self.limits.bytes) {
@@ -190,19 +200,14 @@ impl Snapshot {
             self.keep_pace(body.rows());
             let target = table.target();
             let (table, chunk) = (table.index(), chunk.number);
-            self.tell(FromSnapshot::Rows { table, chunk, target, body, charged_bytes });
+            tell(to_router, FromSnapshot::Rows { table, chunk, target, body, charged_bytes });
         }
-        self.tell(FromSnapshot::ChunkRead(table.index(), chunk.number));
+        tell(to_router, FromSnapshot::ChunkRead(table.index(), chunk.number));
         Ok(())
     }
 
     fn ends(&self, table: &CopyTable) -> bool {
         table.is_set_aside() || self.stop.load(Ordering::Relaxed)
-    }
-
-    /// A router that is gone ends the process.
-    fn tell(&self, message: FromSnapshot) {
-        let _ = self.to_router.send(message);
     }
 
     /// `snapshot.max_rows_per_second`, of all threads together.
@@ -238,7 +243,7 @@ fn first_tasks(number: usize, table: &CopyTable) -> Vec<Task> {
     }
 }
 
-/// What is no outage and no fault of a row: the table cannot be copied.
-fn shape_error(text: impl Into<String>) -> Error {
-    Error::new(ErrorKind::TableShape, text)
+/// A router that is gone ends the process.
+fn tell(to_router: &Sender<FromSnapshot>, message: FromSnapshot) {
+    let _ = to_router.send(message);
 }

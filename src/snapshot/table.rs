@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::shape_error;
 use crate::checkpoint::CopyChunk;
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
@@ -201,7 +200,7 @@ fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
     let rows = select.connection()?.rows(query)?;
     let Some(row) = rows.into_iter().next() else { return Ok(None) };
     let bound: Option<Bound> = row.into_iter().collect();
-    bound.map(Some).ok_or_else(|| shape_error("a key column is NULL"))
+    bound.map(Some).ok_or_else(|| Error::new(ErrorKind::TableShape, "a key column is NULL"))
 }
 
 /// A session that sees everything from before the stream's start: on the stream's own server, after its transactions.
