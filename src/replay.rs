@@ -2,10 +2,14 @@
 //!
 //! Every event is checked and parsed and every row transcoded, by the code that the stream uses, to nowhere or to a
 //! file of RowBinary per table. Tables are what the TABLE_MAP events say, with the default target types; columns of
-//! dates are taken for Nullable, for a file does not tell whether its server let zero dates in. A table that changes its
-//! shape goes on under a number of its own. What the stream cannot follow yet ends the replay, with file and offset.
+//! dates are taken for Nullable, for a file does not tell whether its server let zero dates in. A file without names
+//! (before MySQL 8.0, or `binlog_row_metadata=MINIMAL`) gives what its images hold: columns `@1`, `@2`, .., ENUM and SET as
+//! numbers; before 8.0 integers as signed and text as stored. A table that changes its shape goes on under a number of
+//! its own. What the stream cannot follow yet ends the replay, with file and offset.
 
 mod event_file;
+#[cfg(test)]
+mod old_files;
 mod xa;
 
 use std::fmt::Write as _;
@@ -489,9 +493,6 @@ impl Table {
 
 /// The plan of a TABLE_MAP's columns into the default target types.
 fn default_plan(map: &TableMap) -> Result<RowPlan> {
-    if !map.has_full_metadata {
-        return Err(refused("a TABLE_MAP without names and labels: set binlog_row_metadata=FULL"));
-    }
     let key = map.primary_key.as_deref().unwrap_or_default();
     let features = TargetFeatures { time64: true };
     let mut target = Vec::with_capacity(map.columns.len() + 2);
