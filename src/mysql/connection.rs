@@ -167,6 +167,11 @@ impl Connection {
         self.socket.set_timeout(timeout).map_err(|error| lost(&error))
     }
 
+    /// The bare socket, to read the answer of a command from: the whole of it, and nothing behind it.
+    pub fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
     /// The bare socket, right behind the last answer.
     pub fn into_socket(self) -> Socket {
         self.socket

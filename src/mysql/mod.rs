@@ -1,7 +1,8 @@
 //! MySQL: the replication connection, plain SQL, and what must be right on a server before it is replicated.
 //!
 //! Reading order: [`packet`] (the protocol's bytes, pure), [`auth`] (passwords, pure), [`socket`] and [`tls`] (streams),
-//! [`connection`] (login, SQL), [`dump`] (the binary log as chunks of whole events), [`refusal`] (what the server's errors mean);
+//! [`connection`] (login, SQL), [`dump`] (the binary log as chunks of whole events), [`select`] (rows
+//! by the binary protocol), [`refusal`] (what the server's errors mean);
 //! [`source`] (plain SQL), [`chunks`] (key ranges of a copy), [`tables`] and [`column`] (`information_schema`), [`grants`] and [`checks`] (`check`).
 //! Nothing here knows ClickHouse.
 
@@ -17,6 +18,7 @@ pub mod frames;
 pub mod grants;
 pub mod packet;
 pub mod refusal;
+pub mod select;
 pub mod socket;
 pub mod source;
 pub mod tables;

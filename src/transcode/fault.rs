@@ -57,47 +57,7 @@ impl RowPlan {
     /// `raw` is the value without its length.
     fn explain_raw(&self, column: usize, fault: Fault, raw: &[u8]) -> Error {
         let value = self.columns.get(column).map_or_else(String::new, |column| value_text(column.op, fault, raw));
-        let (kind, text) = match fault {
-            Fault::Truncated => (ErrorKind::CorruptStream, "the row image ends inside the value".to_owned()),
-            Fault::TooLong => (ErrorKind::CorruptStream, "the value is longer than its column allows".to_owned()),
-            Fault::Null => (ErrorKind::BadRow, "NULL, but the target column is not Nullable: make it so".to_owned()),
-            Fault::ZeroDate => {
-                let text = format!("'{value}' is no date: make the target column Nullable, or mend the row in MySQL");
-                (ErrorKind::BadRow, text)
-            }
-            Fault::NoSuchDay => (ErrorKind::BadRow, format!("'{value}' is not in the calendar: mend the row in MySQL")),
-            Fault::OutOfRange => {
-                (ErrorKind::BadRow, format!("bytes {value} are no value of the column's type: mend the row in MySQL"))
-            }
-            Fault::NoSuchLabel => {
-                (ErrorKind::BadRow, format!("{value} is beyond the labels of the ENUM or SET: mend the row in MySQL"))
-            }
-            Fault::AmbiguousEmpty => {
-                let text = "the empty string of an invalid value, in a key that has a member '': mend the row in MySQL";
-                (ErrorKind::BadRow, text.to_owned())
-            }
-            Fault::EmptyVector => {
-                let text = "a vector without elements, which stands for NULL in ClickHouse: mend the row in MySQL";
-                (ErrorKind::BadRow, text.to_owned())
-            }
-            Fault::Json(fault) => {
-                let reason = fault.reason();
-                (ErrorKind::BadRow, format!("bytes {value} are no JSON document, {reason}: mend the row in MySQL"))
-            }
-            Fault::Diff(fault) => {
-                let reason = fault.reason();
-                (ErrorKind::BadRow, format!("JSON diffs {value} cannot be applied, {reason}: {NO_DIFFS}"))
-            }
-            Fault::NoDocument => {
-                let text =
-                    format!("JSON diffs without the document before them: {NO_DIFFS}, or binlog_row_image='FULL'");
-                (ErrorKind::TableShape, text)
-            }
-            Fault::UnknownOptions => {
-                let text = format!("a row with options that this version does not know: {NO_DIFFS}");
-                (ErrorKind::TableShape, text)
-            }
-        };
+        let (kind, text) = told(fault, &value);
         match self.source_name(column) {
             Some(name) => Error::new(kind, text).at_column(name),
             None => Error::new(kind, text),
@@ -113,6 +73,50 @@ impl RowPlan {
             }
         }
         raw_value(&mut rest, self.columns.get(at.column)?.width).ok()
+    }
+}
+
+/// What a fault is, and what is to be done about it, of a value written as `value`.
+pub(super) fn told(fault: Fault, value: &str) -> (ErrorKind, String) {
+    match fault {
+        Fault::Truncated => (ErrorKind::CorruptStream, "the row ends inside the value".to_owned()),
+        Fault::TooLong => (ErrorKind::CorruptStream, "the value is longer than its column allows".to_owned()),
+        Fault::Null => (ErrorKind::BadRow, "NULL, but the target column is not Nullable: make it so".to_owned()),
+        Fault::ZeroDate => {
+            let text = format!("'{value}' is no date: make the target column Nullable, or mend the row in MySQL");
+            (ErrorKind::BadRow, text)
+        }
+        Fault::NoSuchDay => (ErrorKind::BadRow, format!("'{value}' is not in the calendar: mend the row in MySQL")),
+        Fault::OutOfRange => {
+            (ErrorKind::BadRow, format!("bytes {value} are no value of the column's type: mend the row in MySQL"))
+        }
+        Fault::NoSuchLabel => {
+            (ErrorKind::BadRow, format!("{value} is beyond the labels of the ENUM or SET: mend the row in MySQL"))
+        }
+        Fault::AmbiguousEmpty => {
+            let text = "the empty string of an invalid value, in a key that has a member '': mend the row in MySQL";
+            (ErrorKind::BadRow, text.to_owned())
+        }
+        Fault::EmptyVector => {
+            let text = "a vector without elements, which stands for NULL in ClickHouse: mend the row in MySQL";
+            (ErrorKind::BadRow, text.to_owned())
+        }
+        Fault::Json(fault) => {
+            let reason = fault.reason();
+            (ErrorKind::BadRow, format!("bytes {value} are no JSON document, {reason}: mend the row in MySQL"))
+        }
+        Fault::Diff(fault) => {
+            let reason = fault.reason();
+            (ErrorKind::BadRow, format!("JSON diffs {value} cannot be applied, {reason}: {NO_DIFFS}"))
+        }
+        Fault::NoDocument => {
+            let text = format!("JSON diffs without the document before them: {NO_DIFFS}, or binlog_row_image='FULL'");
+            (ErrorKind::TableShape, text)
+        }
+        Fault::UnknownOptions => {
+            let text = format!("a row with options that this version does not know: {NO_DIFFS}");
+            (ErrorKind::TableShape, text)
+        }
     }
 }
 
@@ -151,5 +155,10 @@ fn value_text(op: Op, fault: Fault, raw: &[u8]) -> String {
         | Op::Padded(_)
         | Op::Latin1(_) => None,
     };
-    text.unwrap_or_else(|| raw.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02X}")).collect())
+    text.unwrap_or_else(|| hex(raw))
+}
+
+/// The first bytes of a value.
+pub(super) fn hex(raw: &[u8]) -> String {
+    raw.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02X}")).collect()
 }

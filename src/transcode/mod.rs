@@ -5,7 +5,7 @@
 //! the same bytes come out on every replay. INSERT is a row, DELETE the before image marked deleted, UPDATE the after
 //! image, before which a changed key leaves a tombstone of the old one; the two are never split over bodies. A row that
 //! fails leaves nothing behind, and the cursor stands at it. Images that lack columns or hold JSON diffs take a slower
-//! way of their own, [`sparse`]. Pure: decides nothing about what happens to rows that fail.
+//! way of their own, [`sparse`]; the rows of a copy become images first, in [`packet`]. Pure: decides nothing about what happens to rows that fail.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -15,6 +15,7 @@ mod image;
 mod json;
 mod last;
 mod number;
+pub mod packet;
 mod patch;
 mod plan;
 mod sparse;
@@ -61,8 +62,8 @@ pub struct RowsCursor<'a> {
     pub rest: &'a [u8],
     /// The version of the first image of `rest`: timeline, file, and its offset in the file.
     pub version: Version,
-    /// What the version of the next image has more.
-    pub stride: Stride,
+    /// What the version of the next image has more: nothing in a copy.
+    stride: Option<Stride>,
     sparse: Option<Sparse<'a>>,
 }
 
@@ -70,12 +71,23 @@ impl<'a> RowsCursor<'a> {
     /// The rows of `event`, whose first image has this version.
     #[inline]
     pub fn new(event: &RowsEvent<'a>, version: Version, stride: Stride) -> Self {
-        Self { kind: event.kind, rest: event.rows, version, stride, sparse: Sparse::of(event) }
+        Self { kind: event.kind, rest: event.rows, version, stride: Some(stride), sparse: Sparse::of(event) }
     }
 
     /// Plain images of all columns.
     pub fn plain(kind: RowsKind, images: &'a [u8], version: Version, stride: Stride) -> Self {
-        Self { kind, rest: images, version, stride, sparse: None }
+        Self { kind, rest: images, version, stride: Some(stride), sparse: None }
+    }
+
+    /// The rows of a copy, as plain images: all of them have the version that it was noted at.
+    pub fn copied(images: &'a [u8], version: Version) -> Self {
+        Self { kind: RowsKind::Write, rest: images, version, stride: None, sparse: None }
+    }
+
+    /// What an image of this many bytes adds to the version.
+    #[inline(always)]
+    fn step(&self, image_bytes: usize) -> u64 {
+        self.stride.map_or(0, |stride| stride.of(image_bytes))
     }
 }
 
@@ -144,7 +156,7 @@ impl RowPlan {
         })?;
         body.version_max = body.version_max.max(rows.version.0);
         body.has_changes |= deleted;
-        rows.version = rows.version.plus(rows.stride.of(rows.rest.len() - rest.len()));
+        rows.version = rows.version.plus(rows.step(rows.rest.len() - rest.len()));
         rows.rest = rest;
         Ok(())
     }
@@ -158,7 +170,7 @@ impl RowPlan {
     ) -> Result<(), RowFault<'a>> {
         let before = rows.rest;
         let after = self.skip_row(before)?;
-        let after_version = rows.version.plus(rows.stride.of(before.len() - after.len()));
+        let after_version = rows.version.plus(rows.step(before.len() - after.len()));
         let key_changed = self.key_end > 0 && !self.same_key(before, after)?;
         let reserve = if key_changed { self.reserve(before)? + self.reserve(after)? } else { self.reserve(after)? };
         let mut rest = after;
@@ -171,7 +183,7 @@ impl RowPlan {
         })?;
         body.version_max = body.version_max.max(after_version.0);
         body.has_changes = true;
-        rows.version = after_version.plus(rows.stride.of(after.len() - rest.len()));
+        rows.version = after_version.plus(rows.step(after.len() - rest.len()));
         rows.rest = rest;
         Ok(())
     }
@@ -470,7 +482,7 @@ mod tests {
             (RowsKind::Update, vec![(1, false), (2, true), (3, false)]),
         ] {
             let (mut body, mut pool) = (Body::default(), ChunkPool::default());
-            let mut rows = RowsCursor { stride: Stride::Images, ..cursor(kind, &images) };
+            let mut rows = RowsCursor { stride: Some(Stride::Images), ..cursor(kind, &images) };
             pair_plan().append_rows(&mut rows, &mut body, &mut pool, NO_LIMITS).unwrap();
             assert_eq!((rows.version.0, body.rows()), (START.0 + 4, expected.len()));
             let bytes = body.chunks().concat();

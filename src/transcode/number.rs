@@ -9,7 +9,7 @@ use super::image::{Fault, Width, array, big_endian, raw_value, take};
 use crate::rowbinary;
 
 /// Bytes that 0..=9 digits take outside a full group.
-const DIGIT_BYTES: [u8; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
+pub(super) const DIGIT_BYTES: [u8; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 const GROUP: u32 = 1_000_000_000;
 
 /// Bytes of the length before a VECTOR.

@@ -195,13 +195,10 @@ impl RowPlan {
             SourceType::Geometry => Op::Bytes(blob_prefix(4)?),
             SourceType::Vector => Op::Vector(Vector { empty_is_null: column.nullable }),
             SourceType::Enum { labels } => {
-                let bytes = if labels.len() < 256 { 1 } else { 2 };
-                return Some(self.add_labels(labels, bytes, is_key).map(Op::Enum));
+                return Some(self.add_labels(labels, enum_bytes(labels.len()), is_key).map(Op::Enum));
             }
             SourceType::Set { labels } => {
-                let bytes = u8::try_from(labels.len().div_ceil(8)).ok().filter(|bytes| (1..=8).contains(bytes))?;
-                let bytes = if bytes > 4 { 8 } else { bytes };
-                return Some(self.add_labels(labels, bytes, is_key).map(Op::Set));
+                return Some(self.add_labels(labels, set_bytes(labels.len())?, is_key).map(Op::Set));
             }
             SourceType::Unsupported { .. } => return None,
         }))
@@ -326,11 +323,24 @@ fn text_op(prefix: Prefix, charset: Charset) -> Op {
     }
 }
 
-fn short_prefix(max_bytes: u16) -> Prefix {
+/// Bytes of an ENUM's index in an image.
+pub(super) fn enum_bytes(labels: usize) -> u8 {
+    if labels < 256 { 1 } else { 2 }
+}
+
+/// Bytes of a SET's bits in an image; `None` when no server has such a type.
+pub(super) fn set_bytes(labels: usize) -> Option<u8> {
+    let bytes = u8::try_from(labels.div_ceil(8)).ok().filter(|bytes| (1..=8).contains(bytes))?;
+    Some(if bytes > 4 { 8 } else { bytes })
+}
+
+/// The length before CHAR and VARCHAR of at most `max_bytes`.
+pub(super) fn short_prefix(max_bytes: u16) -> Prefix {
     Prefix { bytes: if max_bytes > 255 { 2 } else { 1 }, max: max_bytes.into() }
 }
 
-fn blob_prefix(length_bytes: u8) -> Option<Prefix> {
+/// The length before a BLOB, of 1..=4 bytes.
+pub(super) fn blob_prefix(length_bytes: u8) -> Option<Prefix> {
     let bits = 8 * u32::from(length_bytes);
     (1..=4).contains(&length_bytes).then(|| Prefix { bytes: length_bytes, max: u32::MAX >> (32 - bits) })
 }

@@ -165,7 +165,7 @@ impl RowPlan {
         body.append(pool, self.room(length), |out| self.write_cells(&row.before, rows.version, deleted, out))?;
         body.version_max = body.version_max.max(rows.version.0);
         body.has_changes |= deleted;
-        rows.version = rows.version.plus(rows.stride.of(length));
+        rows.version = rows.version.plus(rows.step(length));
         rows.rest = rest;
         Ok(())
     }
@@ -180,7 +180,7 @@ impl RowPlan {
         pool: &mut ChunkPool,
     ) -> Result<(), ValueFault<'a>> {
         let after = self.read(sparse.before, rows.rest, &mut row.before)?;
-        let after_version = rows.version.plus(rows.stride.of(rows.rest.len() - after.len()));
+        let after_version = rows.version.plus(rows.step(rows.rest.len() - after.len()));
         let mut image = after;
         let diffs = if sparse.has_options { self.options(&mut image)? } else { &[] };
         let rest = self.read(sparse.after, image, &mut row.after)?;
@@ -196,7 +196,7 @@ impl RowPlan {
         })?;
         body.version_max = body.version_max.max(after_version.0);
         body.has_changes = true;
-        rows.version = after_version.plus(rows.stride.of(after.len() - rest.len()));
+        rows.version = after_version.plus(rows.step(after.len() - rest.len()));
         rows.rest = rest;
         Ok(())
     }

@@ -69,10 +69,10 @@ fn stored_bytes(fsp: u8) -> Option<u8> {
 
 /// A day as MySQL stores it, valid or not.
 #[derive(Debug, Clone, Copy)]
-struct Day {
-    year: u32,
-    month: u32,
-    day: u32,
+pub(super) struct Day {
+    pub(super) year: u32,
+    pub(super) month: u32,
+    pub(super) day: u32,
 }
 
 impl Day {
@@ -84,7 +84,7 @@ impl Day {
 
     /// Days since 1970-01-01; `None` for a zero or partial date.
     #[inline(always)]
-    fn since_epoch(self) -> Result<Option<i32>, Fault> {
+    pub(super) fn since_epoch(self) -> Result<Option<i32>, Fault> {
         if self.month == 0 || self.day == 0 {
             return Ok(None);
         }
