@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::checkpoint::Store;
 use crate::clickhouse::check::check_existing;
 use crate::clickhouse::grants::Wanted;
-use crate::clickhouse::{Client, tables};
+use crate::clickhouse::{Client, sql, tables};
 use crate::config::{Config, Start};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::mysql::checks;

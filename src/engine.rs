@@ -24,8 +24,8 @@ use crate::metrics::Status;
 use crate::position::Position;
 use crate::reader::Reader;
 use crate::router::batch::Pace;
-use crate::router::saves::SavePace;
 use crate::router::copy::Copy;
+use crate::router::saves::SavePace;
 use crate::router::{Beginning, Router, Settings, Wiring};
 use crate::snapshot::{CopyTable, Ends, Snapshot};
 use crate::start::{self, Prepared};
@@ -79,8 +79,7 @@ pub fn run(config: Config) -> Result<()> {
     };
     spawn("reader", move || read(reader, start))?;
     let beginning = Beginning { claim, tables, copies: progress, copied_xids: decided };
-    let router =
-        Router::new(settings(&config, ignores_case), Arc::clone(&budget), Arc::clone(&status), beginning);
+    let router = Router::new(settings(&config, ignores_case), Arc::clone(&budget), Arc::clone(&status), beginning);
     let wiring = Wiring { inbox, copies, used_buffers, jobs, acks, commands: from_engine };
     let router = spawn("router", move || router.run(&wiring))?;
 
@@ -94,8 +93,7 @@ pub fn run(config: Config) -> Result<()> {
 fn copy_tables(config: &Config, start: Position, copies: Vec<CopyTable>, ends: Ends) -> Result<Receiver<FromSnapshot>> {
     let (to_router, from_snapshot) = bounded(BODIES);
     let limits = limits(config);
-    let snapshot =
-        Arc::new(Snapshot::new(config.mysql.clone(), config.snapshot.clone(), limits, start, copies, ends));
+    let snapshot = Arc::new(Snapshot::new(config.mysql.clone(), config.snapshot.clone(), limits, start, copies, ends));
     for number in 0..config.snapshot.connections {
         let (snapshot, to_router) = (Arc::clone(&snapshot), to_router.clone());
         spawn(&format!("snapshot-{number}"), move || snapshot.run(&to_router))?;

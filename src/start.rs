@@ -20,9 +20,9 @@ use crate::clickhouse::{Client, tables as targets};
 use crate::config::{Config, Start};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gtid::GtidSet;
+use crate::message::TableIndex;
 use crate::mysql::source::Source;
 use crate::position::{Position, Timeline, Version, file_number};
-use crate::message::TableIndex;
 use crate::router::tables::{Shape, State, Table};
 use crate::schema::types::TableName;
 use crate::snapshot::CopyTable;
@@ -194,6 +194,9 @@ fn wait_for_prepared(source: &mut Source, tables: &[Chosen]) -> Result<HashSet<S
         return Ok(HashSet::new());
     }
     let prepared: HashSet<String> = source.prepared_xids()?.into_iter().collect();
+    if !prepared.is_empty() {
+        log::info!("waiting for XA transactions to be decided before the copy: {prepared:?}");
+    }
     let deadline = Instant::now() + PREPARED_PATIENCE;
     loop {
         let now: HashSet<String> = source.prepared_xids()?.into_iter().collect();
@@ -324,7 +327,8 @@ fn added(source: &mut Source, client: &Client, table: Inspected) -> Result<Chose
         None => false,
     };
     if target_has_rows {
-        let reason = "chosen after the pipeline's first start, and its target has rows already: empty it, then start again";
+        let reason =
+            "chosen after the pipeline's first start, and its target has rows already: empty it, then start again";
         return Ok(Chosen::new(table, State::Quarantined, reason));
     }
     let state = copied_if_filled(source, &table.source.name)?;

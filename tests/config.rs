@@ -213,7 +213,6 @@ fn what_is_not_built_is_refused_not_skipped() {
     check("clickhouse", "current_views = true", "current_views");
     check("ddl", "drop_table = \"ignore\"", "drop_table");
     check("ddl", "on_failure = \"continue\"", "on_failure");
-    check("snapshot", "connections = 8", "connections");
     check("verify", "max_rows_per_second = 8", "max_rows_per_second");
     refused(&TWELVE_LINES.replace("http://", "https://"), &["clickhouse.url", "https is not built yet"]);
     for line in ["order_by = [\"id\"]", "where = \"x > 1\"", "ignore_deletes = true", "types = { a = \"String\" }"] {

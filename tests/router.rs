@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, never, unbounded};
 use stream_bridge::checkpoint::Checkpoint;
 use stream_bridge::config::Selection;
 use stream_bridge::error::{Error, ErrorKind, Result};
@@ -14,7 +15,7 @@ use stream_bridge::metrics::Status;
 use stream_bridge::position::{Position, Timeline};
 use stream_bridge::router::batch::Pace;
 use stream_bridge::router::saves::SavePace;
-use stream_bridge::router::{Router, Settings, Wiring};
+use stream_bridge::router::{Beginning, Router, Settings, Wiring};
 use stream_bridge::transcode::Limits;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -65,8 +66,9 @@ fn start() -> Rig {
     });
     let position = Position { file: "binlog.000001".to_owned(), offset: 4, ..Position::default() };
     let claim = Checkpoint { seq: 2, position, timeline: Timeline { number: 1, base_file: 0 } };
-    let router = Router::new(settings(), Arc::clone(&budget), Arc::clone(&status), claim, Vec::new());
-    let wiring = Wiring { inbox, used_buffers, jobs, acks, commands: from_engine };
+    let beginning = Beginning { claim, tables: Vec::new(), copies: BTreeMap::new(), copied_xids: HashSet::new() };
+    let router = Router::new(settings(), Arc::clone(&budget), Arc::clone(&status), beginning);
+    let wiring = Wiring { inbox, copies: never(), used_buffers, jobs, acks, commands: from_engine };
     let thread = std::thread::spawn(move || router.run(&wiring));
     Rig { budget, status, to_router, commands, thread }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::message::{Batch, Origin, TableIndex};
-use crate::rowbinary::{Body, ChunkPool};
+use crate::rowbinary::Body;
 use crate::schema::target::InsertTarget;
 use crate::transcode::Limits;
 
@@ -123,8 +123,14 @@ impl Batcher {
             queue.close();
         }
         if queue.open.is_none() {
-            let batch =
-                Batch { table, number: enter(), target: Arc::clone(target), body: Body::default(), attempts: 0, origin: Origin::Stream };
+            let batch = Batch {
+                table,
+                number: enter(),
+                target: Arc::clone(target),
+                body: Body::default(),
+                attempts: 0,
+                origin: Origin::Stream,
+            };
             queue.open = Some(Open { batch, since: now });
             self.reschedule(table, now);
         }
@@ -374,6 +380,7 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rowbinary::ChunkPool;
     use crate::schema::types::TableName;
 
     const MS: Duration = Duration::from_millis(1);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::tables::State;
 use super::Router;
+use super::tables::State;
 use crate::checkpoint::CopyChunk;
 use crate::error::{Action, Error, ErrorKind};
 use crate::message::{Batch, FromSnapshot, Origin, Save, TableIndex};

@@ -469,7 +469,8 @@ mod tests {
         fn new(gtid_set: Option<&str>) -> Self {
             let gtid_set = gtid_set.map(|text| GtidSet::parse(text).unwrap());
             let start = Position { file: FILE.to_owned(), offset: 1000, gtid_set, ..Position::default() };
-            let mut rig = Self { stream: Stream::new(Timeline { number: 1, base_file: 6 }, start, HashSet::new()), offset: 1000 };
+            let mut rig =
+                Self { stream: Stream::new(Timeline { number: 1, base_file: 6 }, start, HashSet::new()), offset: 1000 };
             rig.connect(FILE, 1000);
             rig
         }

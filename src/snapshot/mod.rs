@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 
 use crate::backoff;
 use crate::config::{MysqlConfig, SnapshotConfig};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::message::{Budget, FromSnapshot};
 use crate::mysql::chunks::Chunk;
 use crate::mysql::select::Select;

@@ -1,0 +1,227 @@
+//! Copies of existing rows while the stream goes on, on real servers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mysql::prelude::Queryable;
+
+use support::bridge::{Bridge, Config, PATIENCE};
+use support::fixture::Fixture;
+use support::load::{Random, allow_many_numbers, numbers};
+
+/// How long a copy may take.
+const COPY: Duration = Duration::from_secs(180);
+
+const BIG: &str =
+    "CREATE TABLE big (id INT NOT NULL PRIMARY KEY, n INT NOT NULL, name VARCHAR(40), price DECIMAL(10,2))";
+
+fn fill_big(test: &Fixture, rows: u64) {
+    allow_many_numbers(test);
+    test.sql(&format!(
+        "INSERT INTO big (id, n, name, price) {} SELECT i * 3, i, CONCAT('row ', i), i / 7 FROM n",
+        numbers(1, rows)
+    ));
+}
+
+/// Waits until no table is in the state `snapshot`.
+fn wait_copied(bridge: &mut Bridge, test: &Fixture) {
+    bridge.wait_for("all tables copied", COPY, |status| {
+        let tables = status.0["tables"].as_array().unwrap();
+        !tables.is_empty() && tables.iter().all(|table| table["state"] == "streaming")
+    });
+    bridge.wait_caught_up(test, PATIENCE);
+    test.assert_all_equal();
+}
+
+/// Writers that never rest: inserts, updates, deletes, changed keys, over the whole range of keys.
+struct Writers {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<u64>>,
+}
+
+impl Writers {
+    fn start(test: &Fixture, keys: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = (0..2).map(|seed| {
+            let (mut connection, stop) = (test.connect(), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                let (mut random, mut done) = (Random::new(seed), 0);
+                while !stop.load(Ordering::Relaxed) {
+                    let (id, other) = (random.below(keys), random.below(keys));
+                    let statement = match random.below(4) {
+                        0 => format!("DELETE FROM big WHERE id BETWEEN {id} AND {id} + 3"),
+                        1 => format!("UPDATE IGNORE big SET id = {other}, name = 'moved' WHERE id = {id}"),
+                        2 => format!("REPLACE INTO big VALUES ({id}, {other}, 'replaced', 1.5)"),
+                        _ => format!(
+                            "UPDATE big SET n = n + 1, name = CONCAT('n', n) WHERE id BETWEEN {id} AND {id} + 9"
+                        ),
+                    };
+                    // Two of them may lock each other out.
+                    done += u64::from(connection.query_drop(statement).is_ok());
+                }
+                done
+            })
+        });
+        Self { threads: threads.collect(), stop }
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let done: u64 = self.threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert!(done > 20, "only {done} statements succeeded");
+    }
+}
+
+fn small_chunks(test: &Fixture) -> Config {
+    let mut config = test.config();
+    config.set("snapshot.chunk_rows", 1000).set("pipeline.batch_size", 700);
+    config
+}
+
+#[test]
+fn rows_of_every_key_are_copied_and_the_stream_goes_on() {
+    let test = Fixture::new("snapshot");
+    test.sql(BIG);
+    fill_big(&test, 20_000);
+    test.sql(
+        "CREATE TABLE none (id INT PRIMARY KEY, v INT);
+         CREATE TABLE pair (a VARCHAR(20) NOT NULL, b DECIMAL(12,3) NOT NULL, c DATETIME(3) NOT NULL, v INT, PRIMARY KEY (a, b, c));
+         CREATE TABLE bytes (id VARBINARY(30) NOT NULL PRIMARY KEY, v TEXT);
+         CREATE TABLE fixed (id BINARY(4) NOT NULL PRIMARY KEY, v INT);
+         CREATE TABLE latin (id VARCHAR(20) CHARACTER SET latin1 NOT NULL PRIMARY KEY, v INT);
+         CREATE TABLE days (d DATE NOT NULL, t TIME(2) NOT NULL, y YEAR NOT NULL, bits BIT(12) NOT NULL, v INT, PRIMARY KEY (y, d, bits, t));
+         CREATE TABLE moments (ts TIMESTAMP(6) NOT NULL PRIMARY KEY, v INT);
+         CREATE TABLE labels (e ENUM('x', 'a', 'm') NOT NULL, id INT NOT NULL, v INT, PRIMARY KEY (e, id));
+         CREATE TABLE ids_first (id BIGINT UNSIGNED NOT NULL, e ENUM('x', 'a', 'm') NOT NULL, f DOUBLE NOT NULL, PRIMARY KEY (id, e, f));
+         CREATE TABLE floats (f FLOAT NOT NULL PRIMARY KEY, v INT)",
+    );
+    allow_many_numbers(&test);
+    let n = numbers(1, 5000);
+    for insert in [
+        "pair SELECT CONCAT(CHAR(64 + i % 37 USING utf8mb4), i % 11, IF(i % 2, '\\'', '€')), i / 8, '2020-01-01' + INTERVAL i * 1000 MICROSECOND, i FROM n",
+        "bytes SELECT UNHEX(LEFT(SHA2(i, 256), 40)), CONCAT('é', i) FROM n",
+        "fixed SELECT UNHEX(LPAD(HEX(i * 7), 8, '0')), i FROM n",
+        "latin SELECT CONCAT(CHAR(192 + i % 60 USING latin1), i), i FROM n",
+        "days SELECT '2001-01-01' + INTERVAL i % 700 DAY, SEC_TO_TIME(i / 4 - 500), 1901 + i % 200, i % 4000, i FROM n",
+        "moments SELECT '2020-02-02 00:00:00.000001' + INTERVAL i * 1001 MICROSECOND, i FROM n",
+        "labels SELECT 1 + i % 3, i, i FROM n",
+        "ids_first SELECT 18446744073709551615 - i DIV 3, 1 + i % 3, i / 3 FROM n",
+        "floats SELECT i / 3, i FROM n",
+    ] {
+        let (table, select) = insert.split_once(' ').unwrap();
+        test.sql(&format!("INSERT INTO {table} {n} {select}"));
+    }
+    let mut bridge = Bridge::spawn(&small_chunks(&test));
+    let writers = Writers::start(&test, 60_000);
+    bridge
+        .wait_for("the copy's progress", COPY, |status| status.state() == "snapshot" || status.state() == "streaming");
+    wait_until_copied(&mut bridge);
+    writers.stop();
+    test.sql("INSERT INTO none VALUES (1, 1);\nUPDATE pair SET v = -v;\nDELETE FROM bytes LIMIT 100;");
+    wait_copied(&mut bridge, &test);
+    let chunks = test.servers.clickhouse.query(&format!(
+        "SELECT count() FROM `{}_state`.copy_chunks FINAL WHERE table = '{}.big' AND done",
+        test.database, test.database
+    ));
+    assert!(chunks.parse::<u32>().unwrap() >= 20, "{chunks} chunks");
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+fn wait_until_copied(bridge: &mut Bridge) {
+    bridge.wait_for("all tables copied", COPY, |status| {
+        let tables = status.0["tables"].as_array().unwrap();
+        !tables.is_empty() && tables.iter().all(|table| table["state"] == "streaming")
+    });
+}
+
+#[test]
+fn kills_in_mid_copy_do_not_start_it_over() {
+    let test = Fixture::new("snapshot_kill");
+    test.sql(BIG);
+    fill_big(&test, 60_000);
+    let mut config = small_chunks(&test);
+    config.set("snapshot.max_rows_per_second", 15_000);
+    let mut bridge = Bridge::spawn(&config);
+    let writers = Writers::start(&test, 180_000);
+    let done = || {
+        let query = format!("SELECT count() FROM `{}_state`.copy_chunks FINAL WHERE done", test.database);
+        test.servers.clickhouse.try_query(&query).ok().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let mut before = 0;
+    for _ in 0..4 {
+        support::wait_until("more chunks to be done", COPY, || done() >= before + 5);
+        bridge.kill9();
+        let now = done();
+        assert!(now >= before + 5);
+        before = now;
+        bridge = Bridge::spawn(&config);
+    }
+    wait_until_copied(&mut bridge);
+    let copied = bridge.log().lines().filter(|line| line.contains("copied ")).last().unwrap_or_default().to_owned();
+    let rows: u64 = copied.rsplit_once(": ").and_then(|(_, text)| text.split(' ').next()?.parse().ok()).unwrap();
+    assert!(rows < 50_000, "the last run copied only what was left: {copied}");
+    writers.stop();
+    wait_copied(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+#[test]
+fn a_table_that_is_chosen_later_is_copied_then() {
+    let test = Fixture::new("snapshot_later");
+    test.sql(BIG);
+    test.sql("CREATE TABLE other (id INT PRIMARY KEY, v VARCHAR(10));\nINSERT INTO other VALUES (1, 'a'), (2, 'b');");
+    fill_big(&test, 3000);
+    let mut config = small_chunks(&test);
+    config.set("replicate.exclude", vec![format!("{}.big", test.database)]);
+    let mut bridge = Bridge::spawn(&config);
+    bridge.wait_for("other copied", COPY, |status| {
+        status.table_state(&format!("{}.other", test.database)) == "streaming"
+    });
+    test.sql("UPDATE big SET n = -n WHERE id < 600;\nUPDATE other SET v = 'c' WHERE id = 1;");
+    bridge.wait_caught_up(&test, PATIENCE);
+    assert_eq!(bridge.sigterm(), Some(0));
+    test.sql("DELETE FROM big WHERE id = 3;\nINSERT INTO other VALUES (3, 'd');");
+    config.remove("replicate.exclude");
+    let mut bridge = Bridge::spawn(&config);
+    test.sql("UPDATE big SET name = 'x' WHERE id > 8000");
+    wait_copied(&mut bridge, &test);
+}
+
+#[test]
+fn prepared_transactions_are_waited_for() {
+    let test = Fixture::new("snapshot_xa");
+    test.sql(BIG);
+    fill_big(&test, 100);
+    let xid = format!("'{}'", test.database);
+    test.sql(&format!(
+        "XA START {xid};\nUPDATE big SET name = 'by xa' WHERE id < 100;\nXA END {xid};\nXA PREPARE {xid};"
+    ));
+    test.sql("GRANT XA_RECOVER_ADMIN ON *.* TO bridge");
+    let mut bridge = Bridge::spawn(&small_chunks(&test));
+    support::wait_until("the start to wait", PATIENCE, || bridge.log().contains("XA"));
+    test.sql(&format!("XA COMMIT {xid};\nUPDATE big SET n = 0 WHERE id = 3;"));
+    wait_copied(&mut bridge, &test);
+    assert_eq!(test.clickhouse("SELECT count() FROM `{db}`.big FINAL WHERE name = 'by xa'"), "33");
+}
+
+/// The source refuses nothing, but a row cannot be carried over: that table alone is set aside.
+#[test]
+fn a_table_that_cannot_be_copied_is_set_aside_alone() {
+    let test = Fixture::new("snapshot_bad");
+    test.sql(BIG);
+    fill_big(&test, 5000);
+    test.sql("CREATE TABLE odd (e ENUM('a', '') NOT NULL PRIMARY KEY, v INT)");
+    test.sql("SET SESSION sql_mode = '';\nINSERT IGNORE INTO odd VALUES ('nothing', 1);");
+    let mut bridge = Bridge::spawn(&small_chunks(&test));
+    let reason = bridge.wait_quarantined(&test, "odd");
+    assert!(reason.contains("column e"), "{reason}");
+    let name = format!("{}.big", test.database);
+    bridge.wait_for("big copied", COPY, |status| status.table_state(&name) == "streaming");
+    bridge.wait_caught_up(&test, PATIENCE);
+    test.assert_equal("big");
+}
