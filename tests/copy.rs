@@ -2,7 +2,13 @@
 //!
 //! `types` and `shapes` prove, by the two servers' own texts, that what is made of the log is right; so what is equal to
 //! it is right too. Then the ways in which a SELECT ends, and how fast its rows become RowBinary.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "test code"
+)]
 
 mod support;
 
