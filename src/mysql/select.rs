@@ -22,8 +22,8 @@ use crate::mysql::packet::{self, Fields, PACKET_MAX};
 use crate::mysql::refusal::server_error;
 use crate::mysql::socket::lost;
 use crate::mysql::source::quoted_name;
-use crate::schema::types::{SourceColumn, SourceType};
-use crate::transcode::packet::ResultColumn;
+use crate::schema::types::SourceColumn;
+use crate::transcode::packet::{ResultColumn, Selected};
 
 /// The session that [`PacketPlan`](crate::transcode::packet::PacketPlan) relies on: UTC, the columns' own bytes, no SQL
 /// mode that pads CHAR; and no limit of the server's that cuts a long read short, none of which a copy may inherit.
@@ -45,12 +45,15 @@ const UNSIGNED_FLAG: u64 = 32;
 const MORE_RESULTS: u64 = 8;
 
 /// What to select of a table, column by column, for its rows to be what
-/// [`PacketPlan`](crate::transcode::packet::PacketPlan) expects: ENUM and SET as numbers, all else as it is.
+/// [`PacketPlan`](crate::transcode::packet::PacketPlan) expects: see [`Selected`].
 pub fn select_list(columns: &[SourceColumn]) -> String {
     let item = |column: &SourceColumn| {
         let name = quoted_name(&column.name);
-        let is_number = matches!(column.ty, SourceType::Enum { .. } | SourceType::Set { .. });
-        if is_number { format!("CAST({name} AS UNSIGNED)") } else { name }
+        match Selected::of(&column.ty) {
+            Selected::Value => name,
+            Selected::Number => format!("CAST({name} AS UNSIGNED)"),
+            Selected::Label => format!("CONVERT({name} USING utf8mb4)"),
+        }
     };
     columns.iter().map(item).collect::<Vec<_>>().join(", ")
 }
@@ -328,6 +331,7 @@ fn unexpected(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::types::SourceType;
 
     /// Gives at most `step` bytes at a time.
     struct Drip<'a> {
@@ -433,10 +437,10 @@ mod tests {
         let columns = [
             column("a`b", SourceType::Date),
             column("e", SourceType::Enum { labels: Vec::new() }),
-            column("s", SourceType::Set { labels: Vec::new() }),
+            column("s", SourceType::Set { labels: vec!["?".to_owned()] }),
             column("j", SourceType::Json),
         ];
-        assert_eq!(select_list(&columns), "`a``b`, CAST(`e` AS UNSIGNED), CAST(`s` AS UNSIGNED), `j`");
+        assert_eq!(select_list(&columns), "`a``b`, CAST(`e` AS UNSIGNED), CONVERT(`s` USING utf8mb4), `j`");
     }
 
     #[test]

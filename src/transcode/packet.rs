@@ -56,13 +56,61 @@ pub struct PacketPlan {
     forms: Vec<Form>,
 }
 
+/// As what a column is selected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selected {
+    /// As it is.
+    Value,
+    /// `CAST(.. AS UNSIGNED)`: ENUM and SET.
+    Number,
+    /// `CONVERT(.. USING utf8mb4)`: ENUM and SET whose labels are not known.
+    Label,
+}
+
+impl Selected {
+    /// How a column of type `ty` is selected.
+    ///
+    /// `information_schema` shows labels in utf8mb3, with `?` for each character beyond U+FFFF (measured on MySQL 9.7), so
+    /// labels with a `?` may be others. (The binary log has them as they are.)
+    pub fn of(ty: &SourceType) -> Self {
+        match ty {
+            SourceType::Enum { labels } | SourceType::Set { labels } => {
+                let are_known = !labels.iter().any(|label| label.contains('?'));
+                if are_known { Self::Number } else { Self::Label }
+            }
+            SourceType::Int { .. }
+            | SourceType::Float
+            | SourceType::Double
+            | SourceType::Decimal { .. }
+            | SourceType::Year
+            | SourceType::Date
+            | SourceType::Time { .. }
+            | SourceType::DateTime { .. }
+            | SourceType::Timestamp { .. }
+            | SourceType::Bit { .. }
+            | SourceType::Char { .. }
+            | SourceType::VarChar { .. }
+            | SourceType::Blob { .. }
+            | SourceType::OldTime
+            | SourceType::OldDateTime
+            | SourceType::OldTimestamp
+            | SourceType::Json
+            | SourceType::Geometry
+            | SourceType::Vector
+            | SourceType::Unsupported { .. } => Self::Value,
+        }
+    }
+}
+
 /// The columns that the [`RowPlan`](super::RowPlan) of a copy is compiled with.
 ///
-/// JSON comes as the text that the server prints, which is what [`super::json`] makes of a document; temporal columns of
-/// before MySQL 5.6.4 come as all others do.
+/// JSON comes as the text that the server prints, which is what [`super::json`] makes of a document; labels may come as
+/// text; temporal columns of before MySQL 5.6.4 come as all others do.
 pub fn copy_columns(source: &[SourceColumn]) -> Vec<SourceColumn> {
+    let text = SourceType::Blob { length_bytes: 4, charset: Charset::Utf8 };
     let copied = |ty: &SourceType| match ty {
-        SourceType::Json => SourceType::Blob { length_bytes: 4, charset: Charset::Utf8 },
+        SourceType::Json => text.clone(),
+        SourceType::Enum { .. } | SourceType::Set { .. } if Selected::of(ty) == Selected::Label => text.clone(),
         SourceType::OldTime => SourceType::Time { fsp: 0 },
         SourceType::OldDateTime => SourceType::DateTime { fsp: 0 },
         SourceType::OldTimestamp => SourceType::Timestamp { fsp: 0 },
@@ -89,11 +137,17 @@ pub fn copy_columns(source: &[SourceColumn]) -> Vec<SourceColumn> {
 }
 
 impl PacketPlan {
-    /// The plan for rows of `source`, all its columns in order.
+    /// The plan for rows of `source`, all its columns in order, whose key columns `key` indexes.
     ///
     /// # Errors
     /// [`ErrorKind::TableShape`] naming a column that is not carried over.
-    pub fn compile(source: &[SourceColumn]) -> Result<Self> {
+    pub fn compile(source: &[SourceColumn], key: &[usize]) -> Result<Self> {
+        if let Some(column) = key.iter().filter_map(|&index| source.get(index)).find(|column| is_ambiguous(&column.ty))
+        {
+            let text =
+                "in a key, an empty label beside one that information_schema cannot show (a '?' in it): rename one";
+            return Err(Error::new(ErrorKind::TableShape, text).at_column(&column.name));
+        }
         let columns = copy_columns(source);
         let forms = columns.iter().map(|column| {
             form(&column.ty).ok_or_else(|| {
@@ -192,6 +246,12 @@ impl Form {
     }
 }
 
+/// Whether an invalid value, which reads like the empty label, cannot be told from it.
+fn is_ambiguous(ty: &SourceType) -> bool {
+    let (SourceType::Enum { labels } | SourceType::Set { labels }) = ty else { return false };
+    Selected::of(ty) == Selected::Label && labels.iter().any(String::is_empty)
+}
+
 /// `None` when no server has such a type, or it is not carried over.
 fn form(ty: &SourceType) -> Option<Form> {
     Some(match ty {
@@ -235,7 +295,7 @@ mod tests {
     }
 
     fn plan(types: &[SourceType]) -> PacketPlan {
-        PacketPlan::compile(&columns(types)).unwrap()
+        PacketPlan::compile(&columns(types), &[]).unwrap()
     }
 
     fn year() -> SourceType {
@@ -296,9 +356,23 @@ mod tests {
     }
 
     #[test]
+    fn labels_that_may_be_others_are_read_as_text() {
+        let labels = |labels: &[&str]| SourceType::Enum { labels: labels.iter().map(|&it| it.to_owned()).collect() };
+        let (known, unknown) = (labels(&["a", ""]), labels(&["a?", "b"]));
+        assert_eq!((Selected::of(&known), Selected::of(&unknown)), (Selected::Number, Selected::Label));
+        let copied = copy_columns(&columns(&[known.clone(), unknown.clone()]));
+        assert_eq!(copied[0].ty, known);
+        assert_eq!(copied[1].ty, SourceType::Blob { length_bytes: 4, charset: Charset::Utf8 });
+        let ambiguous = columns(&[known, labels(&["a?", ""])]);
+        PacketPlan::compile(&ambiguous, &[0]).unwrap();
+        let error = PacketPlan::compile(&ambiguous, &[0, 1]).unwrap_err();
+        assert!(error.kind == ErrorKind::TableShape && error.to_string().starts_with("column c1: "), "{error}");
+    }
+
+    #[test]
     fn what_is_not_carried_over_is_named() {
         for ty in [SourceType::Unsupported { name: "UUID".to_owned() }, SourceType::Int { bytes: 5, unsigned: false }] {
-            let error = PacketPlan::compile(&columns(&[year(), ty])).unwrap_err();
+            let error = PacketPlan::compile(&columns(&[year(), ty]), &[]).unwrap_err();
             assert!(error.kind == ErrorKind::TableShape && error.to_string().starts_with("column c1: "), "{error}");
         }
     }

@@ -18,6 +18,7 @@ pub mod compare;
 pub mod fixture;
 pub mod load;
 pub mod servers;
+pub mod values;
 
 use std::time::{Duration, Instant};
 

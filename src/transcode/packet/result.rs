@@ -2,6 +2,7 @@
 //!
 //! Type codes of `field_types.h`, as the classic protocol's column definitions carry them. No IO.
 
+use super::Selected;
 use crate::schema::charset::charset_name;
 use crate::schema::types::{Charset, SourceType};
 
@@ -41,8 +42,11 @@ impl ResultColumn {
             SourceType::Char { charset, .. }
             | SourceType::VarChar { charset, .. }
             | SourceType::Blob { charset, .. } => self.is_string() && self.is_in(*charset),
-            // As numbers.
-            SourceType::Enum { .. } | SourceType::Set { .. } => self.is_unsigned && self.is_int(8),
+            SourceType::Enum { .. } | SourceType::Set { .. } => match Selected::of(ty) {
+                Selected::Number => self.is_unsigned && self.is_int(8),
+                Selected::Label => self.is_string() && self.is_in(Charset::Utf8),
+                Selected::Value => false,
+            },
             SourceType::Json => self.kind == 245,
             SourceType::Geometry => self.kind == 255,
             SourceType::Vector => self.kind == 242,

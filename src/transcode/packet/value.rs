@@ -429,11 +429,9 @@ mod tests {
         assert_eq!(value(&[4, 0xe8, 7, 1]), Err(Fault::Truncated));
     }
 
-    fn temporal(
-        write: fn(&mut &[u8], Micros, &mut Vec<u8>) -> Result<(), Fault>,
-        fsp: u8,
-        fields: &[&[u8]],
-    ) -> Written {
+    type Write = fn(&mut &[u8], Micros, &mut Vec<u8>) -> Result<(), Fault>;
+
+    fn temporal(write: Write, fsp: u8, fields: &[&[u8]]) -> Written {
         let micros = Micros::new(fsp).unwrap();
         written(|input, out| write(input, micros, out), &fields.concat())
     }
