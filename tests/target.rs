@@ -15,7 +15,7 @@ use stream_bridge::clickhouse::{Client, sql, tables};
 use stream_bridge::config::{ClickHouseConfig, Secret};
 use stream_bridge::error::{Error, ErrorKind};
 use stream_bridge::gtid::GtidSet;
-use stream_bridge::message::{Ack, Batch, Job, Save};
+use stream_bridge::message::{Ack, Batch, Job, Origin, Save};
 use stream_bridge::position::{Position, Timeline};
 use stream_bridge::rowbinary::{self, Body, ChunkPool};
 use stream_bridge::schema::catalog::SourceTable;
@@ -517,7 +517,14 @@ fn the_writer_does_each_job_once() {
     let target = Arc::new(insert_target(&table));
     let gone = Arc::new(InsertTarget { table: database.table("gone"), ..insert_target(&table) });
     let batch = |number, target: &Arc<InsertTarget>| {
-        Job::Insert(Batch { table: 3, number, target: Arc::clone(target), body: few_rows(), attempts: 0 })
+        Job::Insert(Batch {
+            table: 3,
+            number,
+            target: Arc::clone(target),
+            body: few_rows(),
+            attempts: 0,
+            origin: Origin::Stream,
+        })
     };
     let (jobs, job_list) = crossbeam_channel::bounded(0);
     let (ack_list, acks) = crossbeam_channel::unbounded();

@@ -70,7 +70,7 @@ fn progress(chunks: &[CopyChunk]) -> Vec<Progress> {
 }
 
 impl Router {
-    pub(super) fn from_snapshot(&mut self, message: FromSnapshot, now: Instant) {
+    pub(super) fn take_copied(&mut self, message: FromSnapshot, now: Instant) {
         match message {
             FromSnapshot::Planned(table, chunks) => {
                 if let Some(copy) = self.copies.get_mut(&table) {

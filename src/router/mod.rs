@@ -221,7 +221,7 @@ impl Router {
                     Err(_) => self.stop(None, now),
                 },
                 recv(copies) -> message => match message {
-                    Ok(message) => self.from_snapshot(message, now),
+                    Ok(message) => self.take_copied(message, now),
                     Err(_) => self.copies_come = false,
                 },
                 default(wait) => if let Some(work) = self.work.take_if(|_| works_on) {

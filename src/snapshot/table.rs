@@ -57,7 +57,7 @@ impl CopyTable {
             version,
             cuts: Cuts::of(source),
             select_list: select_list(&source.columns),
-            packets: PacketPlan::compile(&source.columns)?,
+            packets: PacketPlan::compile(&source.columns, &source.key)?,
             rows,
             target,
             is_set_aside: Arc::default(),
