@@ -74,10 +74,18 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         }
         None => {
             inspection.refuse()?;
-            let first = first_start(config, &mut source, client, &inspection.tables)?;
-            decided = wait_for_prepared(&mut source, &first.1)?;
+            let (mut checkpoint, mut chosen) = first_start(config, &mut source, client, &inspection.tables)?;
+            decided = wait_for_prepared(&mut source, &chosen)?;
+            if !decided.is_empty() {
+                // They may have written to a table that looked empty before.
+                chosen.iter_mut().for_each(|table| table.state = State::Snapshot);
+            }
             store.create(config.state.checkpoint_ttl)?;
-            first
+            // Whoever begins anew may have left the chunks of copies before: those are not ours.
+            let before = store.load_chunks()?.iter().map(|chunk| Version(chunk.version).timeline()).max();
+            let timeline = &mut checkpoint.timeline;
+            timeline.number = timeline.number.max(before.unwrap_or_default() + 1);
+            (checkpoint, chosen)
         }
     };
     let saved = if chosen.iter().any(Chosen::is_copied) { store.load_chunks()? } else { Vec::new() };
@@ -329,7 +337,9 @@ fn added(source: &mut Source, client: &Client, table: Inspected) -> Result<Chose
     if target_has_rows {
         let reason =
             "chosen after the pipeline's first start, and its target has rows already: empty it, then start again";
-        return Ok(Chosen::new(table, State::Quarantined, reason));
+        // Not saved, so that the next start looks again.
+        let reason = reason.to_owned();
+        return Ok(Chosen { inspected: table, state: State::Quarantined, reason, is_new: false });
     }
     let state = copied_if_filled(source, &table.source.name)?;
     Ok(Chosen::new(table, state, ""))

@@ -209,6 +209,76 @@ fn prepared_transactions_are_waited_for() {
     assert_eq!(test.clickhouse("SELECT count() FROM `{db}`.big FINAL WHERE name = 'by xa'"), "33");
 }
 
+/// Rows that nobody sees yet, in a table that looks empty until they are committed.
+#[test]
+fn prepared_rows_of_an_empty_table_are_copied_too() {
+    let test = Fixture::new("snapshot_xa_empty");
+    test.sql(BIG);
+    fill_big(&test, 100);
+    test.sql("CREATE TABLE none (id INT PRIMARY KEY, v INT)");
+    let xid = format!("'{}'", test.database);
+    test.sql(&format!("XA START {xid};\nINSERT INTO none VALUES (1, 1), (2, 2);\nXA END {xid};\nXA PREPARE {xid};"));
+    test.sql("GRANT XA_RECOVER_ADMIN ON *.* TO bridge");
+    let mut bridge = Bridge::spawn(&small_chunks(&test));
+    support::wait_until("the start to wait", PATIENCE, || bridge.log().contains("XA"));
+    test.sql(&format!("XA COMMIT {xid};"));
+    wait_copied(&mut bridge, &test);
+}
+
+/// A login that is refused for a while is not the fault of the table at hand.
+#[test]
+fn a_refused_login_sets_no_table_aside() {
+    let test = Fixture::new("snapshot_login");
+    test.sql(BIG);
+    fill_big(&test, 10_000);
+    let account = "'sb_snapshot_login'@'%'";
+    test.sql(&format!(
+        "DROP USER IF EXISTS {account};
+         CREATE USER {account} IDENTIFIED BY 'pass-word';
+         GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {account};
+         GRANT SELECT ON `{}`.* TO {account};",
+        test.database
+    ));
+    let mut config = small_chunks(&test);
+    config.set("mysql.user", "sb_snapshot_login").set("mysql.password", "pass-word");
+    config.set("snapshot.max_rows_per_second", 1000).set("snapshot.connections", 1);
+    let mut bridge = Bridge::spawn(&config);
+    bridge.wait_for("rows", COPY, |status| status.0["rows_total"].as_u64() > Some(0));
+    test.sql(&format!("ALTER USER {account} ACCOUNT LOCK"));
+    let copying = "SELECT id FROM performance_schema.processlist WHERE user = 'sb_snapshot_login' \
+                   AND command NOT LIKE 'Binlog Dump%'";
+    for id in test.rows::<u64>(copying) {
+        // It may have ended meanwhile.
+        let _ = test.connect().query_drop(format!("KILL {id}"));
+    }
+    support::wait_until("the login to be refused", PATIENCE, || bridge.log().contains("says 3118"));
+    test.sql(&format!("ALTER USER {account} ACCOUNT UNLOCK"));
+    wait_copied(&mut bridge, &test);
+    test.sql(&format!("DROP USER {account}"));
+}
+
+/// Whoever begins anew need not know of the chunks that were copied before.
+#[test]
+fn a_first_start_takes_no_chunk_of_an_earlier_life_for_done() {
+    let test = Fixture::new("snapshot_anew");
+    test.sql(BIG);
+    fill_big(&test, 3000);
+    let config = small_chunks(&test);
+    let mut bridge = Bridge::spawn(&config);
+    wait_copied(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+    for table in
+        ["{db}_state`.`checkpoints", "{db}_state`.`checkpoint_latest", "{db}_state`.`table_states", "{db}`.`big"]
+    {
+        test.clickhouse(&format!("TRUNCATE TABLE `{table}`"));
+    }
+    let mut bridge = Bridge::spawn(&config);
+    bridge.wait_for("all copied again", PATIENCE, |status| {
+        status.table_state(&format!("{}.big", test.database)) == "streaming"
+    });
+    wait_copied(&mut bridge, &test);
+}
+
 /// The source refuses nothing, but a row cannot be carried over: that table alone is set aside.
 #[test]
 fn a_table_that_cannot_be_copied_is_set_aside_alone() {

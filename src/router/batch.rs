@@ -182,7 +182,7 @@ impl Batcher {
         let (_, table) = self.ready.pop_first()?;
         let queue = &mut self.queues[table];
         queue.slot = Slot::Idle;
-        let batch = queue.closed.pop_front().or_else(|| queue.open.take().map(|open| open.batch))?;
+        let batch = queue.take_oldest()?;
         queue.in_flight.push(batch.number);
         queue.last_start = Some(now);
         self.bucket.spend(now);
@@ -334,6 +334,16 @@ impl Queue {
         }
     }
 
+    /// The open batch may be older than a closed one: copied rows never stop coming, and the stream's may not wait for
+    /// the copy's end behind them.
+    fn take_oldest(&mut self) -> Option<Batch> {
+        let next = self.closed.front().map_or(u64::MAX, |batch| batch.number);
+        match self.open.take_if(|open| open.batch.number < next) {
+            Some(open) => Some(open.batch),
+            None => self.closed.pop_front(),
+        }
+    }
+
     fn landed(&mut self, number: u64) {
         self.in_flight.retain(|&other| other != number);
     }
@@ -423,6 +433,14 @@ mod tests {
             self.batcher.close_if_full(table, self.now);
         }
 
+        fn copied(&mut self, table: TableIndex) {
+            self.numbers += 1;
+            let (number, target) = (self.numbers, Arc::clone(&self.target));
+            let origin = Origin::Copy { chunk: 0, charged_bytes: 0 };
+            let batch = Batch { table, number, target, body: Body::default(), attempts: 0, origin };
+            self.batcher.add(batch, self.now);
+        }
+
         /// (table, rows) of the next insert, if one may start now.
         fn take(&mut self) -> Option<(TableIndex, usize)> {
             self.batcher.tick(self.now);
@@ -470,6 +488,23 @@ mod tests {
             rig.row(table);
         }
         assert_eq!([rig.take(), rig.take(), rig.take()], [Some((2, 2)), Some((0, 2)), Some((1, 1))]);
+    }
+
+    /// A copy always has bodies in the queue, more than may be in flight.
+    #[test]
+    fn rows_of_the_stream_do_not_wait_behind_those_of_a_copy() {
+        let mut rig = Rig::new(1);
+        rig.row(0);
+        (0..4).for_each(|_| rig.copied(0));
+        let mut taken = Vec::new();
+        for _ in 0..20 {
+            let batch = rig.batcher.take(rig.now).unwrap();
+            rig.now += 100 * MS;
+            rig.batcher.succeeded(0, batch.number, MS, rig.now);
+            rig.copied(0);
+            taken.push(batch.origin);
+        }
+        assert!(taken.contains(&Origin::Stream), "2 s later the stream's row still waits");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! The snapshot stage sends bodies of rows; they go out as the table's own batches do, but count in no ledger: a restart
 //! reads a chunk again until it is saved as done, which it is once all its rows are acked. When all chunks are, the table
-//! is as if it had been streamed from its first row on.
+//! is as if it had been streamed from its first row on; unless it has a reason, saved with its state, why rows may be
+//! missing: then it is `unverified`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +24,6 @@ pub struct Copy {
     /// Rows acked in this run, and since when.
     rows: u64,
     since: Option<Instant>,
-    /// Why the table will not be as it should when the copy is done; empty when it will.
-    flaw: String,
 }
 
 #[derive(Debug)]
@@ -38,7 +37,7 @@ struct Progress {
 impl Copy {
     /// A copy, with its chunks if it was begun before.
     pub fn new(chunks: &[CopyChunk], flag: Arc<AtomicBool>) -> Self {
-        Self { chunks: progress(chunks), flag, rows: 0, since: None, flaw: String::new() }
+        Self { chunks: progress(chunks), flag, rows: 0, since: None }
     }
 
     fn chunk(&mut self, number: u32) -> Option<&mut Progress> {
@@ -137,8 +136,7 @@ impl Router {
     fn copy_done(&mut self, index: TableIndex) {
         let Some(copy) = self.copies.remove(&index) else { return };
         let table = self.tables.get_mut(index);
-        table.state = if copy.flaw.is_empty() { State::Streaming } else { State::Unverified };
-        table.reason = copy.flaw;
+        table.state = if table.reason.is_empty() { State::Streaming } else { State::Unverified };
         log::info!("copied {}: {} rows in this run", table.name, copy.rows);
         self.save_state(index);
         if self.copies.is_empty() {
@@ -153,10 +151,93 @@ impl Router {
         }
     }
 
-    /// Rows that the copy may have missed: the table will be `unverified` when it is done.
-    pub(super) fn flaw_copy(&mut self, table: TableIndex, reason: &str) {
-        if let Some(copy) = self.copies.get_mut(&table) {
-            reason.clone_into(&mut copy.flaw);
+    /// The end of copies whose last chunk was saved before a kill, and their state was not.
+    pub(super) fn end_done_copies(&mut self) {
+        let done = self.copies.iter().filter(|(_, copy)| copy.is_done()).map(|(&index, _)| index);
+        for index in done.collect::<Vec<_>>() {
+            self.copy_done(index);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::checkpoint::{Checkpoint, TableState};
+    use crate::config::Selection;
+    use crate::message::Budget;
+    use crate::metrics::Status;
+    use crate::position::{Position, Timeline};
+    use crate::router::batch::Pace;
+    use crate::router::saves::SavePace;
+    use crate::router::tables::Table;
+    use crate::router::{Beginning, Settings};
+    use crate::schema::types::TableName;
+    use crate::transcode::Limits;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn chunk(done: u8) -> CopyChunk {
+        CopyChunk { table: "d.t".to_owned(), done, ..CopyChunk::default() }
+    }
+
+    /// A router whose only table's copy has this one chunk, and was saved with this reason.
+    fn router(chunk: CopyChunk, reason: &str) -> Router {
+        let pace = Pace {
+            limits: Limits { rows: 100, bytes: 1 << 20 },
+            batch_timeout: SECOND,
+            gap_min: Duration::ZERO,
+            inserts_per_second: 100,
+            in_flight_max: 1,
+        };
+        let settings = Settings {
+            pace,
+            save_pace: SavePace { interval: SECOND, events: 1000 },
+            retry_attempts: 0,
+            retry_max_interval: SECOND,
+            shutdown_timeout: SECOND,
+            selection: Selection::default(),
+            ignores_case: false,
+        };
+        let name = TableName { database: "d".to_owned(), table: "t".to_owned() };
+        let claim =
+            Checkpoint { seq: 2, position: Position::default(), timeline: Timeline { number: 1, base_file: 0 } };
+        let beginning = Beginning {
+            claim,
+            tables: vec![Table::new(name, State::Snapshot, reason.to_owned(), None)],
+            copies: BTreeMap::from([(0, Copy::new(&[chunk], Arc::default()))]),
+            copied_xids: HashSet::new(),
+        };
+        Router::new(settings, Arc::new(Budget::new(1 << 20)), Arc::new(Status::starting()), beginning)
+    }
+
+    /// The state that is saved next; `None` when another save comes first, or none.
+    fn saved_state(router: &mut Router) -> Option<TableState> {
+        let (position, timeline) = (Arc::default(), router.stream.timeline());
+        match router.saver.take(&position, timeline) {
+            Save::TableState(state) => Some(state),
+            Save::Checkpoint(_) | Save::Chunks(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_copy_whose_last_chunk_was_saved_before_a_kill_is_done() {
+        let state = saved_state(&mut router(chunk(1), "")).unwrap();
+        assert_eq!((state.state.as_str(), state.reason.as_str()), ("streaming", ""));
+        assert_eq!(saved_state(&mut router(chunk(0), "")), None);
+    }
+
+    #[test]
+    fn rows_that_a_copy_may_miss_are_not_forgotten_by_a_restart() {
+        let mut first = router(chunk(0), "");
+        first.unknown_xa_commit("'x'");
+        let saved = saved_state(&mut first).unwrap();
+        assert_eq!(saved.state, "snapshot");
+        let state = saved_state(&mut router(chunk(1), &saved.reason)).unwrap();
+        assert_eq!(state.state, "unverified");
+        assert!(state.reason.contains("XA COMMIT 'x'"), "{}", state.reason);
     }
 }

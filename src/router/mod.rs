@@ -178,6 +178,7 @@ impl Router {
         for table in tables {
             router.add_table(table);
         }
+        router.end_done_copies();
         router
     }
 
@@ -494,15 +495,14 @@ impl Router {
         );
         for index in 0..self.tables.list().len() {
             let table = self.tables.get_mut(index);
-            match table.state {
-                State::Streaming => {
-                    table.state = State::Unverified;
-                    table.reason.clone_from(&reason);
-                    self.save_state(index);
-                }
-                State::Snapshot => self.flaw_copy(index, &reason),
-                State::Unverified | State::Quarantined => {}
-            }
+            table.state = match table.state {
+                State::Streaming => State::Unverified,
+                // Until its copy is done.
+                State::Snapshot if table.reason.is_empty() => State::Snapshot,
+                State::Snapshot | State::Unverified | State::Quarantined => continue,
+            };
+            table.reason.clone_from(&reason);
+            self.save_state(index);
         }
     }
 

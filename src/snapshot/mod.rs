@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 
 use crate::backoff;
 use crate::config::{MysqlConfig, SnapshotConfig};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Budget, FromSnapshot};
 use crate::mysql::chunks::Chunk;
 use crate::mysql::select::Select;
@@ -150,7 +150,7 @@ impl Snapshot {
         }
         let select = match select {
             Some(select) => select,
-            None => select.insert(table::connect(&self.mysql, &self.start)?),
+            None => select.insert(table::connect(&self.mysql, &self.start).map_err(try_again)?),
         };
         match task {
             Task::Plan(number) => self.plan(*number, table, select, to_router),
@@ -234,6 +234,14 @@ impl Snapshot {
             std::thread::sleep(left.min(LATENCY));
         }
     }
+}
+
+/// A login that is refused is not the fault of the table at hand.
+fn try_again(mut error: Error) -> Error {
+    if error.kind == ErrorKind::SourceRefused {
+        error.kind = ErrorKind::SourceDown;
+    }
+    error
 }
 
 fn first_tasks(number: usize, table: &CopyTable) -> Vec<Task> {
