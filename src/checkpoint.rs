@@ -18,6 +18,7 @@
 //!
 //! Reading before writing is no lock, and needs none: rows are safe by their versions, saves by their order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -67,6 +68,8 @@ pub struct CopyChunk {
     pub table: String,
     /// The version of the copy's rows: the copy's name.
     pub version: u64,
+    /// Made up when the copy was cut: chunks of two cuts never mix.
+    pub plan: Uuid,
     /// Its place among the table's chunks, from 0.
     pub chunk: u32,
     /// Where it ends, as SQL literals of the key; empty: with the table's last key.
@@ -217,7 +220,7 @@ impl Store {
             chunk: &'a CopyChunk,
         }
         let rows = chunks.iter().map(|chunk| Row { pipeline: &self.pipeline, chunk });
-        self.insert(COPY_CHUNKS, "`pipeline`, `table`, `version`, `chunk`, `upper`, `rows`, `done`", rows)
+        self.insert(COPY_CHUNKS, "`pipeline`, `table`, `version`, `plan`, `chunk`, `upper`, `rows`, `done`", rows)
     }
 
     /// The chunks of all copies, each copy's in order.
@@ -226,12 +229,12 @@ impl Store {
     /// As [`Client::query`].
     pub fn load_chunks(&self) -> Result<Vec<CopyChunk>> {
         let select = format!(
-            "SELECT `table`, `version`, `chunk`, `upper`, `rows`, `done` FROM {} FINAL WHERE `pipeline` = {} \
-             ORDER BY `table`, `version`, `chunk`",
+            "SELECT `table`, `version`, `plan`, `chunk`, `upper`, `rows`, `done` FROM {} FINAL WHERE `pipeline` = {} \
+             ORDER BY `table`, `version`, `plan`, `chunk`",
             self.quoted(COPY_CHUNKS),
             sql::text(&self.pipeline)
         );
-        self.client.rows(&select).map_err(of_state)
+        Ok(one_plan_each(&self.client.rows::<CopyChunk>(&select).map_err(of_state)?))
     }
 
     /// The states of all tables, by name.
@@ -297,6 +300,21 @@ impl Store {
     }
 }
 
+/// Of each copy, the plan that got furthest. A plan whose save was on its way when its process was killed may land beside
+/// its successor's, which begins and ends its chunks elsewhere. Whatever is done in either plan is done, so either will do.
+fn one_plan_each(chunks: &[CopyChunk]) -> Vec<CopyChunk> {
+    let done = |plan: &[CopyChunk]| plan.iter().filter(|chunk| chunk.done == 1).count();
+    let mut copies: BTreeMap<(&str, u64), &[CopyChunk]> = BTreeMap::new();
+    for plan in chunks.chunk_by(|a, b| (&a.table, a.version, a.plan) == (&b.table, b.version, b.plan)) {
+        let Some(CopyChunk { table, version, .. }) = plan.first() else { continue };
+        let furthest = copies.entry((table, *version)).or_insert(plan);
+        if done(plan) > done(furthest) {
+            *furthest = plan;
+        }
+    }
+    copies.into_values().flatten().cloned().collect()
+}
+
 /// A state table that refuses concerns the whole pipeline: no replicated table is to be set aside for it, the save is
 /// tried again until a person has mended it.
 fn of_state(mut error: Error) -> Error {
@@ -319,9 +337,9 @@ const COPY_CHUNKS: &str = "copy_chunks";
 
 /// A chunk that is done wins over the same as it was planned.
 const COPY_CHUNKS_DEFINITION: &str = "\
-    (`pipeline` String, `table` String, `version` UInt64, `chunk` UInt32, `upper` Array(String), `rows` UInt64, \
+    (`pipeline` String, `table` String, `version` UInt64, `plan` UUID, `chunk` UInt32, `upper` Array(String), `rows` UInt64, \
     `done` UInt8, `changed_at` DateTime64(3, 'UTC') DEFAULT now64(3)) \
-    ENGINE = ReplacingMergeTree(`done`) ORDER BY (`pipeline`, `table`, `version`, `chunk`)";
+    ENGINE = ReplacingMergeTree(`done`) ORDER BY (`pipeline`, `table`, `version`, `plan`, `chunk`)";
 
 const TABLE_STATES: &str = "table_states";
 

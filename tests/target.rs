@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stream_bridge::checkpoint::{Checkpoint, Store, TableState};
+use stream_bridge::checkpoint::{Checkpoint, CopyChunk, Store, TableState};
 use stream_bridge::clickhouse::check::check_existing;
 use stream_bridge::clickhouse::{Client, sql, tables};
 use stream_bridge::config::{ClickHouseConfig, Secret};
@@ -485,6 +485,31 @@ fn a_second_copy_is_told() {
     let error = elder.save(&checkpoint(100, 0, 4)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::SecondCopy, "a higher timeline is newer whatever its number");
     assert_eq!(newest().seq, 6);
+}
+
+/// The save of a plan outlives its process, and lands when another plan of the same copy is under way.
+#[test]
+fn chunks_of_two_plans_do_not_mix() {
+    let database = Database::new("target_chunks");
+    let store = store(&database, "main", 1);
+    let plan = |plan: u128, ends: [&str; 3]| -> Vec<CopyChunk> {
+        let chunk = |(chunk, end): (u32, &str)| CopyChunk {
+            table: "d.t".to_owned(),
+            version: 1 << 54,
+            plan: Uuid::from_u128(plan),
+            chunk,
+            upper: if end.is_empty() { Vec::new() } else { vec![end.to_owned()] },
+            rows: 100,
+            done: 0,
+        };
+        (0..).zip(ends).map(chunk).collect()
+    };
+    let (late, mut ours) = (plan(1, ["90", "190", ""]), plan(2, ["100", "200", ""]));
+    store.save_chunks(&ours).unwrap();
+    ours[1].done = 1;
+    store.save_chunks(&ours[1..2]).unwrap();
+    store.save_chunks(&late).unwrap();
+    assert_eq!(store.load_chunks().unwrap(), ours, "or nobody reads the keys from 91 to 100");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use uuid::Uuid;
+
 use crate::checkpoint::CopyChunk;
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
@@ -146,9 +148,11 @@ impl CopyTable {
 
     /// The chunks as they are to be saved.
     pub fn saved(&self, chunks: &[Chunk], rows: &[u64]) -> Vec<CopyChunk> {
+        let plan = Uuid::new_v4();
         let saved = |(chunk, &rows): (&Chunk, &u64)| CopyChunk {
             table: self.name.to_string(),
             version: self.version.0,
+            plan,
             chunk: chunk.number,
             upper: chunk.upper.clone().unwrap_or_default(),
             rows,
