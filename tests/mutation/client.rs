@@ -13,8 +13,11 @@ use stream_bridge::mysql::connection::Connection;
 use stream_bridge::mysql::dump::{Dump, Incoming};
 use stream_bridge::position::Position;
 
-const QUERIES: [&str; 3] =
-    ["SELECT 1, NULL, 'text', repeat('x', 300)", "SELECT * FROM performance_schema.session_variables LIMIT 5", "no SQL"];
+const QUERIES: [&str; 3] = [
+    "SELECT 1, NULL, 'text', repeat('x', 300)",
+    "SELECT * FROM performance_schema.session_variables LIMIT 5",
+    "no SQL",
+];
 
 /// What the client does once it has logged in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

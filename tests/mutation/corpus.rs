@@ -83,7 +83,9 @@ pub fn load() -> Vec<Item> {
     for (name, bytes) in files("packets") {
         items.push(Item { name, form: Form::Packets, parts: packets(&bytes), tables: Vec::new() });
     }
-    let texts = |form, texts: &[&str]| -> Vec<Item> { texts.iter().map(|text| single("text", form, text.as_bytes())).collect() };
+    let texts = |form, texts: &[&str]| -> Vec<Item> {
+        texts.iter().map(|text| single("text", form, text.as_bytes())).collect()
+    };
     items.extend(texts(Form::Statement, &STATEMENTS));
     items.extend(texts(Form::GtidSet, &GTID_SETS));
     items.extend(texts(Form::Key, &[KEY]));

@@ -41,7 +41,8 @@ pub fn seal(event: &mut [u8], has_checksum: bool) {
 
 /// An event that ends at `log_pos`; 0: it is in no file.
 pub fn event(kind: u8, flags: u16, log_pos: u32, body: &[u8]) -> Vec<u8> {
-    let mut event = [&[0; 4][..], &[kind], &[0; 8], &log_pos.to_le_bytes(), &flags.to_le_bytes(), body, &[0; 4]].concat();
+    let mut event =
+        [&[0; 4][..], &[kind], &[0; 8], &log_pos.to_le_bytes(), &flags.to_le_bytes(), body, &[0; 4]].concat();
     seal(&mut event, true);
     event
 }

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use corpus::Item;
+use corpus::{Form, Item};
 use mutate::Random;
 use targets::{Rig, TARGETS, Target};
 use watch::Watch;
@@ -78,7 +78,10 @@ fn mutated_inputs_do_no_harm() {
     let (items, clock) = (corpus::load(), Instant::now());
     let tallies = run(&items, &TARGETS, campaign, abort).unwrap_or_else(|finding| report(&finding, campaign.seed));
     for (target, tally) in TARGETS.iter().zip(tallies) {
-        println!("{:>12}: {} inputs, at most {} bytes and {:?}", target.name, tally.inputs, tally.peak_bytes, tally.longest);
+        println!(
+            "{:>12}: {} inputs, at most {} bytes and {:?}",
+            target.name, tally.inputs, tally.peak_bytes, tally.longest
+        );
     }
     let (seconds, resident) = (clock.elapsed().as_secs_f64(), watch::resident_peak_bytes());
     println!("{seconds:.1} s, at most {} MiB resident", resident >> 20);
@@ -176,4 +179,95 @@ impl Tally {
         self.peak_bytes = self.peak_bytes.max(one.peak_bytes);
         self.longest = self.longest.max(one.longest);
     }
+}
+
+/// Events with rows that the stream carries over.
+const WITH_ROWS: [&str; 8] = ["numbers", "texts", "times", "documents", "others", "compressed", "cascades", "tagged"];
+
+/// What the mutants start from is understood, so that they get deep.
+#[test]
+fn the_recorded_bytes_reach_every_target() {
+    let _alone = ALONE.lock();
+    let (items, rig) = (corpus::load(), Rig::new());
+    let names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
+    for target in &TARGETS {
+        for item in items.iter().filter(|item| item.form == target.form) {
+            let done = attempt(&rig, target, item, &item.parts, 0).unwrap_or_else(|finding| report(&finding, 0));
+            assert_eq!(done.inputs, 1);
+            let found = (target.run)(&rig, item, &item.parts);
+            assert!(found > 0 || is_mute(target.name, &item.name), "{} makes nothing of {}", target.name, item.name);
+        }
+    }
+    for name in WITH_ROWS.iter().chain(&["xa", "partial_json", "statements", "login", "dump"]) {
+        assert!(names.contains(name), "{name} is not in the corpus");
+    }
+}
+
+/// Not what is recorded to be refused, nor events without rows that can be followed.
+fn is_mute(target: &str, item: &str) -> bool {
+    match target {
+        "rows" | "stream" => !WITH_ROWS.contains(&item),
+        "client" => ["denied", "other_plugin", "lost_dump"].contains(&item),
+        _ => false,
+    }
+}
+
+/// Each part cut at each length, its size and checksum made to fit.
+#[test]
+fn every_truncation_does_no_harm() {
+    let _alone = ALONE.lock();
+    let (items, rig) = (corpus::load(), Rig::new());
+    for target in TARGETS.iter().filter(|target| !["client", "stream"].contains(&target.name)) {
+        for item in items.iter().filter(|item| item.form == target.form) {
+            for at in 0..item.parts.len() {
+                truncations(&rig, target, item, at);
+            }
+        }
+    }
+}
+
+/// With the part before it, for a TABLE_MAP precedes its rows.
+fn truncations(rig: &Rig, target: &Target, item: &Item, at: usize) {
+    let whole = &item.parts[at];
+    let before = at.checked_sub(1).map(|before| item.parts[before].clone());
+    for len in 0..whole.len().min(1000) {
+        let mut cut = whole[..len].to_vec();
+        events::seal(&mut cut, true);
+        let parts: Vec<Vec<u8>> = before.clone().into_iter().chain([cut]).collect();
+        attempt(rig, target, item, &parts, 0).unwrap_or_else(|finding| report(&finding, 0));
+    }
+}
+
+/// The campaign finds what it looks for.
+#[test]
+fn planted_harm_is_found() {
+    let _alone = ALONE.lock();
+    let found = |run: targets::Run| {
+        let planted = Target { name: "planted", form: Form::Document, run, weight: 1, per_byte: 8, fixed: 1 << 12 };
+        let campaign = Campaign { seed: 7, first: 0, inputs: Some(100_000) };
+        harm(&planted, campaign)
+    };
+    let by_index = found(|_, _, parts| {
+        parts.iter().filter_map(|part| part.first()).map(|&at| usize::from([0_u8; 255][usize::from(at)])).sum()
+    });
+    assert!(by_index.what.contains("panics: index out of bounds"), "{by_index:?}");
+    let by_length = found(|_, _, parts| {
+        let claimed = parts.first().and_then(|part| part.first_chunk().copied()).map_or(0, u32::from_le_bytes);
+        Vec::<u8>::with_capacity(claimed as usize).capacity() / usize::MAX
+    });
+    assert!(by_length.what.contains("bytes of memory for"), "{by_length:?}");
+}
+
+fn harm(planted: &Target, campaign: Campaign) -> Finding {
+    let items = corpus::load();
+    run(&items, std::slice::from_ref(planted), campaign, abort).expect_err("the harm was done and not found")
+}
+
+#[test]
+fn a_hang_is_noticed() {
+    let (says, said) = std::sync::mpsc::channel();
+    let watch = Watch::start(Duration::from_millis(100), move |number| says.send(number).unwrap_or_default());
+    watch.begins(3);
+    watch.begins(4);
+    assert_eq!(said.recv_timeout(HANG), Ok(4));
 }

@@ -46,11 +46,33 @@ const GROUPS: &[Group] = &[
             "SET NAMES utf8mb4",
         ],
     ),
+    // Apart from the rows, because the router sets a table aside at its DDL.
     (
-        "numbers",
+        "tables",
         &[
             "CREATE TABLE numbers (id BIGINT UNSIGNED PRIMARY KEY, a TINYINT, b SMALLINT UNSIGNED, c MEDIUMINT, d INT, \
              f FLOAT, g DOUBLE, h DECIMAL(65,30), i DECIMAL(9,2), j DECIMAL(18,0), k DECIMAL(4,4), l BIT(10), m YEAR, n BOOL)",
+            "CREATE TABLE texts (id INT PRIMARY KEY, a CHAR(9), b CHAR(255) CHARSET utf8mb4, c VARCHAR(9) CHARSET latin1, \
+             d VARCHAR(300) CHARSET ascii, e TINYTEXT, f TEXT CHARSET utf8mb3, g MEDIUMTEXT, h LONGTEXT CHARSET latin1, \
+             i BINARY(6), j VARBINARY(9), k TINYBLOB, l BLOB, m LONGBLOB, n ENUM('x','y','é') CHARSET latin1, \
+             o SET('r','s','t'), p ENUM('p','q'))",
+            "CREATE TABLE times (id DATETIME(3) PRIMARY KEY, a DATE, b TIME, c TIME(1), d TIME(6), e DATETIME, f DATETIME(6), \
+             g TIMESTAMP NULL, h TIMESTAMP(2) NULL, i TIMESTAMP(6) NULL)",
+            "CREATE TABLE documents (id INT PRIMARY KEY, j JSON)",
+            "CREATE TABLE others (a INT, b VARCHAR(20), g GEOMETRY, p POINT NOT NULL SRID 4326, v VECTOR(4), \
+             s VARCHAR(9) AS (concat(b, 'x')) STORED, w INT AS (a + 1) VIRTUAL, i INT INVISIBLE, PRIMARY KEY (b, a))",
+            "CREATE TABLE parts (id INT PRIMARY KEY, x INT) PARTITION BY HASH (id) PARTITIONS 4",
+            "CREATE TABLE prefix (a VARCHAR(100), b INT, PRIMARY KEY (a(10), b))",
+            "CREATE TABLE keyless (a INT, b INT)",
+            "CREATE TABLE parent (id INT PRIMARY KEY)",
+            "CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id) ON DELETE CASCADE)",
+            "CREATE TABLE myisam (id INT PRIMARY KEY) ENGINE=MyISAM",
+            "CREATE TABLE numbered (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))",
+        ],
+    ),
+    (
+        "numbers",
+        &[
             "INSERT INTO numbers VALUES (1, -128, 65535, -8388608, -2147483648, 1.5, -2.5e300, -99999999999999999999999999999999999.999999999999999999999999999999, -1.25, 7, 0.9999, b'1000000001', 2026, 1), \
              (18446744073709551615, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
             "UPDATE numbers SET a = 5, id = 9 WHERE id = 1",
@@ -60,10 +82,6 @@ const GROUPS: &[Group] = &[
     (
         "texts",
         &[
-            "CREATE TABLE texts (id INT PRIMARY KEY, a CHAR(9), b CHAR(255) CHARSET utf8mb4, c VARCHAR(9) CHARSET latin1, \
-             d VARCHAR(300) CHARSET ascii, e TINYTEXT, f TEXT CHARSET utf8mb3, g MEDIUMTEXT, h LONGTEXT CHARSET latin1, \
-             i BINARY(6), j VARBINARY(9), k TINYBLOB, l BLOB, m LONGBLOB, n ENUM('x','y','é') CHARSET latin1, \
-             o SET('r','s','t'), p ENUM('p','q'))",
             "INSERT INTO texts VALUES (1, 'äöü', 'x', 'é', 'ascii', 'tiny', 'text', 'medium', 'long é', x'0102', x'00ff', \
              x'01', x'02', repeat('b', 300), 'é', 'r,t', 'q')",
             "INSERT INTO texts (id) VALUES (2)",
@@ -74,8 +92,6 @@ const GROUPS: &[Group] = &[
     (
         "times",
         &[
-            "CREATE TABLE times (id DATETIME(3) PRIMARY KEY, a DATE, b TIME, c TIME(1), d TIME(6), e DATETIME, f DATETIME(6), \
-             g TIMESTAMP NULL, h TIMESTAMP(2) NULL, i TIMESTAMP(6) NULL)",
             "INSERT INTO times VALUES ('2026-01-02 03:04:05.678', '2026-02-29', '-838:59:59', '-00:00:00.1', '12:00:00.000001', \
              '1000-01-01', '9999-12-31 23:59:59.999999', '1970-01-01 00:00:01', '2038-01-19 03:14:07.99', now(6))",
             "INSERT INTO times (id) VALUES ('2026-01-02')",
@@ -85,7 +101,6 @@ const GROUPS: &[Group] = &[
     (
         "documents",
         &[
-            "CREATE TABLE documents (id INT PRIMARY KEY, j JSON)",
             "INSERT INTO documents VALUES (1, '{\"a\": 1, \"bb\": [true, false, null, -1, 70000, 5000000000, 1.5e10, \"text\"], \"c\": {}}'), \
              (2, 'null'), (3, '18446744073709551615'), (4, '[[[[[[[[[[1]]]]]]]]]]')",
             "INSERT INTO documents VALUES (5, JSON_OBJECT('d', 1.10, 't', CAST('12:34:56.7' AS TIME(6)), 'n', CAST('-1:00' AS TIME), \
@@ -109,29 +124,15 @@ const GROUPS: &[Group] = &[
     (
         "others",
         &[
-            "CREATE TABLE others (a INT, b VARCHAR(20), g GEOMETRY, p POINT NOT NULL SRID 4326, v VECTOR(4), \
-             s VARCHAR(9) AS (concat(b, 'x')) STORED, w INT AS (a + 1) VIRTUAL, i INT INVISIBLE, PRIMARY KEY (b, a))",
             "INSERT INTO others (a, b, g, p, v) VALUES (1, 'x', ST_GeomFromText('LINESTRING(0 0,1 1)'), \
              ST_GeomFromText('POINT(1 2)', 4326), TO_VECTOR('[1,2,3,4]'))",
-            "CREATE TABLE parts (id INT PRIMARY KEY, x INT) PARTITION BY HASH (id) PARTITIONS 4",
             "INSERT INTO parts VALUES (1, 1), (2, 2)",
             "UPDATE parts SET id = id + 2",
-            "CREATE TABLE prefix (a VARCHAR(100), b INT, PRIMARY KEY (a(10), b))",
             "INSERT INTO prefix VALUES ('x', 1)",
-            "CREATE TABLE keyless (a INT, b INT)",
             "INSERT INTO keyless VALUES (1, 2), (1, 2)",
         ],
     ),
-    (
-        "cascades",
-        &[
-            "CREATE TABLE parent (id INT PRIMARY KEY)",
-            "CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id) ON DELETE CASCADE)",
-            "INSERT INTO parent VALUES (1)",
-            "INSERT INTO child VALUES (1, 1), (2, 1)",
-            "DELETE FROM parent",
-        ],
-    ),
+    ("cascades", &["INSERT INTO parent VALUES (1)", "INSERT INTO child VALUES (1, 1), (2, 1)", "DELETE FROM parent"]),
     (
         "images",
         &[
@@ -160,7 +161,6 @@ const GROUPS: &[Group] = &[
     (
         "savepoints",
         &[
-            "CREATE TABLE myisam (id INT PRIMARY KEY) ENGINE=MyISAM",
             "SET SESSION binlog_rows_query_log_events = ON",
             "BEGIN",
             "INSERT INTO parts VALUES (20, 1)",
@@ -195,7 +195,6 @@ const GROUPS: &[Group] = &[
     (
         "statements",
         &[
-            "CREATE TABLE numbered (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20))",
             "SET SESSION binlog_format = 'STATEMENT'",
             "SET @v = 'user variable'",
             "INSERT INTO numbered (v) VALUES (@v), (RAND())",
