@@ -123,6 +123,7 @@ pub struct Budget {
 struct Used {
     chunk_bytes: usize,
     body_bytes: usize,
+    parked_bytes: usize,
     reader_waits: bool,
     closed: bool,
 }
@@ -134,8 +135,8 @@ impl Budget {
     }
 
     /// The reader, whose chunk holds `own_bytes`, takes `more_bytes` for it: waits until they fit, or until nothing but
-    /// that chunk is held (an event larger than the whole budget enters alone). Returns false when the budget was
-    /// closed.
+    /// that chunk is held, apart from what is parked (an event larger than the whole budget enters alone). Returns false
+    /// when the budget was closed.
     #[must_use]
     pub fn grow_chunk(&self, own_bytes: usize, more_bytes: usize) -> bool {
         let mut used = self.used.lock();
@@ -149,8 +150,8 @@ impl Budget {
     }
 
     fn fits(&self, used: &Used, own_bytes: usize, more_bytes: usize) -> bool {
-        let held = used.chunk_bytes + used.body_bytes;
-        held == own_bytes || held + more_bytes <= self.limit_bytes
+        let passing = used.chunk_bytes + used.body_bytes;
+        passing == own_bytes || passing + used.parked_bytes + more_bytes <= self.limit_bytes
     }
 
     /// Whether the reader waits for memory: the router then gives back what its pool keeps for later.
@@ -164,16 +165,19 @@ impl Budget {
         self.freed.notify_one();
     }
 
-    /// The router's bodies, pool included, now hold `bytes`.
-    pub fn set_bodies(&self, bytes: usize) {
-        self.used.lock().body_bytes = bytes;
+    /// The router's bodies, pool included, now hold `bytes`; and `parked_bytes` wait for an outcome in the stream, which
+    /// nobody can hurry.
+    pub fn set_bodies(&self, bytes: usize, parked_bytes: usize) {
+        let mut used = self.used.lock();
+        (used.body_bytes, used.parked_bytes) = (bytes, parked_bytes);
+        drop(used);
         self.freed.notify_one();
     }
 
-    /// Bytes held now by chunks and bodies.
+    /// Bytes held now.
     pub fn used_bytes(&self) -> usize {
         let used = self.used.lock();
-        used.chunk_bytes + used.body_bytes
+        used.chunk_bytes + used.body_bytes + used.parked_bytes
     }
 
     /// The limit (`pipeline.memory_limit`).

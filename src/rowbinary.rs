@@ -54,6 +54,14 @@ impl Body {
         self.append_rows(pool, reserve, |out| write(out).map(|()| 1))
     }
 
+    /// Appends one row of exactly `bytes` bytes.
+    pub fn append_exactly(&mut self, pool: &mut ChunkPool, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let Ok(()) = self.append(pool, bytes, |out| {
+            write(out);
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
+
     /// Appends rows that belong together, all or none: `write` returns how many it wrote.
     ///
     /// # Errors

@@ -137,8 +137,7 @@ impl Batcher {
     /// Closes the table's open body when it has reached a limit: it is queued and the table goes on with a new one.
     pub fn close_if_full(&mut self, table: TableIndex, now: Instant) {
         let limits = self.pace.limits;
-        let is_full = |body: &Body| body.rows() >= limits.rows || body.bytes() >= limits.bytes;
-        if self.queues[table].open.as_ref().is_some_and(|open| is_full(&open.batch.body)) {
+        if self.queues[table].open.as_ref().is_some_and(|open| limits.are_reached(&open.batch.body)) {
             self.queues[table].close();
             self.reschedule(table, now);
         }

@@ -4,7 +4,8 @@
 //! gives the writers jobs over a channel of capacity 0: a job is built only when a writer has come for it, so a batch
 //! grows until then. Acks settle the ledger; the ledger says how far a checkpoint may go. It does no IO, and it never
 //! waits for one channel without hearing acks (I7). Each state has its file: [`transaction`] the stream's position,
-//! [`tables`] the plans, [`batch`] the bodies and their turn, [`ledger`] what is not acked, [`saves`] what is not saved.
+//! [`tables`] the plans, [`batch`] the bodies and their turn, [`ledger`] what is not acked, [`saves`] what is not saved;
+//! `payload` is the way of compressed transactions, `xa` that of XA transactions.
 //!
 //! It ends by a command, by the reader's end, or by an error that stops the engine; always the same way: flush, wait for
 //! acks, save, return.
@@ -16,6 +17,7 @@ mod picture;
 pub mod saves;
 pub mod tables;
 pub mod transaction;
+mod xa;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -232,11 +234,11 @@ impl Router {
 
     /// What the router holds now is charged to the budget.
     fn charge(&self) {
-        self.budget.set_bodies(self.pool.held_bytes() + self.unzip.held_bytes());
+        self.budget.set_bodies(self.pool.held_bytes() + self.unzip.held_bytes(), self.stream.held_bytes(None));
     }
 
     fn next_instant(&self, now: Instant) -> Instant {
-        let low_water = self.ledger.low_water(self.stream.end());
+        let low_water = self.ledger.low_water(self.stream.resume());
         let instants = [self.batcher.next_instant(), self.saver.next_instant(low_water), Some(self.progress.draw_at())];
         // What is due already waits for a writer: an ack will wake us, not the clock.
         instants.into_iter().flatten().filter(|&instant| instant > now).min().unwrap_or(now)
@@ -254,14 +256,14 @@ impl Router {
     }
 
     fn has_job(&self, now: Instant) -> bool {
-        self.saver.is_due(self.ledger.low_water(self.stream.end()), now)
+        self.saver.is_due(self.ledger.low_water(self.stream.resume()), now)
             || self.inspect_at.is_some_and(|instant| instant <= now)
             || self.batcher.has_ready(now)
     }
 
     /// The most urgent job. It is built when a writer has come for it, so it must cost nothing.
     fn next_job(&mut self, now: Instant) -> Job {
-        let low_water = self.ledger.low_water(self.stream.end());
+        let low_water = self.ledger.low_water(self.stream.resume());
         if self.saver.is_due(low_water, now) {
             return Job::Save(self.saver.take(low_water, self.stream.timeline()));
         }
@@ -352,6 +354,7 @@ impl Router {
                     self.quarantine(table, shape_error(why), span, now);
                 }
             }
+            Step::XaCommitted(transaction, start) => self.xa_committed(transaction, &start, span, now)?,
             Step::UnknownXaCommit(xid) => self.unknown_xa_commit(&xid),
         }
         if self.stream.transactions != transactions {
@@ -366,10 +369,16 @@ impl Router {
         }
         let Some((table, plan)) = self.tables.destination(event.table_id)? else { return Ok(()) };
         let plan = Arc::clone(plan);
-        self.touched.insert(table);
         self.saver.count_event();
-        match self.append(event, span, stride, table, &plan, now) {
+        let done = if self.stream.in_xa() {
+            self.hold(event, table, &plan)
+        } else {
+            self.touched.insert(table);
+            self.append(event, span, stride, table, &plan, now)
+        };
+        match done {
             Err(error) if error.action() == Action::Quarantine => self.quarantine(table, error, span, now),
+            Ok(()) if self.stream.in_xa() => self.relieve_held(span, now),
             result => return result,
         }
         Ok(())
@@ -384,20 +393,7 @@ impl Router {
         plan: &TablePlan,
         now: Instant,
     ) -> Result<()> {
-        if self.stream.in_xa() {
-            return Err(shape_error(
-                "XA transactions are not built yet: their rows are in the binary log before their outcome",
-            ));
-        }
-        if !event.is_full_image() {
-            return Err(shape_error(
-                "its rows come without all columns: SET PERSIST binlog_row_image='FULL', in every session",
-            ));
-        }
-        if event.column_count + OWN_COLUMNS != plan.target.columns.len() {
-            let text = format!("{} columns in a rows event, other than its TABLE_MAP has", event.column_count);
-            return Err(Error::new(ErrorKind::CorruptStream, text));
-        }
+        check_images(event, plan)?;
         Timeline::check_offset(span.offset + span.len as u64)?;
         let first = match stride {
             Stride::Bytes => event.rows_start as u64,
@@ -407,7 +403,7 @@ impl Router {
         let mut rows = RowsCursor { kind: event.kind, rest: event.rows, version, stride };
         let limits = self.batcher.limits();
         while !rows.rest.is_empty() {
-            let (ledger, start) = (&mut self.ledger, self.stream.end());
+            let (ledger, start) = (&mut self.ledger, self.stream.resume());
             let body = self.batcher.body(table, &plan.target, now, || ledger.enter(start));
             plan.rows.append_rows(&mut rows, body, &mut self.pool, limits)?;
             self.batcher.close_if_full(table, now);
@@ -513,6 +509,7 @@ impl Router {
         table.state = State::Quarantined;
         table.reason = error.to_string();
         log::warn!("quarantined: {error}");
+        self.stream.forget_held(index);
         for number in self.batcher.discard(index, &mut self.pool, now) {
             self.ledger.settle(number);
         }
@@ -649,7 +646,7 @@ impl Router {
     fn finished(&mut self, now: Instant) -> Option<Result<()>> {
         let stopping = self.stopping.as_ref()?;
         let is_lost = stopping.cause.as_ref().is_some_and(|cause| cause.kind == ErrorKind::SecondCopy);
-        let low_water = self.ledger.low_water(self.stream.end());
+        let low_water = self.ledger.low_water(self.stream.resume());
         let is_clear = self.ledger.is_clear() && self.saver.is_clear(low_water);
         if !is_clear && !is_lost && now < stopping.deadline {
             return None;
@@ -668,6 +665,20 @@ impl Router {
             None => Some(Err(late())),
         }
     }
+}
+
+/// Whether an event's images are those that the plan reads.
+fn check_images(event: &RowsEvent<'_>, plan: &TablePlan) -> Result<()> {
+    if !event.is_full_image() {
+        return Err(shape_error(
+            "its rows come without all columns: SET PERSIST binlog_row_image='FULL', in every session",
+        ));
+    }
+    if event.column_count + OWN_COLUMNS != plan.target.columns.len() {
+        let text = format!("{} columns in a rows event, other than its TABLE_MAP has", event.column_count);
+        return Err(Error::new(ErrorKind::CorruptStream, text));
+    }
+    Ok(())
 }
 
 fn shape_error(text: &str) -> Error {

@@ -171,7 +171,7 @@ impl Router {
             state: state.to_owned(),
             reason,
             lag_seconds: self.lag_seconds(None),
-            position: position(self.stream.end()),
+            position: position(&self.stream.reached()),
             checkpoint: CheckpointPicture {
                 seq: saved.seq,
                 position: position(&saved.position),
@@ -203,7 +203,7 @@ impl Router {
         let oldest = match table {
             Some(index) => self.batcher.oldest_number(index).and_then(|number| self.ledger.start_of(number)),
             None if self.ledger.is_clear() => None,
-            None => Some(self.ledger.low_water(self.stream.end())),
+            None => Some(self.ledger.low_water(self.stream.resume())),
         };
         match oldest {
             None if self.stream.caught_up => 0.0,

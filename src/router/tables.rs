@@ -57,7 +57,7 @@ pub struct Shape {
 }
 
 /// How the rows of one table id become rows of the target.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct TablePlan {
     /// Column by column.
     pub rows: RowPlan,

@@ -3,9 +3,8 @@
 //! [`Stream::advance`] turns an event into a [`Step`] for the router. Every event kind has an arm (I6). A position moves
 //! only at the end of a group, and only here, so a saved position is always a transaction end (I4); the version of a row
 //! is a function of file and offset alone (I2). Rows may be inserted before their XID is seen: the binary log holds only
-//! committed transactions (XA apart, whose tables are set aside), and only the checkpoint waits for the end.
+//! committed transactions, and only the checkpoint waits for the end. XA is the exception: see [`super::xa`].
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::binlog::control::{FormatDescription, Heartbeat, Rotate, XaPrepare};
@@ -16,11 +15,10 @@ use crate::binlog::query::{Query, QueryKind};
 use crate::binlog::rows::RowsEvent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gtid::{Gtid, GtidSet};
-use crate::message::EventSpan;
+use crate::message::{EventSpan, TableIndex};
 use crate::position::{Position, Timeline, Version};
 
-/// XA transactions remembered as prepared in this run; more are forgotten, which only makes the answer more careful.
-const PREPARED_MAX: usize = 10_000;
+use super::xa::{Undecided, XaTransaction};
 
 const PARTIAL_JSON: &str = "JSON diffs are not built yet: SET PERSIST binlog_row_value_options=''";
 const ROWS_V1: &str = "version 1 of the rows events is not built yet: SET GLOBAL log_bin_use_v1_row_events=0";
@@ -44,7 +42,8 @@ pub struct Stream {
     pub caught_up: bool,
     /// Transactions ended since the start.
     pub transactions: u64,
-    prepared: HashSet<String>,
+    /// XA transactions that are prepared.
+    undecided: Undecided,
 }
 
 /// A transaction whose end has not come yet.
@@ -54,7 +53,7 @@ struct Group {
     gtid: Option<Gtid>,
     commit_us: u64,
     has_begun: bool,
-    xa: Option<String>,
+    xa: Option<XaTransaction>,
 }
 
 /// What the router has to do for an event.
@@ -78,6 +77,8 @@ pub enum Step<'a> {
     Statement(Query<'a>),
     /// The open group was rolled back or cut: what its tables got from it is not true.
     RolledBack(&'static str),
+    /// An XA transaction's outcome: its rows go out. The position lies below its prepare.
+    XaCommitted(XaTransaction, Arc<Position>),
     /// An XA COMMIT of rows that this process has not seen.
     UnknownXaCommit(String),
 }
@@ -97,13 +98,31 @@ impl Stream {
             unfinished: None,
             caught_up: false,
             transactions: 0,
-            prepared: HashSet::new(),
+            undecided: Undecided::default(),
         }
     }
 
     /// The last transaction end.
     pub fn end(&self) -> &Arc<Position> {
         &self.end
+    }
+
+    /// Where a restart goes on: the last transaction end, or without GTID the one before the oldest undecided XA
+    /// transaction. The GTIDs of those are not in the set.
+    pub fn resume(&self) -> &Arc<Position> {
+        match self.undecided.before_oldest() {
+            Some(before) if self.end.gtid_set.is_none() => before,
+            Some(_) | None => &self.end,
+        }
+    }
+
+    /// How far this process has read: the last transaction end, and the GTIDs of undecided XA transactions as well.
+    pub fn reached(&self) -> Position {
+        let mut position = Position::clone(&self.end);
+        if let Some(set) = &mut position.gtid_set {
+            self.undecided.add_gtids(set);
+        }
+        position
     }
 
     /// The file that events come from now.
@@ -126,13 +145,32 @@ impl Stream {
         self.group.as_ref().is_some_and(|group| group.xa.is_some())
     }
 
+    /// The open group, when it is an XA transaction.
+    pub fn open_xa(&mut self) -> Option<&mut XaTransaction> {
+        self.group.as_mut().and_then(|group| group.xa.as_mut())
+    }
+
+    /// The memory that rows of XA transactions take; of one table, or of all.
+    pub fn held_bytes(&self, table: Option<TableIndex>) -> usize {
+        let open = self.group.as_ref().and_then(|group| group.xa.as_ref());
+        open.map_or(0, |transaction| transaction.held_bytes(table)) + self.undecided.held_bytes(table)
+    }
+
+    /// Drops the rows of XA transactions of a table that is set aside.
+    pub fn forget_held(&mut self, table: TableIndex) {
+        if let Some(transaction) = self.open_xa() {
+            transaction.forget(table);
+        }
+        self.undecided.forget(table);
+    }
+
     /// The connection was lost: the open group comes again, unless the source has lost it.
     pub fn reconnecting(&mut self) -> Position {
         let open = self.group.take().filter(|group| group.has_begun);
         self.unfinished = open.map(|group| group.start).or(self.unfinished);
         self.caught_up = false;
         self.resumed = Arc::clone(&self.end);
-        Position::clone(&self.end)
+        self.reached()
     }
 
     /// Takes the next event, which lies at `span`.
@@ -176,7 +214,7 @@ impl Stream {
             Kind::Rotate => self.rotate(&Rotate::parse(event)?, event.header.is_artificial()),
             Kind::FormatDescription => self.format(&FormatDescription::parse(event)?),
             Kind::PreviousGtids => self.previous_gtids(event.body),
-            Kind::XaPrepare => Ok(self.xa_prepare(&XaPrepare::parse(event)?, span)),
+            Kind::XaPrepare => self.xa_prepare(&XaPrepare::parse(event)?, span),
             Kind::Stop | Kind::RowsQuery | Kind::Ignorable | Kind::TransactionContext | Kind::ViewChange => {
                 Ok(Step::Nothing)
             }
@@ -261,7 +299,7 @@ impl Stream {
             QueryKind::Begin => group.has_begun = true,
             QueryKind::XaStart => {
                 group.has_begun = true;
-                group.xa = Some(xid(&query.text()));
+                group.xa = Some(XaTransaction::new(xid(&query.text())));
             }
             QueryKind::Savepoint | QueryKind::XaEnd => {}
             QueryKind::Commit => return self.end_group(span),
@@ -271,8 +309,7 @@ impl Stream {
             }
             QueryKind::XaCommit => return self.xa_commit(&xid(&query.text()), span),
             QueryKind::XaRollback => {
-                self.prepared.remove(&xid(&query.text()));
-                return self.end_group(span);
+                self.decide(&xid(&query.text()), span);
             }
             QueryKind::Other if group.has_begun => return Step::Statement(query),
             QueryKind::Other => {
@@ -283,17 +320,37 @@ impl Stream {
         Step::Nothing
     }
 
-    fn xa_prepare<'a>(&mut self, prepare: &XaPrepare, span: EventSpan) -> Step<'a> {
-        let xid = self.group.as_mut().and_then(|group| group.xa.take());
-        if !prepare.one_phase && self.prepared.len() < PREPARED_MAX {
-            self.prepared.extend(xid);
+    /// A transaction committed in one phase has its outcome here.
+    fn xa_prepare<'a>(&mut self, prepare: &XaPrepare, span: EventSpan) -> Result<Step<'a>> {
+        let start = Arc::clone(self.resume());
+        let group = self.group.as_mut();
+        let Some((transaction, gtid)) = group.and_then(|group| Some((group.xa.take()?, &mut group.gtid))) else {
+            return Err(Error::new(ErrorKind::CorruptStream, "an XA_PREPARE event without its XA START"));
+        };
+        if !prepare.one_phase {
+            self.undecided.add(transaction, gtid.take(), Arc::clone(&self.end))?;
+            return Ok(self.end_group(span));
         }
-        self.end_group(span)
+        self.end_group(span);
+        Ok(Step::XaCommitted(transaction, start))
     }
 
     fn xa_commit<'a>(&mut self, xid: &str, span: EventSpan) -> Step<'a> {
+        let start = Arc::clone(self.resume());
+        match self.decide(xid, span) {
+            Some(transaction) => Step::XaCommitted(transaction, start),
+            None => Step::UnknownXaCommit(xid.to_owned()),
+        }
+    }
+
+    /// The outcome of a prepared transaction, which ends a group of its own.
+    fn decide(&mut self, xid: &str, span: EventSpan) -> Option<XaTransaction> {
+        let (transaction, gtid) = self.undecided.take(xid).unzip();
+        if let (Some(Some(gtid)), Some(set)) = (&gtid, &mut Arc::make_mut(&mut self.end).gtid_set) {
+            set.add(gtid);
+        }
         self.end_group(span);
-        if self.prepared.remove(xid) { Step::Nothing } else { Step::UnknownXaCommit(xid.to_owned()) }
+        transaction
     }
 
     fn end_group<'a>(&mut self, span: EventSpan) -> Step<'a> {
@@ -303,6 +360,7 @@ impl Stream {
         reach(end, span.offset + span.len as u64);
         if group.commit_us > 0 {
             end.last_commit_us = group.commit_us;
+            self.undecided.committed_at(group.commit_us);
         }
         if let (Some(set), Some(gtid)) = (&mut end.gtid_set, &group.gtid) {
             set.add(gtid);
@@ -364,7 +422,7 @@ impl Stream {
     /// transaction follows), and a complete one must hold it.
     fn previous_gtids<'a>(&mut self, body: &[u8]) -> Result<Step<'a>> {
         let previous = GtidSet::decode(body)?;
-        match &self.end.gtid_set {
+        match &self.reached().gtid_set {
             Some(ours) if !ours.contains_set(&previous) => {
                 let text = format!(
                     "{} starts after transactions {previous}, of which the stream has seen only {ours}: transactions are \
@@ -373,8 +431,9 @@ impl Stream {
                 );
                 return Err(Error::new(ErrorKind::LostPosition, text));
             }
-            Some(_) => {}
-            None => Arc::make_mut(&mut self.end).gtid_set = Some(previous),
+            // The GTID of an undecided prepare would be in it, and a restart would miss its rows.
+            None if self.undecided.is_empty() => Arc::make_mut(&mut self.end).gtid_set = Some(previous),
+            Some(_) | None => {}
         }
         Ok(Step::Nothing)
     }
@@ -532,20 +591,57 @@ mod tests {
         assert_eq!(rig.query("ROLLBACK"), "RolledBack");
     }
 
-    #[test]
-    fn xa_transactions_are_known_by_their_prepare() {
-        let mut rig = Rig::new(Some(ONE));
-        rig.gtid(2);
-        assert!(!rig.stream.in_xa());
+    /// XA START, XA END and XA_PREPARE of the xid 'a'.
+    fn prepare(rig: &mut Rig, gno: u64, one_phase: u8) -> String {
+        rig.gtid(gno);
         rig.query("XA START X'61',X'',1");
         assert!(rig.stream.in_xa());
         rig.query("XA END X'61',X'',1");
-        assert_eq!(rig.next(38, &[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'a']), "Nothing");
+        let step = rig.next(38, &[one_phase, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'a']);
         assert!(!rig.stream.in_xa());
-        for answer in ["Nothing", "UnknownXaCommit"] {
-            rig.gtid(3);
-            assert_eq!(rig.query("XA COMMIT X'61',X'',1"), answer);
-        }
+        step
+    }
+
+    #[test]
+    fn an_undecided_prepare_is_missing_from_the_set_that_is_saved() {
+        let mut rig = Rig::new(Some(ONE));
+        assert_eq!(prepare(&mut rig, 2, 0), "Nothing");
+        rig.transaction(3);
+        assert_eq!((rig.set(), rig.stream.resume().offset), (format!("{ONE}:3"), rig.offset));
+        assert_eq!(rig.stream.reached().gtid_set.unwrap().to_string(), format!("{ONE}-3"));
+        let previous = GtidSet::parse(&format!("{ONE}-3")).unwrap().encode_for_dump();
+        assert_eq!(rig.next(35, &previous), "Nothing", "the next file knows the prepare");
+        rig.gtid(4);
+        assert_eq!(rig.query("XA COMMIT X'61',X'',1"), "XaCommitted");
+        assert_eq!(rig.set(), format!("{ONE}-4"));
+        rig.gtid(5);
+        assert_eq!(rig.query("XA COMMIT X'61',X'',1"), "UnknownXaCommit");
+    }
+
+    #[test]
+    fn without_gtid_a_restart_goes_on_before_the_oldest_prepare() {
+        let mut rig = Rig::new(None);
+        rig.transaction(1);
+        let before = rig.offset;
+        prepare(&mut rig, 2, 0);
+        rig.transaction(3);
+        assert_eq!((rig.stream.resume().offset, rig.stream.end().offset), (before, rig.offset));
+        assert_eq!(rig.stream.reconnecting().offset, rig.offset, "this process has the rows");
+        rig.connect(FILE, rig.offset);
+        rig.next(35, &GtidSet::parse(ONE).unwrap().encode_for_dump());
+        assert_eq!(rig.set(), "none", "a set would hold the prepare");
+        rig.gtid(4);
+        assert_eq!(rig.query("XA ROLLBACK X'61',X'',1"), "Nothing");
+        assert_eq!(rig.stream.resume().offset, rig.offset);
+    }
+
+    #[test]
+    fn one_phase_is_an_outcome() {
+        let mut rig = Rig::new(Some(ONE));
+        assert_eq!(prepare(&mut rig, 2, 1), "XaCommitted");
+        assert_eq!(rig.set(), format!("{ONE}-2"));
+        let step = rig.next(38, &[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'a']);
+        assert!(step.contains("without its XA START"), "{step}");
     }
 
     #[test]

@@ -12,11 +12,13 @@ mod double;
 mod fault;
 mod image;
 mod json;
+mod last;
 mod number;
 mod plan;
 mod temporal;
 mod text;
 
+pub use last::LastRows;
 pub use plan::RowPlan;
 
 pub use crate::binlog::rows::RowsKind;
@@ -35,6 +37,14 @@ pub struct Limits {
     pub rows: usize,
     /// Bytes.
     pub bytes: usize,
+}
+
+impl Limits {
+    /// Whether the body is full.
+    #[inline(always)]
+    pub fn are_reached(self, body: &Body) -> bool {
+        body.rows() >= self.rows || body.bytes() >= self.bytes
+    }
 }
 
 /// The rows of one event that are still to do.
@@ -84,7 +94,7 @@ impl RowPlan {
         pool: &mut ChunkPool,
         limits: Limits,
     ) -> error::Result<()> {
-        while !rows.rest.is_empty() && body.rows() < limits.rows && body.bytes() < limits.bytes {
+        while !rows.rest.is_empty() && !limits.are_reached(body) {
             let done = match rows.kind {
                 RowsKind::Write => self.append_image(rows, body, pool, false),
                 RowsKind::Delete => self.append_image(rows, body, pool, true),
@@ -594,5 +604,53 @@ mod tests {
             assert_eq!(body.bytes(), body.chunks().iter().map(Vec::len).sum::<usize>());
         }
         assert!(failed > 1000, "{failed} of the corrupted events were noticed");
+    }
+
+    /// The rows that remain of events, without limits or one at a time.
+    fn last(plan: &RowPlan, events: &[(RowsKind, Vec<u8>)], limits: Limits) -> (usize, Vec<u8>) {
+        let (mut held, mut pool) = (Body::default(), ChunkPool::default());
+        for (kind, images) in events {
+            plan.append_rows(&mut cursor(*kind, images), &mut held, &mut pool, NO_LIMITS).unwrap();
+        }
+        let (mut last, mut rows, mut bytes) = (plan.last_rows(&held).unwrap(), 0, Vec::new());
+        while !last.is_done() {
+            let mut body = Body::default();
+            last.append(START, &mut body, &mut pool, limits);
+            rows += body.rows();
+            bytes.extend(body.chunks().concat());
+        }
+        (rows, bytes)
+    }
+
+    #[test]
+    fn the_last_row_of_each_key_remains() {
+        let update = |old, new| [pair_image(old, Some("old")), pair_image(new, Some("new"))].concat();
+        let events = [
+            (RowsKind::Write, [pair_image(1, Some("a")), pair_image(2, None), pair_image(3, None)].concat()),
+            (RowsKind::Update, [update(1, 1), update(2, 4), update(4, 2)].concat()),
+            (RowsKind::Delete, [pair_image(3, None), pair_image(1, Some("new"))].concat()),
+            (RowsKind::Write, pair_image(1, Some("again"))),
+        ];
+        let row = |id, text, deleted| pair_row(id, text, 0, deleted);
+        let expected =
+            [row(1, Some("again"), false), row(2, Some("new"), false), row(3, None, true), row(4, Some("old"), true)];
+        for limits in [NO_LIMITS, Limits { rows: 1, bytes: usize::MAX }] {
+            assert_eq!(last(&pair_plan(), &events, limits), (4, expected.concat()));
+        }
+        let floats = plan(&[(SourceType::Double, false), (SourceType::Float, false)], &[0, 1]);
+        let image = |double: f64, float: f32| [&[0][..], &double.to_le_bytes(), &float.to_le_bytes()].concat();
+        let zeros = [(RowsKind::Write, image(0.0, -0.0)), (RowsKind::Delete, image(-0.0, 0.0))];
+        assert_eq!(last(&floats, &zeros, NO_LIMITS).0, 1, "zero has two signs and is one key");
+        let keyless = plan(&[(int(), false)], &[]);
+        assert_eq!(last(&keyless, &[(RowsKind::Write, [[0, 1, 0, 0, 0]; 3].concat())], NO_LIMITS).0, 3);
+    }
+
+    #[test]
+    fn another_plans_rows_are_an_error() {
+        let (mut held, mut pool) = (Body::default(), ChunkPool::default());
+        pair_plan()
+            .append_rows(&mut cursor(RowsKind::Write, &pair_image(1, None)), &mut held, &mut pool, NO_LIMITS)
+            .unwrap();
+        assert_eq!(plan(&[(varchar(80), true)], &[]).last_rows(&held).unwrap_err().kind, ErrorKind::TableShape);
     }
 }

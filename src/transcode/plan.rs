@@ -17,7 +17,7 @@ use super::text::{LabelArena, Labels, Prefix};
 
 /// The columns that every row carries after the source's own, with their types.
 const ROW_TAIL: [(&str, &str); 2] = [("_version", "UInt64"), ("_is_deleted", "UInt8")];
-const ROW_TAIL_BYTES: usize = 9;
+pub(super) const ROW_TAIL_BYTES: usize = 9;
 /// Rows that cannot be longer get room for their maximum; the image of a longer one is measured first.
 const ROW_BOUND_BYTES: usize = 2048;
 
@@ -52,6 +52,17 @@ pub(super) enum Op {
     Set(Labels),
 }
 
+/// How many bytes a value is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// This many.
+    Fixed(usize),
+    /// A length and as many bytes.
+    String,
+    /// A length and as many floats.
+    Floats,
+}
+
 /// How a key column's values are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyRule {
@@ -66,7 +77,7 @@ pub(super) enum KeyRule {
 }
 
 /// One column of the source.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ColumnOp {
     pub(super) op: Op,
     /// Where its value ends.
@@ -77,7 +88,7 @@ pub(super) struct ColumnOp {
 }
 
 /// How much room a row needs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum RowBound {
     /// No row is longer.
     Constant(usize),
@@ -86,7 +97,7 @@ pub(super) enum RowBound {
 }
 
 /// The compiled plan of one table version: row images in, RowBinary rows out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RowPlan {
     pub(super) columns: Vec<ColumnOp>,
     pub(super) labels: LabelArena,
@@ -224,25 +235,35 @@ impl RowPlan {
 
     /// The most bytes that a column takes in a row.
     fn most_bytes(&self, column: &ColumnOp) -> usize {
-        let value = match column.op {
-            Op::Copy1 => 1,
-            Op::Copy2 | Op::Year => 2,
-            Op::Copy4 | Op::Int24 | Op::UInt24 | Op::Decimal32(_) | Op::Date => 4,
-            Op::Copy8 | Op::Decimal64(_) | Op::DateTime(_) | Op::Timestamp(_) | Op::Time(_) | Op::Bit(_) => 8,
-            Op::OldTime(_) | Op::OldDateTime | Op::OldTimestamp => 8,
-            Op::Decimal128(_) => 16,
-            Op::Decimal256(_) => 32,
-            Op::Bytes(prefix) | Op::Padded(prefix) => 5 + prefix.max as usize,
-            Op::Latin1(prefix) => 5 + 3 * prefix.max as usize,
-            Op::Json(_) | Op::Vector(_) => u32::MAX as usize,
-            Op::Enum(labels) => 5 + self.labels.longest(labels),
-            Op::Set(labels) => 5 + self.labels.all(labels),
+        let value = match (column.op.written(), column.op) {
+            (Written::Fixed(bytes), _) => bytes,
+            (_, Op::Bytes(prefix) | Op::Padded(prefix)) => 5 + prefix.max as usize,
+            (_, Op::Latin1(prefix)) => 5 + 3 * prefix.max as usize,
+            (_, Op::Enum(labels)) => 5 + self.labels.longest(labels),
+            (_, Op::Set(labels)) => 5 + self.labels.all(labels),
+            (Written::String | Written::Floats, _) => u32::MAX as usize,
         };
         value + usize::from(column.nullable)
     }
 }
 
 impl Op {
+    pub(super) fn written(self) -> Written {
+        match self {
+            Op::Copy1 => Written::Fixed(1),
+            Op::Copy2 | Op::Year => Written::Fixed(2),
+            Op::Copy4 | Op::Int24 | Op::UInt24 | Op::Decimal32(_) | Op::Date => Written::Fixed(4),
+            Op::Copy8 | Op::Decimal64(_) | Op::DateTime(_) | Op::Timestamp(_) | Op::Time(_) | Op::Bit(_) => {
+                Written::Fixed(8)
+            }
+            Op::OldTime(_) | Op::OldDateTime | Op::OldTimestamp => Written::Fixed(8),
+            Op::Decimal128(_) => Written::Fixed(16),
+            Op::Decimal256(_) => Written::Fixed(32),
+            Op::Bytes(_) | Op::Padded(_) | Op::Latin1(_) | Op::Json(_) | Op::Enum(_) | Op::Set(_) => Written::String,
+            Op::Vector(_) => Written::Floats,
+        }
+    }
+
     fn width(self) -> Width {
         match self {
             Op::Copy1 | Op::Year => Width::Fixed(1),

@@ -76,7 +76,7 @@ pub(super) struct Labels {
 }
 
 /// The labels of all ENUM and SET columns of a plan, end to end.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct LabelArena {
     bytes: Vec<u8>,
     /// End of each label in `bytes`.

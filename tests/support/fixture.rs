@@ -127,6 +127,8 @@ impl Drop for Fixture {
             // A test that failed may have left a server that is down: its own failure is the one to show.
             let _ = self.servers.clickhouse.try_query(&format!("DROP DATABASE IF EXISTS `{database}` SYNC"));
         }
+        // A transaction that a failed test left prepared keeps its tables locked.
+        let _ = self.connection.borrow_mut().query_drop("SET SESSION lock_wait_timeout = 5");
         let _ = self.connection.borrow_mut().query_drop(format!("DROP DATABASE IF EXISTS `{}`", self.database));
     }
 }

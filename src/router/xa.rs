@@ -1,0 +1,219 @@
+//! XA transactions between their rows and their outcome.
+//!
+//! Their rows are in the binary log at XA PREPARE, before anybody knows whether they will be; other transactions follow
+//! until XA COMMIT or XA ROLLBACK comes as a group of its own. So the rows are written to bodies that are held. At
+//! XA COMMIT the last row of each key goes out with the version of that event: it is above everything that other
+//! transactions wrote before, which the row locks kept away from these keys anyway, and it is a function of the position
+//! (I2). After XA ROLLBACK nothing was ever sent.
+//!
+//! A restart must see the rows again, so [`Stream::resume`] stays below them: the prepare's GTID is missing from the
+//! set, and the server sends that group again; without GTID the position is the end before the oldest undecided prepare.
+//!
+//! What is held counts in the budget. When it passes half of it, the table that holds most is set aside.
+//!
+//! [`Stream::resume`]: super::transaction::Stream::resume
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::tables::{State, TablePlan};
+use super::{Router, check_images, shape_error};
+use crate::binlog::rows::RowsEvent;
+use crate::error::{Action, Error, ErrorKind, Result};
+use crate::gtid::{Gtid, GtidSet};
+use crate::message::{EventSpan, TableIndex};
+use crate::position::{Position, Timeline, Version};
+use crate::rowbinary::{Body, ChunkPool};
+use crate::transcode::{Limits, RowsCursor, Stride};
+
+const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
+/// More undecided transactions than any server keeps.
+const UNDECIDED_MAX: usize = 10_000;
+
+/// An XA transaction and the rows of it that are replicated.
+#[derive(Debug, Default)]
+pub struct XaTransaction {
+    xid: String,
+    rows: Vec<HeldRows>,
+}
+
+/// Rows of one table; their versions mean nothing yet.
+#[derive(Debug)]
+struct HeldRows {
+    table: TableIndex,
+    plan: Arc<TablePlan>,
+    body: Body,
+    /// Its own, so that what is dropped is free.
+    pool: ChunkPool,
+}
+
+/// Prepared transactions, in the order of their prepares.
+#[derive(Debug, Default)]
+pub struct Undecided {
+    list: Vec<Prepared>,
+    held_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    transaction: XaTransaction,
+    gtid: Option<Gtid>,
+    /// The last transaction end before it.
+    before: Arc<Position>,
+}
+
+impl XaTransaction {
+    /// A transaction without rows.
+    pub fn new(xid: String) -> Self {
+        Self { xid, rows: Vec::new() }
+    }
+
+    /// Writes the rows of an event.
+    ///
+    /// # Errors
+    /// When a row cannot be carried over, or the table has another shape than at the transaction's earlier rows.
+    fn hold(&mut self, event: &RowsEvent<'_>, table: TableIndex, plan: &Arc<TablePlan>) -> Result<()> {
+        let index = self.rows.iter().position(|rows| rows.table == table).unwrap_or(self.rows.len());
+        if index == self.rows.len() {
+            let (body, pool) = (Body::default(), ChunkPool::default());
+            self.rows.push(HeldRows { table, plan: Arc::clone(plan), body, pool });
+        }
+        let held = &mut self.rows[index];
+        if !Arc::ptr_eq(&held.plan, plan) && held.plan != *plan {
+            return Err(shape_error("its shape changed within an XA transaction"));
+        }
+        let mut rows =
+            RowsCursor { kind: event.kind, rest: event.rows, version: Version::default(), stride: Stride::Bytes };
+        plan.rows.append_rows(&mut rows, &mut held.body, &mut held.pool, NO_LIMITS)
+    }
+
+    /// The memory that its rows take; of one table, or of all.
+    pub fn held_bytes(&self, table: Option<TableIndex>) -> usize {
+        let counts = |rows: &&HeldRows| table.is_none_or(|table| rows.table == table);
+        self.rows.iter().filter(counts).map(|rows| rows.pool.held_bytes()).sum()
+    }
+
+    /// Drops the rows of a table that is set aside.
+    pub fn forget(&mut self, table: TableIndex) {
+        self.rows.retain(|rows| rows.table != table);
+    }
+}
+
+impl Undecided {
+    /// Adds a transaction that was prepared after the end `before`. One with the same xid must have had its outcome.
+    ///
+    /// # Errors
+    /// When they are too many.
+    pub fn add(&mut self, transaction: XaTransaction, gtid: Option<Gtid>, before: Arc<Position>) -> Result<()> {
+        if self.list.len() >= UNDECIDED_MAX {
+            let text = format!(
+                "more than {UNDECIDED_MAX} XA transactions are prepared: see XA RECOVER, and commit or roll back those \
+                 that were forgotten"
+            );
+            return Err(Error::new(ErrorKind::UnsupportedEvent, text));
+        }
+        self.take(&transaction.xid);
+        self.held_bytes += transaction.held_bytes(None);
+        self.list.push(Prepared { transaction, gtid, before });
+        Ok(())
+    }
+
+    /// Takes the transaction out, and the GTID of its prepare.
+    pub fn take(&mut self, xid: &str) -> Option<(XaTransaction, Option<Gtid>)> {
+        let index = self.list.iter().position(|prepared| prepared.transaction.xid == xid)?;
+        let prepared = self.list.remove(index);
+        self.held_bytes -= prepared.transaction.held_bytes(None);
+        Some((prepared.transaction, prepared.gtid))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The last transaction end before the oldest of them.
+    pub fn before_oldest(&self) -> Option<&Arc<Position>> {
+        self.list.first().map(|prepared| &prepared.before)
+    }
+
+    /// Where the stream stays meanwhile, another transaction was committed at this time: lag counts from there.
+    pub fn committed_at(&mut self, commit_us: u64) {
+        if let Some(oldest) = self.list.first_mut() {
+            Arc::make_mut(&mut oldest.before).last_commit_us = commit_us;
+        }
+    }
+
+    /// Adds the GTIDs of the prepares.
+    pub fn add_gtids(&self, set: &mut GtidSet) {
+        self.list.iter().filter_map(|prepared| prepared.gtid.as_ref()).for_each(|gtid| set.add(gtid));
+    }
+
+    /// The memory that the rows take; of one table, or of all.
+    pub fn held_bytes(&self, table: Option<TableIndex>) -> usize {
+        match table {
+            Some(_) => self.list.iter().map(|prepared| prepared.transaction.held_bytes(table)).sum(),
+            None => self.held_bytes,
+        }
+    }
+
+    /// Drops the rows of a table that is set aside.
+    pub fn forget(&mut self, table: TableIndex) {
+        self.list.iter_mut().for_each(|prepared| prepared.transaction.forget(table));
+        self.held_bytes = self.list.iter().map(|prepared| prepared.transaction.held_bytes(None)).sum();
+    }
+}
+
+impl Router {
+    /// Rows of an XA transaction whose outcome is not known.
+    pub(super) fn hold(&mut self, event: &RowsEvent<'_>, table: TableIndex, plan: &Arc<TablePlan>) -> Result<()> {
+        check_images(event, plan)?;
+        self.stream.open_xa().map_or(Ok(()), |transaction| transaction.hold(event, table, plan))
+    }
+
+    /// While held rows take more than half of the budget, the table that holds most is set aside.
+    pub(super) fn relieve_held(&mut self, span: EventSpan, now: Instant) {
+        while self.stream.held_bytes(None) > self.budget.limit_bytes() / 2 {
+            let tables = 0..self.tables.list().len();
+            let Some(table) = tables.max_by_key(|&table| self.stream.held_bytes(Some(table))) else { return };
+            let text = format!(
+                "its rows in XA transactions that are not decided take {} bytes, and all of them more than half of \
+                 pipeline.memory_limit: raise it, or decide what XA RECOVER lists",
+                self.stream.held_bytes(Some(table))
+            );
+            self.quarantine(table, shape_error(&text), span, now);
+        }
+    }
+
+    /// The outcome: the last row of each key goes out with the version of the event that says so. `start` lies below
+    /// the prepare.
+    pub(super) fn xa_committed(
+        &mut self,
+        transaction: XaTransaction,
+        start: &Arc<Position>,
+        span: EventSpan,
+        now: Instant,
+    ) -> Result<()> {
+        let version = Timeline::check_offset(span.offset).map(|()| self.stream.version(span.offset));
+        for rows in transaction.rows {
+            if self.tables.list()[rows.table].state == State::Quarantined {
+                continue;
+            }
+            match version.clone().and_then(|version| self.append_held(&rows, version, start, now)) {
+                Err(error) if error.action() == Action::Quarantine => self.quarantine(rows.table, error, span, now),
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    fn append_held(&mut self, rows: &HeldRows, version: Version, start: &Arc<Position>, now: Instant) -> Result<()> {
+        let mut last = rows.plan.rows.last_rows(&rows.body)?;
+        while !last.is_done() {
+            let (ledger, limits) = (&mut self.ledger, self.batcher.limits());
+            let body = self.batcher.body(rows.table, &rows.plan.target, now, || ledger.enter(start));
+            last.append(version, body, &mut self.pool, limits);
+            self.batcher.close_if_full(rows.table, now);
+        }
+        Ok(())
+    }
+}
