@@ -2,10 +2,15 @@
 //!
 //! Every event is checked and parsed and every row transcoded, by the code that the stream uses, to nowhere or to a
 //! file of RowBinary per table. Tables are what the TABLE_MAP events say, with the default target types; columns of
-//! dates are taken for Nullable, for a file does not tell whether its server let zero dates in. A table that changes its
-//! shape goes on under a number of its own. What the stream cannot follow yet ends the replay, with file and offset.
+//! dates are taken for Nullable, for a file does not tell whether its server let zero dates in. A file without names
+//! (before MySQL 8.0, or `binlog_row_metadata=MINIMAL`) gives what its images hold: columns `@1`, `@2`, .., ENUM and SET as
+//! numbers; before 8.0 integers as signed and text as stored. A table that changes its shape goes on under a number of
+//! its own. What the stream cannot follow yet ends the replay, with file and offset.
 
 mod event_file;
+#[cfg(test)]
+mod old_files;
+mod xa;
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -16,7 +21,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use crate::binlog::control::FormatDescription;
+use crate::binlog::control::{FormatDescription, XaPrepare};
 use crate::binlog::event::{Event, EventKind, Header, verify_checksum};
 use crate::binlog::payload::{PayloadReader, TransactionPayload};
 use crate::binlog::query::{Query, QueryKind};
@@ -30,6 +35,7 @@ use crate::schema::target::TargetColumn;
 use crate::transcode::{Limits, RowPlan, RowsCursor, Stride};
 
 use event_file::EventFile;
+use xa::{Held, Xa};
 
 /// A body of this size is written out, or used again.
 const LIMITS: Limits = Limits { rows: usize::MAX, bytes: 256 << 10 };
@@ -59,6 +65,8 @@ pub fn run(files: &[PathBuf], output: Option<&Path>, json: bool) -> Result<()> {
 struct Report {
     events: u64,
     transactions: u64,
+    /// XA transactions that the files leave prepared: their rows are not among these.
+    undecided_xa: usize,
     binlog_bytes: u64,
     rows: u64,
     rowbinary_bytes: u64,
@@ -89,6 +97,9 @@ impl Report {
             "{} events, {} transactions, {} bytes\n{} rows (tombstones included), {} bytes of RowBinary\n",
             self.events, self.transactions, self.binlog_bytes, self.rows, self.rowbinary_bytes
         );
+        if self.undecided_xa > 0 {
+            let _ = writeln!(text, "{} XA transactions left prepared, their rows not counted", self.undecided_xa);
+        }
         let _ = writeln!(text, "{:.3} s, {:.2} M rows per second", self.seconds, self.rows_per_second / 1e6);
         if let (Some(seconds), Some(rate)) = (self.cpu_seconds, self.rows_per_cpu_second) {
             let _ = writeln!(text, "{seconds:.3} s of CPU, {:.2} M rows per CPU-second", rate / 1e6);
@@ -139,6 +150,7 @@ struct Replay<'a> {
     last: (u64, usize),
     pool: ChunkPool,
     unzip: PayloadReader,
+    xa: Xa,
     has_checksum: bool,
     in_group: bool,
     events: u64,
@@ -156,6 +168,7 @@ impl<'a> Replay<'a> {
             last: NO_TABLE,
             pool: ChunkPool::default(),
             unzip: PayloadReader::default(),
+            xa: Xa::default(),
             has_checksum: false,
             in_group: false,
             events: 0,
@@ -212,7 +225,14 @@ impl<'a> Replay<'a> {
         match event.header.kind {
             EventKind::WriteRows | EventKind::UpdateRows | EventKind::DeleteRows => self.rows(event, place)?,
             EventKind::TableMap => self.table_map(event)?,
-            EventKind::Query => self.query(event)?,
+            EventKind::Query => self.query(event, place)?,
+            EventKind::XaPrepare => {
+                if self.xa.open().is_none() {
+                    return Err(Error::new(ErrorKind::CorruptStream, "an XA_PREPARE event without its XA START"));
+                }
+                let held = self.xa.prepare(XaPrepare::parse(event)?.one_phase);
+                self.decided(held, place)?;
+            }
             EventKind::Xid => self.end_group(true),
             EventKind::FormatDescription
             | EventKind::PreviousGtids
@@ -247,7 +267,6 @@ impl<'a> Replay<'a> {
             | EventKind::UpdateRowsV1
             | EventKind::DeleteRowsV1
             | EventKind::Incident
-            | EventKind::XaPrepare
             | EventKind::PartialUpdateRows
             | EventKind::TransactionPayload
             | EventKind::MariadbAnnotateRows
@@ -274,20 +293,43 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn query(&mut self, event: &Event<'_>) -> Result<()> {
+    fn query(&mut self, event: &Event<'_>, place: Place) -> Result<()> {
         let query = Query::parse(event)?;
         match query.kind() {
             QueryKind::Begin => self.in_group = true,
             QueryKind::Commit => self.end_group(true),
             QueryKind::Rollback => self.end_group(false),
-            QueryKind::Savepoint => {}
-            QueryKind::XaStart | QueryKind::XaEnd | QueryKind::XaCommit | QueryKind::XaRollback => {
-                return Err(unsupported(format!("XA transactions ({})", query.text())));
+            QueryKind::Savepoint | QueryKind::XaEnd => {}
+            QueryKind::XaStart => {
+                self.in_group = true;
+                self.xa.start(query.xid());
+            }
+            QueryKind::XaRollback => {
+                self.xa.decide(&query.xid());
+                self.end_group(false);
+            }
+            QueryKind::XaCommit => {
+                let held = self.xa.decide(&query.xid());
+                let text = || unsupported(format!("{}: it was prepared in an earlier file", query.text()));
+                return self.decided(Some(held.ok_or_else(text)?), place);
             }
             // DDL: tables are what their TABLE_MAP says. Within a group, CREATE .. SELECT and temporary tables.
             QueryKind::Other if !self.in_group => self.transactions += 1,
             QueryKind::Other if is_ddl(query.sql) => {}
             QueryKind::Other => return Err(unsupported(format!("statement-format DML ({})", query.text()))),
+        }
+        Ok(())
+    }
+
+    /// The end of an XA group, with the rows that it commits.
+    fn decided(&mut self, held: Option<Held>, place: Place) -> Result<()> {
+        self.end_group(held.is_some());
+        for (index, body) in held.into_iter().flat_map(|held| held.bodies) {
+            if let Some(table) = self.tables.get_mut(index) {
+                table
+                    .append_held(&body, place.version, &mut self.pool)
+                    .map_err(|error| error.at_table(&table.table))?;
+            }
         }
         Ok(())
     }
@@ -340,7 +382,11 @@ impl<'a> Replay<'a> {
             let text = format!("rows of table id {}, which no TABLE_MAP in this file names", rows.table_id);
             return Err(Error::new(ErrorKind::CorruptStream, text));
         };
-        table.append(&rows, place, &mut self.pool).map_err(|error| error.at_table(&table.table))
+        let done = table.check(&rows).and_then(|()| match (index, self.xa.open()) {
+            (Some(index), Some(held)) => held.hold(index, &table.plan, &rows),
+            (_, None) | (None, _) => table.append(&rows, place, &mut self.pool),
+        });
+        done.map_err(|error| error.at_table(&table.table))
     }
 
     fn index_of(&mut self, id: u64) -> Option<usize> {
@@ -360,6 +406,7 @@ impl<'a> Replay<'a> {
         Report {
             events: self.events,
             transactions: self.transactions,
+            undecided_xa: self.xa.undecided(),
             binlog_bytes: self.binlog_bytes,
             rows,
             rowbinary_bytes: self.tables.iter().map(|table| table.bytes).sum(),
@@ -373,7 +420,8 @@ impl<'a> Replay<'a> {
 }
 
 impl Table {
-    fn append(&mut self, rows: &RowsEvent<'_>, place: Place, pool: &mut ChunkPool) -> Result<()> {
+    /// Whether the images are those that the plan reads.
+    fn check(&self, rows: &RowsEvent<'_>) -> Result<()> {
         if !rows.is_full_image() {
             return Err(refused("row images without all columns: set binlog_row_image=FULL"));
         }
@@ -381,6 +429,10 @@ impl Table {
             let text = format!("a rows event of {} columns after a TABLE_MAP of {}", rows.column_count, self.columns);
             return Err(Error::new(ErrorKind::CorruptStream, text));
         }
+        Ok(())
+    }
+
+    fn append(&mut self, rows: &RowsEvent<'_>, place: Place, pool: &mut ChunkPool) -> Result<()> {
         let mut cursor = self.cursor(rows, place);
         while !cursor.rest.is_empty() {
             self.plan.append_rows(&mut cursor, &mut self.body, pool, LIMITS)?;
@@ -394,6 +446,18 @@ impl Table {
             return Err(refused("more row images in a compressed transaction than it has bytes"));
         }
         self.images = (place.version, images);
+        Ok(())
+    }
+
+    /// Rows whose transaction was committed at `version`.
+    fn append_held(&mut self, held: &Body, version: Version, pool: &mut ChunkPool) -> Result<()> {
+        let mut last = self.plan.last_rows(held)?;
+        while !last.is_done() {
+            last.append(version, &mut self.body, pool, LIMITS);
+            if !last.is_done() {
+                self.flush(pool)?;
+            }
+        }
         Ok(())
     }
 
@@ -430,9 +494,6 @@ impl Table {
 
 /// The plan of a TABLE_MAP's columns into the default target types.
 fn default_plan(map: &TableMap) -> Result<RowPlan> {
-    if !map.has_full_metadata {
-        return Err(refused("a TABLE_MAP without names and labels: set binlog_row_metadata=FULL"));
-    }
     let key = map.primary_key.as_deref().unwrap_or_default();
     let features = TargetFeatures { time64: true };
     let mut target = Vec::with_capacity(map.columns.len() + 2);
@@ -584,7 +645,7 @@ mod tests {
             assert_eq!(error.kind, kind, "{error}");
             assert!(error.to_string().contains(expected), "{error}");
         };
-        check(&[samples::XA_PREPARE], ErrorKind::UnsupportedEvent, "XaPrepare");
+        check(&[samples::XA_PREPARE], ErrorKind::CorruptStream, "without its XA START");
         let statement = [samples::QUERY_BEGIN, samples::QUERY_STATEMENT_DML];
         check(&statement, ErrorKind::UnsupportedEvent, "statement-format DML");
         let minimal = [samples::MAP_INTS, samples::UPDATE_MINIMAL];
@@ -621,6 +682,40 @@ mod tests {
         tails("t", &[(1, 0), (2, 0), (3, 1), (4, 0), (6, 0)]);
         tails("u", &[(1, 0), (2, 1)]);
         assert_eq!(replay.tables.iter().map(|table| table.rows).collect::<Vec<_>>(), [5, 2]);
+    }
+
+    fn query(sql: &str) -> Vec<u8> {
+        let body = [&[0; 13][..], &[0], sql.as_bytes()].concat();
+        let size = u32::try_from(19 + body.len() + 4).unwrap().to_le_bytes();
+        let mut event = [&[0; 4][..], &[2], &[0; 4], &size, &[0; 6], &body].concat();
+        event.extend(crc32fast::hash(&event).to_le_bytes());
+        event
+    }
+
+    #[test]
+    fn xa_transactions_count_by_their_outcome() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut events: Vec<Vec<u8>> = vec![samples::FORMAT_DESCRIPTION.to_vec()];
+        for number in 0..3 {
+            let rows = [samples::MAP_INTS, samples::WRITE_INTS, samples::XA_PREPARE].map(<[u8]>::to_vec);
+            events.push(query(&format!("XA START X'0{number}',X'',1")));
+            events.extend(rows);
+        }
+        events.push(query("XA ROLLBACK X'00',X'',1"));
+        events.push(query("XA COMMIT X'01',X'',1"));
+        let refs: Vec<&[u8]> = events.iter().map(Vec::as_slice).collect();
+        let output = folder.path().join("out");
+        let replay = replay(&file(&folder, "binlog.000007", &refs), Some(&output)).unwrap();
+        let report = replay.report(Duration::from_secs(1), None);
+        assert_eq!((report.rows, report.undecided_xa), (2, 1));
+        assert!(report.text().contains("1 XA transactions left prepared"));
+        let before: usize = events[..events.len() - 1].iter().map(Vec::len).sum();
+        let tail = (7u64 << 34 | (FILE_MAGIC.len() + before) as u64).to_le_bytes();
+        let rows = std::fs::read(output.join(format!("{}.rowbinary", report.tables[0].table))).unwrap();
+        assert_eq!(rows.windows(8).filter(|at| *at == tail).count(), 2, "both with the version of XA COMMIT");
+        let unknown = [samples::FORMAT_DESCRIPTION, &query("XA COMMIT X'09',X'',1")];
+        let error = super::tests::replay(&file(&folder, "binlog.000008", &unknown), None).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("earlier file"), "{error}");
     }
 
     #[test]

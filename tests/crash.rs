@@ -60,6 +60,34 @@ fn a_load_at_full_speed_is_followed() {
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
+fn compressed_transactions(test: &Fixture) -> u64 {
+    test.row(
+        "SELECT CAST(COALESCE(SUM(transaction_counter), 0) AS UNSIGNED)
+         FROM performance_schema.binary_log_transaction_compression_stats WHERE compression_type = 'ZSTD'",
+    )
+}
+
+/// The load while the bridge is away, plain and compressed; then it catches up, and both rates are printed.
+#[test]
+fn a_compressed_load_is_caught_up_with() {
+    let _alone = alone();
+    let (test, config, mut bridge) = prepare("compressed_load", &[]);
+    for compression in ["OFF", "ON", "OFF", "ON"] {
+        assert_eq!(bridge.sigterm(), Some(0));
+        test.sql(&format!("SET GLOBAL binlog_transaction_compression = {compression}"));
+        let before = compressed_transactions(&test);
+        let told = Sysbench::start(&test, load_seconds() / 4).wait();
+        assert_eq!(compressed_transactions(&test) > before, compression == "ON");
+        let started = Instant::now();
+        bridge = Bridge::start(&config);
+        let rows = bridge.wait_caught_up(&test, CATCH_UP).rows_total() as f64;
+        let seconds = started.elapsed().as_secs_f64();
+        println!("compression {compression}: {told}; {rows} rows in {seconds:.3} s, {:.0} per second", rows / seconds);
+        test.assert_all_equal();
+    }
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
 /// What happens at a moment of the load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Blow {

@@ -324,8 +324,52 @@ fn binlog_files_that_are_cut_or_corrupt() {
     assert_eq!(ended.code, Some(1), "{}", ended.text());
     assert_says(&ended, &[&file, "checksum|crc"]);
 
-    std::fs::write(&path, b"no binlog at all").unwrap();
-    let ended = replay(&path, folder.path());
+    for (bytes, words) in [
+        (&b"no binlog at all"[..], &[file.as_str(), "no binlog file"][..]),
+        (b"", &[&file, "no binlog file"]),
+        (b"\xfebi", &[&file, "no binlog file"]),
+        (&bytes[..23], &[&file, "cut off"]),
+        (b"\xfdbin\x01\x01\0\0\0", &[&file, "encrypted", "binlog_encryption"]),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let ended = replay(&path, folder.path());
+        assert_eq!(ended.code, Some(1), "{}", ended.text());
+        assert_says(&ended, words);
+    }
+    let ended = replay(folder.path(), folder.path());
     assert_eq!(ended.code, Some(1), "{}", ended.text());
-    assert_says(&ended, &[&file]);
+    let ended = replay(&folder.path().join("no.000001"), folder.path());
+    assert_eq!(ended.code, Some(2), "{}", ended.text());
+    assert_says(&ended, &["no.000001", "cannot read"]);
+}
+
+/// What a server writes with the least metadata, without checksums and GTIDs: the rows, under names of their own.
+#[test]
+fn a_binlog_file_without_metadata_checksums_and_gtids() {
+    let options = [
+        "--binlog-row-metadata=MINIMAL",
+        "--binlog-checksum=NONE",
+        "--gtid-mode=OFF",
+        "--enforce-gtid-consistency=OFF",
+    ];
+    let test = Fixture::on(Servers::own_mysql("replay-minimal", &options), "replay_minimal");
+    test.sql(
+        "CREATE TABLE t (id INT UNSIGNED NOT NULL PRIMARY KEY, c CHAR(5) CHARACTER SET latin1, b BINARY(3), e ENUM('x', 'y'), s SET('p', 'q', 'r'), j JSON);
+         INSERT INTO t VALUES (4294967295, 'ü', X'41', 'y', 'p,r', '{\"a\": 1.5}'), (1, NULL, NULL, NULL, NULL, NULL);",
+    );
+    let file: String = test.row::<(String, u64, String, String, String)>("SHOW BINARY LOG STATUS").0;
+    test.sql("FLUSH BINARY LOGS");
+    let path = Path::new(&test.row::<String>("SELECT @@datadir")).join(&file);
+    let folder = tempfile::TempDir::new().unwrap();
+    let (path, out) = (path.to_str().unwrap(), folder.path().to_str().unwrap());
+    let ended = run_with(&["replay", path, "--json", "--output", out], folder.path());
+    assert_eq!(ended.code, Some(0), "{}", ended.text());
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let table = &report["tables"][0];
+    let structure = table["structure"].as_str().unwrap().replace('\'', "\\'");
+    let rows = std::fs::read(folder.path().join(format!("{}.rowbinary", table["table"].as_str().unwrap()))).unwrap();
+    let hex: String = rows.iter().map(|byte| format!("{byte:02x}")).collect();
+    let read = format!("SELECT * EXCEPT _version FROM format(RowBinary, '{structure}', unhex('{hex}')) ORDER BY `@1`");
+    let null = "\\N\t\\N\t\\N\t\\N\t\\N";
+    assert_eq!(test.clickhouse(&read), format!("1\t{null}\t0\n4294967295\tü\tA\\0\\0\t2\t5\t{{\"a\": 1.5}}\t0"));
 }

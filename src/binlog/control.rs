@@ -9,9 +9,9 @@ use crate::error::{Error, ErrorKind, Result};
 const SERVER_VERSION_BYTES: usize = 50;
 const CHECKSUM_NONE: u8 = 0;
 const CHECKSUM_CRC32: u8 = 1;
-/// Post-header bytes that our parsers rely on, by type code.
-const POST_HEADER_BYTES: [(usize, u8); 8] =
-    [(2, 13), (4, 8), (19, 8), (30, 10), (31, 10), (32, 10), (33, 42), (34, 42)];
+/// Post-header bytes that our parsers rely on, by type code. GTID events had no logical timestamps before 5.7.
+const POST_HEADER_BYTES: [(usize, &[u8]); 8] =
+    [(2, &[13]), (4, &[8]), (19, &[8]), (30, &[10]), (31, &[10]), (32, &[10]), (33, &[25, 42]), (34, &[25, 42])];
 
 /// How the events of a file are laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +70,9 @@ impl FormatDescription {
     fn check_lengths(&self) -> Result<()> {
         for (code, expected) in POST_HEADER_BYTES {
             match self.post_header_lengths.get(code - 1) {
-                Some(&found) if found != expected && !self.is_mariadb() => {
+                Some(found) if !expected.contains(found) && !self.is_mariadb() => {
                     let text = format!(
-                        "server {} writes events of type {code} with {found} post-header bytes instead of {expected}: this layout is not supported",
+                        "server {} writes events of type {code} with {found} post-header bytes instead of {expected:?}: this layout is not supported",
                         self.server_version
                     );
                     return Err(Error::new(ErrorKind::UnsupportedEvent, text));

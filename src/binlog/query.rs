@@ -66,6 +66,11 @@ impl<'a> Query<'a> {
         context
     }
 
+    /// The xid of an XA statement as the server writes it, `X'..',X'..',1`: everything from its first quote.
+    pub fn xid(&self) -> String {
+        self.text().split_once('\'').map_or_else(String::new, |(_, xid)| xid.trim().to_owned())
+    }
+
     /// The text in UTF-8. Characters that this version cannot decode become U+FFFD, each as a whole, so that the rest
     /// is read as the server read it: in gbk and its like a character's second byte may look like a quote or a backslash.
     pub fn text(&self) -> Cow<'a, str> {

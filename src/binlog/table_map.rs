@@ -72,7 +72,8 @@ pub struct TableMap {
     pub database: String,
     /// Its name.
     pub table: String,
-    /// Its columns in table order; without full metadata they are named `@1`, `@2`, .. and ENUM and SET have no labels.
+    /// Its columns in table order. Without full metadata they are named `@1`, `@2`, ..; ENUM and SET are the numbers that
+    /// the images hold; before 8.0 integers are signed, and text, CHAR unpadded, has the bytes that it is stored as.
     pub columns: Vec<SourceColumn>,
     /// Indexes into `columns`, in key order, of the primary key, or of a NOT NULL UNIQUE key when there is none.
     pub primary_key: Option<Vec<usize>>,
@@ -119,9 +120,10 @@ impl TableMap {
         let nullable = body.bytes(column_count.div_ceil(8))?;
         let metadata = ColumnMetadata::parse(body)?;
         let at_table = |error: Error| error.at_table(format_args!("{}.{}", head.database, head.table));
-        let columns = columns(codes, sizes, nullable, &metadata).map_err(at_table)?;
+        let (columns, is_whole) = columns(codes, sizes, nullable, &metadata).map_err(at_table)?;
         check_key(metadata.key.as_deref(), column_count).map_err(at_table)?;
-        let has_full_metadata = has_full_metadata(&columns, &metadata);
+        // Names decide: MINIMAL has none. Labels come with them, but a truncated list must not pass.
+        let has_full_metadata = is_whole && metadata.names.len() == columns.len();
         Ok(Self {
             table_id: head.table_id,
             flags,
@@ -142,23 +144,17 @@ fn check_key(key: Option<&[usize]>, column_count: usize) -> Result<()> {
     }
 }
 
-/// Names decide: MINIMAL has none. Labels come with them, but a truncated list must not pass.
-fn has_full_metadata(columns: &[SourceColumn], metadata: &ColumnMetadata<'_>) -> bool {
-    let is_without_labels = |column: &SourceColumn| matches!(&column.ty, SourceType::Enum { labels } | SourceType::Set { labels } if labels.is_empty());
-    metadata.names.len() == columns.len() && !columns.iter().any(is_without_labels)
-}
-
-/// Puts what the event says by kind of column back together by column.
+/// Puts what the event says by kind of column back together by column, and tells whether it said all.
 fn columns(
     codes: &[u8],
     sizes: Cursor<'_>,
     nullable: &[u8],
     metadata: &ColumnMetadata<'_>,
-) -> Result<Vec<SourceColumn>> {
+) -> Result<(Vec<SourceColumn>, bool)> {
     if !metadata.names.is_empty() && metadata.names.len() != codes.len() {
         return Err(corrupt(format!("{} names for {} columns", metadata.names.len(), codes.len())));
     }
-    let mut types = Types { sizes, metadata, numbers: 0, texts: 0, labelled: 0, enums: 0, sets: 0 };
+    let mut types = Types { sizes, metadata, is_whole: true, numbers: 0, texts: 0, labelled: 0, enums: 0, sets: 0 };
     let mut columns = Vec::with_capacity(codes.len());
     for (index, &code) in codes.iter().enumerate() {
         let name = match metadata.names.get(index) {
@@ -168,13 +164,15 @@ fn columns(
         let ty = types.next(code).map_err(|error| error.at_column(&name))?;
         columns.push(SourceColumn { name, ty, nullable: bit_from_low(nullable, index) });
     }
-    Ok(columns)
+    Ok((columns, types.is_whole))
 }
 
 /// Reads the columns' types in order, counting each kind that has lists of its own.
 struct Types<'e, 'a> {
     sizes: Cursor<'a>,
     metadata: &'e ColumnMetadata<'a>,
+    /// Whether no column lacked its labels or character set.
+    is_whole: bool,
     numbers: usize,
     texts: usize,
     labelled: usize,
@@ -308,7 +306,10 @@ impl Types<'_, '_> {
     ) -> Result<SourceType> {
         let collation = self.metadata.label_charsets.get(self.labelled);
         self.labelled += 1;
-        let Some(labels) = labels else { return Ok(make(Vec::new())) };
+        let Some(labels) = labels else {
+            self.is_whole = false;
+            return Ok(SourceType::Int { bytes, unsigned: true });
+        };
         if expected_bytes(labels.len()) != usize::from(bytes) {
             return Err(corrupt(format!("{kind} values of {bytes} bytes for {} labels", labels.len())));
         }
@@ -323,6 +324,10 @@ impl Types<'_, '_> {
     fn text(&mut self, kind: &str, make: impl Fn(Charset) -> SourceType) -> SourceType {
         let collation = self.metadata.text_charsets.get(self.texts);
         self.texts += 1;
+        if collation.is_none() {
+            self.is_whole = false;
+            return make(Charset::Utf8);
+        }
         match charset(collation) {
             Ok(charset) => make(charset),
             Err(name) => SourceType::Unsupported { name: format!("{kind} in {name}") },
@@ -538,6 +543,7 @@ mod tests {
         let names: Vec<&str> = map.columns.iter().map(|column| &column.name[..]).collect();
         assert_eq!(names, ["@1", "@2", "@3"]);
         assert_eq!(map.columns[0].ty, SourceType::Int { bytes: 4, unsigned: true });
+        assert_eq!(map.columns[1].ty, SourceType::Int { bytes: 1, unsigned: true }, "an ENUM without its labels");
         assert_eq!(map.columns[2].ty, SourceType::VarChar { max_bytes: 3, charset: Charset::Latin1 });
     }
 
@@ -551,7 +557,18 @@ mod tests {
         let map = made(&[252], &[2], &[3, 3, 0xfc, 0x44, 1]).unwrap();
         assert_eq!(map.columns[0].ty, unsupported("TEXT in character set of an unknown collation (#324)"));
         let map = made(&[252], &[2], &[]).unwrap();
-        assert_eq!(map.columns[0].ty, unsupported("TEXT in an unknown character set (no metadata)"));
+        assert_eq!(map.columns[0].ty, SourceType::Blob { length_bytes: 2, charset: Charset::Utf8 });
+        assert!(!map.has_full_metadata);
+    }
+
+    #[test]
+    fn names_without_labels_or_character_sets_are_not_full() {
+        let named = |code, sizes: &[u8], rest: &[u8]| made(&[code], sizes, &[&[4, 2, 1, b'a'], rest].concat()).unwrap();
+        assert!(named(3, &[], &[]).has_full_metadata);
+        assert!(!named(254, &[0xf7, 1], &[10, 1, 45]).has_full_metadata);
+        assert!(named(254, &[0xf7, 1], &[10, 1, 45, 6, 3, 1, 1, b'x']).has_full_metadata);
+        assert!(!named(252, &[2], &[]).has_full_metadata);
+        assert!(named(252, &[2], &[2, 1, 45]).has_full_metadata);
     }
 
     #[test]

@@ -299,7 +299,7 @@ impl Stream {
             QueryKind::Begin => group.has_begun = true,
             QueryKind::XaStart => {
                 group.has_begun = true;
-                group.xa = Some(XaTransaction::new(xid(&query.text())));
+                group.xa = Some(XaTransaction::new(query.xid()));
             }
             QueryKind::Savepoint | QueryKind::XaEnd => {}
             QueryKind::Commit => return self.end_group(span),
@@ -307,9 +307,9 @@ impl Stream {
                 self.end_group(span);
                 return Step::RolledBack("a group of non-transactional changes ended in ROLLBACK");
             }
-            QueryKind::XaCommit => return self.xa_commit(&xid(&query.text()), span),
+            QueryKind::XaCommit => return self.xa_commit(&query.xid(), span),
             QueryKind::XaRollback => {
-                self.decide(&xid(&query.text()), span);
+                self.decide(&query.xid(), span);
             }
             QueryKind::Other if group.has_begun => return Step::Statement(query),
             QueryKind::Other => {
@@ -453,11 +453,6 @@ fn refuse_rows<'a>(event: &Event<'_>, why: &'static str) -> Result<Step<'a>> {
 
 fn unsupported(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::UnsupportedEvent, text)
-}
-
-/// The xid in `XA START X'..',X'..',1`: everything from its first quote.
-fn xid(sql: &str) -> String {
-    sql.split_once('\'').map_or_else(String::new, |(_, xid)| xid.trim().to_owned())
 }
 
 #[cfg(test)]

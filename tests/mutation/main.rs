@@ -21,6 +21,7 @@ mod targets;
 mod watch;
 
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -74,7 +75,7 @@ fn mutated_inputs_do_no_harm() {
         first: number("FIRST").unwrap_or_default(),
         inputs: number("INPUTS"),
     };
-    println!("STREAM_BRIDGE_MUTATION_SEED={} from input {}", campaign.seed, campaign.first);
+    say(&format!("STREAM_BRIDGE_MUTATION_SEED={} from input {}", campaign.seed, campaign.first));
     let (items, clock) = (corpus::load(), Instant::now());
     let tallies = run(&items, &TARGETS, campaign, abort).unwrap_or_else(|finding| report(&finding, campaign.seed));
     for (target, tally) in TARGETS.iter().zip(tallies) {
@@ -99,8 +100,13 @@ fn clock_seed() -> u64 {
     u64::try_from(since.as_micros()).unwrap()
 }
 
-fn abort(number: u64) {
-    eprintln!("input {number} hangs");
+/// Past the capture of tests, which an aborted process never prints.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn abort(seed: u64, number: u64) {
+    say(&format!("STREAM_BRIDGE_MUTATION_SEED={seed} STREAM_BRIDGE_MUTATION_FIRST={number} hangs"));
     std::process::abort();
 }
 
@@ -121,8 +127,9 @@ fn temporary(name: &str) -> PathBuf {
 }
 
 /// Tries inputs until one does harm, or as many as asked for.
-fn run(items: &[Item], targets: &[Target], campaign: Campaign, hangs: fn(u64)) -> Result<Vec<Tally>, Finding> {
-    let (rig, watch, clock) = (Rig::new(), Watch::start(HANG, hangs), Instant::now());
+fn run(items: &[Item], targets: &[Target], campaign: Campaign, hangs: fn(u64, u64)) -> Result<Vec<Tally>, Finding> {
+    let (rig, watch, clock) =
+        (Rig::new(), Watch::start(HANG, move |number| hangs(campaign.seed, number)), Instant::now());
     let mut tallies = vec![Tally::default(); targets.len()];
     let trace = File::create(temporary("mutation-number")).unwrap();
     let end = campaign.inputs.map_or(u64::MAX, |inputs| campaign.first.saturating_add(inputs));

@@ -86,7 +86,8 @@ enum Key {
 
 /// A table's columns, key first.
 struct Shape {
-    name: String,
+    database: String,
+    table: String,
     columns: Vec<Column>,
     key_columns: usize,
     integer_key: bool,
@@ -112,23 +113,24 @@ impl Shape {
         let (mut first, rest): (Vec<Column>, Vec<Column>) = columns.partition(|column| key.contains(&column.name));
         first.sort_by_key(|column| key.iter().position(|name| *name == column.name));
         let integer_key = first.iter().all(|column| column.data_type.ends_with("int"));
-        let name = format!("`{database}`.`{table}`");
-        Self { name, key_columns: key.len(), columns: [first, rest].concat(), integer_key }
+        let (database, table) = (database.to_owned(), table.to_owned());
+        Self { database, table, key_columns: key.len(), columns: [first, rest].concat(), integer_key }
     }
 
     fn source_query(&self) -> String {
-        self.query(Column::source_text, "")
+        self.query(Column::source_text, source_quoted, "")
     }
 
     fn target_query(&self) -> String {
-        self.query(Column::target_text, " FINAL")
+        self.query(Column::target_text, target_quoted, " FINAL")
     }
 
-    fn query(&self, text: fn(&Column) -> String, modifier: &str) -> String {
+    fn query(&self, text: fn(&Column) -> String, quoted: fn(&str) -> String, modifier: &str) -> String {
         let texts: Vec<String> = self.columns.iter().map(text).collect();
-        let mut sql = format!("SELECT {} FROM {}{modifier}", texts.join(", "), self.name);
+        let name = format!("{}.{}", quoted(&self.database), quoted(&self.table));
+        let mut sql = format!("SELECT {} FROM {name}{modifier}", texts.join(", "));
         if self.integer_key {
-            let key: Vec<String> = self.columns[..self.key_columns].iter().map(Column::quoted).collect();
+            let key: Vec<String> = self.columns[..self.key_columns].iter().map(|column| quoted(&column.name)).collect();
             sql = format!("{sql} ORDER BY {}", key.join(", "));
         }
         sql
@@ -171,14 +173,20 @@ impl Shape {
     }
 }
 
-impl Column {
-    fn quoted(&self) -> String {
-        format!("`{}`", self.name.replace('`', "``"))
-    }
+/// A name in MySQL's backquotes.
+pub fn source_quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
 
+/// A name in ClickHouse's backquotes, where a backslash is an escape.
+fn target_quoted(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "``"))
+}
+
+impl Column {
     /// The value as text, made by MySQL.
     fn source_text(&self) -> String {
-        let name = self.quoted();
+        let name = source_quoted(&self.name);
         match self.data_type.as_str() {
             "year" | "bit" => format!("CAST({name} AS UNSIGNED)"),
             // As JSON a double has all its digits; as CHAR the longest lose their last one.
@@ -205,7 +213,7 @@ impl Column {
 
     /// The same text, made by ClickHouse.
     fn target_text(&self) -> String {
-        let name = self.quoted();
+        let name = target_quoted(&self.name);
         match self.data_type.as_str() {
             "float" | "double" => format!("toString(toFloat64({name}))"),
             "decimal" => format!("toDecimalString({name}, {})", self.scale),
@@ -251,7 +259,7 @@ fn shortened(text: &str, place: usize) -> String {
 
 fn source_rows<'a>(connection: &'a mut mysql::Conn, shape: &'a Shape) -> impl Iterator<Item = Row> + use<'a> {
     let result = connection.query_iter(shape.source_query());
-    let rows = result.unwrap_or_else(|error| panic!("MySQL: {}: {error}", shape.name));
+    let rows = result.unwrap_or_else(|error| panic!("MySQL: {}.{}: {error}", shape.database, shape.table));
     rows.map(|row| {
         let cells = row.unwrap().unwrap();
         let cells: Vec<String> = cells.into_iter().map(cell_text).collect();

@@ -39,10 +39,13 @@ impl Fixture {
 
     /// Runs SQL on MySQL; statements end with `;` at a line's end.
     pub fn sql(&self, text: &str) {
-        for statement in statements(text) {
-            let shown: String = statement.chars().take(300).collect();
-            self.connection.borrow_mut().query_drop(statement).unwrap_or_else(|error| panic!("{shown}: {error}"));
-        }
+        statements(text).iter().for_each(|statement| self.execute(statement));
+    }
+
+    /// Runs one statement on MySQL, whatever is in it.
+    pub fn execute(&self, statement: &str) {
+        let shown: String = statement.chars().take(300).collect();
+        self.connection.borrow_mut().query_drop(statement).unwrap_or_else(|error| panic!("{shown}: {error}"));
     }
 
     /// The first row of a query on MySQL.
@@ -114,7 +117,8 @@ impl Fixture {
             .filter(|(_, report)| !report.is_equal())
             .map(|(table, report)| format!("{table}: {report}"))
             .collect();
-        let rows = |table: &String| self.row::<u64>(&format!("SELECT COUNT(*) FROM `{table}`"));
+        let count = |table: &String| format!("SELECT COUNT(*) FROM {}", compare::source_quoted(table));
+        let rows = |table: &String| self.row::<u64>(&count(table));
         assert!(tables.iter().map(rows).sum::<u64>() > 0, "no table has a row");
         assert!(wrong.is_empty(), "{} of {} tables differ:\n{}", wrong.len(), tables.len(), wrong.join("\n"));
     }

@@ -79,6 +79,15 @@ impl Servers {
         Self { mysql, clickhouse: ClickHouse::from_lines(&environment), own: Some(name) }
     }
 
+    /// A fresh MariaDB under this name in the place of MySQL, removed when dropped, with the shared ClickHouse.
+    pub fn own_mariadb(name: &str, options: &[&str]) -> Self {
+        let name = fresh(name);
+        let output = script(&[&["mariadb-start", &name], options].concat());
+        let address = Address::parse(&required(&|key| line_value(&output, key), "STREAM_BRIDGE_TEST_MARIADB"), "mysql");
+        let mysql = MySql { address, socket: None, pid: None };
+        Self { mysql, clickhouse: ClickHouse::from_lines(&environment), own: Some(name) }
+    }
+
     /// Stops the own MySQL cleanly.
     pub fn stop_mysql(&self) {
         script(&["mysql-stop", self.own_name()]);
