@@ -7,7 +7,13 @@
 //! to a file. What kills the process (no stack, no memory, the watchdog after 10 s) leaves the input's number in
 //! `tmp/mutation-number` of the target folder.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "test code"
+)]
 
 mod client;
 mod corpus;

@@ -70,7 +70,7 @@ fn wire(parts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn frame(wire: &[u8], budget: &Budget) -> Vec<Chunk> {
-    let (mut frames, mut chunks) = (Frames::new(wire.len() % 2 == 0), Vec::new());
+    let (mut frames, mut chunks) = (Frames::new(wire.len().is_multiple_of(2)), Vec::new());
     for read in wire.chunks(wire.len().div_ceil(READS).max(1)) {
         let mut rest = read;
         while !rest.is_empty() {
