@@ -49,7 +49,7 @@ impl Workload {
         let mut bytes = 0;
         for event in &self.events {
             black_box(crc32fast::hash(event));
-            let mut rows = RowsCursor { kind: self.kind, rest: event, version: Version(4), stride: Stride::Bytes };
+            let mut rows = RowsCursor::plain(self.kind, event, Version(4), Stride::Bytes);
             while !rows.rest.is_empty() {
                 self.plan.append_rows(&mut rows, &mut body, pool, LIMITS).expect("the rows are well formed");
                 if body.bytes() >= LIMITS.bytes {

@@ -481,7 +481,7 @@ fn json_depth(depth: u64) -> String {
     let target = [("id", "Int32"), ("j", "String"), ("_version", "UInt64"), ("_is_deleted", "UInt8")];
     let target = target.map(|(name, ty)| TargetColumn { name: name.to_owned(), ty: ty.to_owned() });
     let plan = RowPlan::compile(&columns, &[0], &target).unwrap();
-    let mut rows = RowsCursor { kind: RowsKind::Write, rest: &image, version: Version(1), stride: Stride::Bytes };
+    let mut rows = RowsCursor::plain(RowsKind::Write, &image, Version(1), Stride::Bytes);
     let limits = Limits { rows: 9, bytes: 1 << 20 };
     said(plan.append_rows(&mut rows, &mut Body::default(), &mut ChunkPool::default(), limits))
 }

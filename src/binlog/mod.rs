@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod event;
 pub mod gtid_event;
 pub mod json;
+pub mod json_diff;
 pub mod payload;
 pub mod query;
 pub mod rows;

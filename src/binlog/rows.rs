@@ -1,7 +1,9 @@
-//! WRITE_ROWS, UPDATE_ROWS and DELETE_ROWS (version 2): which table, which columns, and the row images as bytes.
+//! Rows events: which table, which columns, and the row images as bytes.
 //!
-//! The images are not walked here: only the table's plan knows where one ends. Versions before 2, compressed rows and
-//! JSON diffs are refused by the caller, by kind.
+//! WRITE_ROWS, UPDATE_ROWS and DELETE_ROWS are read in version 2, and in version 1 of MySQL 5.1 to 5.5 and of
+//! `log_bin_use_v1_row_events`, which lacks the extra data; PARTIAL_UPDATE_ROWS is an update of version 2 whose after
+//! images begin with options of their own (`binlog_row_value_options`). The images are not walked here: only the table's
+//! plan knows where one ends. Version 0 and compressed rows are refused by the caller, by kind.
 
 use super::cursor::{Cursor, corrupt};
 use super::event::{Event, EventKind, HEADER_BYTES};
@@ -24,15 +26,15 @@ pub enum RowsKind {
 }
 
 impl RowsKind {
-    /// The kind of a rows event of version 2; `None` for any other event.
+    /// The kind of a rows event; `None` for any other event.
     #[inline]
     pub fn of(kind: EventKind) -> Option<Self> {
-        if kind == EventKind::WriteRows {
+        if matches!(kind, EventKind::WriteRows | EventKind::WriteRowsV1) {
             Some(Self::Write)
-        } else if kind == EventKind::UpdateRows {
+        } else if matches!(kind, EventKind::UpdateRows | EventKind::UpdateRowsV1 | EventKind::PartialUpdateRows) {
             Some(Self::Update)
         } else {
-            (kind == EventKind::DeleteRows).then_some(Self::Delete)
+            matches!(kind, EventKind::DeleteRows | EventKind::DeleteRowsV1).then_some(Self::Delete)
         }
     }
 }
@@ -52,6 +54,8 @@ pub struct RowsEvent<'a> {
     pub present_before: &'a [u8],
     /// Likewise of an update's after images; for the others the same as `present_before`.
     pub present_after: &'a [u8],
+    /// Whether each after image begins with its options, and may hold JSON diffs (PARTIAL_UPDATE_ROWS).
+    pub has_options: bool,
     /// The images, one behind the other.
     pub rows: &'a [u8],
     /// Where `rows` begins in the whole event, header included: a row's position is the event's plus this.
@@ -66,26 +70,21 @@ impl<'a> RowsEvent<'a> {
     #[inline]
     pub fn parse(event: &Event<'a>) -> Result<Self> {
         let Some(kind) = RowsKind::of(event.header.kind) else {
-            return Err(corrupt(format!("a {:?} event is no rows event of version 2", event.header.kind)));
+            return Err(corrupt(format!("a {:?} event is no rows event of version 1 or 2", event.header.kind)));
         };
         let mut body = Cursor::new(event.body);
         let (table_id, flags) = (body.u48()?, body.u16()?);
-        skip_extra_data(&mut body)?;
+        if !is_version_1(event.header.kind) {
+            skip_extra_data(&mut body)?;
+        }
         let column_count = column_count(&mut body)?;
         let bitmap_bytes = column_count.div_ceil(8);
         let present_before = body.bytes(bitmap_bytes)?;
         let present_after = if kind == RowsKind::Update { body.bytes(bitmap_bytes)? } else { present_before };
         let rows = body.rest();
         let rows_start = HEADER_BYTES + event.body.len() - rows.len();
-        Ok(Self { kind, table_id, flags, column_count, present_before, present_after, rows, rows_start })
-    }
-
-    /// The table's id at the front of a rows event of any version since 5.1.
-    ///
-    /// # Errors
-    /// When it is truncated.
-    pub fn table_id_of(event: &Event<'_>) -> Result<u64> {
-        Cursor::new(event.body).u48()
+        let has_options = event.header.kind == EventKind::PartialUpdateRows;
+        Ok(Self { kind, table_id, flags, column_count, present_before, present_after, has_options, rows, rows_start })
     }
 
     /// Whether every image holds every column (`binlog_row_image=FULL`).
@@ -94,10 +93,20 @@ impl<'a> RowsEvent<'a> {
         is_full(self.present_before, self.column_count) && is_full(self.present_after, self.column_count)
     }
 
+    /// Whether every image is one of all columns and whole documents.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.is_full_image() && !self.has_options
+    }
+
     /// Whether the event has no table and no rows, and only ends a statement.
     pub fn is_dummy(&self) -> bool {
         DUMMY_TABLE_IDS.contains(&self.table_id) && self.rows.is_empty()
     }
+}
+
+fn is_version_1(kind: EventKind) -> bool {
+    matches!(kind, EventKind::WriteRowsV1 | EventKind::UpdateRowsV1 | EventKind::DeleteRowsV1)
 }
 
 /// Steps over the partition id and whatever else; the length counts itself.
@@ -133,6 +142,7 @@ fn is_full(present: &[u8], column_count: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binlog::event::Header;
     use crate::binlog::samples::{self, parse};
 
     #[test]
@@ -177,6 +187,35 @@ mod tests {
         ] {
             assert_eq!(is_full(present, columns), expected, "{present:?} {columns}");
         }
+    }
+
+    #[test]
+    fn version_1_lacks_the_extra_data() {
+        for (sample, code, kind) in [
+            (samples::WRITE_INTS, 23, RowsKind::Write),
+            (samples::UPDATE_INTS, 24, RowsKind::Update),
+            (samples::DELETE_INTS, 25, RowsKind::Delete),
+            (samples::UPDATE_PARTITIONED, 24, RowsKind::Update),
+        ] {
+            let event = parse(sample);
+            let second = RowsEvent::parse(&event).unwrap();
+            let extra = usize::from(event.body[8]);
+            let body = [&event.body[..8], &event.body[8 + extra..]].concat();
+            let header = Header { kind: EventKind::from_code(code), ..event.header };
+            let first = Event { header, body: &body };
+            let first = RowsEvent::parse(&first).unwrap();
+            assert_eq!((first.kind, first.is_plain()), (kind, true));
+            assert_eq!(first, RowsEvent { rows_start: second.rows_start - extra, ..second });
+        }
+    }
+
+    #[test]
+    fn partial_updates_have_options() {
+        let event = parse(samples::UPDATE_INTS);
+        let partial = Event { header: Header { kind: EventKind::PartialUpdateRows, ..event.header }, ..event };
+        let partial = RowsEvent::parse(&partial).unwrap();
+        assert!(partial.has_options && partial.is_full_image() && !partial.is_plain());
+        assert_eq!(partial, RowsEvent { has_options: true, ..RowsEvent::parse(&event).unwrap() });
     }
 
     #[test]

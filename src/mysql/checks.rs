@@ -114,13 +114,6 @@ fn wrong_values(facts: &ServerFacts) -> Vec<Problem> {
             false,
             "the binary log lacks column names, ENUM labels and keys",
         ),
-        (
-            "binlog_row_value_options",
-            &facts.binlog_row_value_options,
-            "",
-            true,
-            "JSON updates are logged as differences",
-        ),
         ("binlog_checksum", &facts.binlog_checksum, "CRC32", false, "damage to the binary log could not be noticed"),
     ];
     let mut found = Vec::new();
@@ -242,7 +235,6 @@ mod tests {
             log_replica_updates: true,
             binlog_row_image: Some("FULL".to_owned()),
             binlog_row_metadata: Some("FULL".to_owned()),
-            binlog_row_value_options: Some(String::new()),
             binlog_checksum: Some("CRC32".to_owned()),
             ..ServerFacts::default()
         }
@@ -284,7 +276,6 @@ mod tests {
             binlog_format: some("MIXED"),
             binlog_row_image: some("MINIMAL"),
             binlog_row_metadata: some("MINIMAL"),
-            binlog_row_value_options: some("PARTIAL_JSON"),
             binlog_checksum: some("NONE"),
             binlog_ignore_db: "shop".to_owned(),
             ..good_facts()
@@ -295,7 +286,6 @@ mod tests {
             ("binlog_format is MIXED", "SET PERSIST binlog_format = 'ROW';"),
             ("binlog_row_image", "'FULL'"),
             ("binlog_row_metadata", "SET PERSIST binlog_row_metadata = 'FULL';"),
-            ("binlog_row_value_options", "= '';"),
             ("binlog_checksum", "'CRC32'"),
             ("binlog-ignore-db", "restart"),
         ];

@@ -46,8 +46,6 @@ pub struct ServerFacts {
     pub binlog_row_image: Option<String>,
     /// FULL | MINIMAL.
     pub binlog_row_metadata: Option<String>,
-    /// '' | PARTIAL_JSON.
-    pub binlog_row_value_options: Option<String>,
     /// CRC32 | NONE.
     pub binlog_checksum: Option<String>,
     /// ON | OFF: whether InnoDB carries out foreign keys, unseen by the binary log.
@@ -258,7 +256,6 @@ fn facts_of(variables: &mut BTreeMap<String, String>) -> ServerFacts {
         binlog_format: take("binlog_format"),
         binlog_row_image: take("binlog_row_image"),
         binlog_row_metadata: take("binlog_row_metadata"),
-        binlog_row_value_options: take("binlog_row_value_options"),
         binlog_checksum: take("binlog_checksum"),
         sql_mode: take("sql_mode").unwrap_or_default(),
         lower_case_table_names: take("lower_case_table_names").and_then(|value| value.parse().ok()).unwrap_or_default(),

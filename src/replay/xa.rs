@@ -32,8 +32,7 @@ impl Held {
     /// When a row cannot be carried over.
     pub fn hold(&mut self, table: usize, plan: &RowPlan, event: &RowsEvent<'_>) -> Result<()> {
         let body = self.bodies.entry(table).or_default();
-        let mut rows =
-            RowsCursor { kind: event.kind, rest: event.rows, version: Version::default(), stride: Stride::Bytes };
+        let mut rows = RowsCursor::new(event, Version::default(), Stride::Bytes);
         plan.append_rows(&mut rows, body, &mut self.pool, NO_LIMITS)
     }
 }

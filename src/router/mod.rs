@@ -343,11 +343,6 @@ impl Router {
                 Mapped::Unknown(name) => self.quarantine_new(&name, span, now),
             },
             Step::Rows(event) => self.rows(&event, span, stride, now)?,
-            Step::RefusedRows(table_id, why) => {
-                if let Some((table, _)) = self.tables.destination(table_id)? {
-                    self.quarantine(table, shape_error(why), span, now);
-                }
-            }
             Step::Statement(query) => self.statement(&query, span, now),
             Step::RolledBack(why) => {
                 for table in std::mem::take(&mut self.touched) {
@@ -393,14 +388,14 @@ impl Router {
         plan: &TablePlan,
         now: Instant,
     ) -> Result<()> {
-        check_images(event, plan)?;
+        check_columns(event, plan)?;
         Timeline::check_offset(span.offset + span.len as u64)?;
         let first = match stride {
             Stride::Bytes => event.rows_start as u64,
             Stride::Images => self.unzip.next_image(table),
         };
         let version = self.stream.version(span.offset + first);
-        let mut rows = RowsCursor { kind: event.kind, rest: event.rows, version, stride };
+        let mut rows = RowsCursor::new(event, version, stride);
         let limits = self.batcher.limits();
         while !rows.rest.is_empty() {
             let (ledger, start) = (&mut self.ledger, self.stream.resume());
@@ -667,13 +662,8 @@ impl Router {
     }
 }
 
-/// Whether an event's images are those that the plan reads.
-fn check_images(event: &RowsEvent<'_>, plan: &TablePlan) -> Result<()> {
-    if !event.is_full_image() {
-        return Err(shape_error(
-            "its rows come without all columns: SET PERSIST binlog_row_image='FULL', in every session",
-        ));
-    }
+/// Whether an event's images are of the plan's columns.
+fn check_columns(event: &RowsEvent<'_>, plan: &TablePlan) -> Result<()> {
     if event.column_count + OWN_COLUMNS != plan.target.columns.len() {
         let text = format!("{} columns in a rows event, other than its TABLE_MAP has", event.column_count);
         return Err(Error::new(ErrorKind::CorruptStream, text));

@@ -20,8 +20,6 @@ use crate::position::{Position, Timeline, Version};
 
 use super::xa::{Undecided, XaTransaction};
 
-const PARTIAL_JSON: &str = "JSON diffs are not built yet: SET PERSIST binlog_row_value_options=''";
-const ROWS_V1: &str = "version 1 of the rows events is not built yet: SET GLOBAL log_bin_use_v1_row_events=0";
 const CUT: &str = "its transaction was cut short in the source's binary log";
 const MARIADB: &str = "MariaDB's binary log is not built yet";
 
@@ -71,8 +69,6 @@ pub enum Step<'a> {
     Rows(RowsEvent<'a>),
     /// A compressed transaction, whose events go through [`Stream::advance_inside`] one by one.
     Payload(TransactionPayload),
-    /// Rows that this version cannot carry over: the table id and why.
-    RefusedRows(u64, &'static str),
     /// A statement that may change tables, or changed rows without row events.
     Statement(Query<'a>),
     /// The open group was rolled back or cut: what its tables got from it is not true.
@@ -206,6 +202,9 @@ impl Stream {
         use EventKind as Kind;
         match event.header.kind {
             Kind::WriteRows | Kind::UpdateRows | Kind::DeleteRows => Ok(Step::Rows(RowsEvent::parse(event)?)),
+            Kind::WriteRowsV1 | Kind::UpdateRowsV1 | Kind::DeleteRowsV1 | Kind::PartialUpdateRows => {
+                Ok(Step::Rows(RowsEvent::parse(event)?))
+            }
             Kind::TableMap => Ok(Step::Map(*event)),
             Kind::Gtid | Kind::GtidTagged | Kind::AnonymousGtid => Ok(self.begin(&GtidEvent::parse(event)?, span)),
             Kind::Query | Kind::ExecuteLoadQuery => Ok(self.query(Query::parse(event)?, span)),
@@ -218,8 +217,6 @@ impl Stream {
             Kind::Stop | Kind::RowsQuery | Kind::Ignorable | Kind::TransactionContext | Kind::ViewChange => {
                 Ok(Step::Nothing)
             }
-            Kind::PartialUpdateRows => refuse_rows(event, PARTIAL_JSON),
-            Kind::WriteRowsV1 | Kind::UpdateRowsV1 | Kind::DeleteRowsV1 => refuse_rows(event, ROWS_V1),
             // They precede a statement, which has its own answer.
             Kind::Intvar | Kind::Rand | Kind::UserVar | Kind::BeginLoadQuery | Kind::AppendBlock | Kind::DeleteFile => {
                 Ok(Step::Nothing)
@@ -445,10 +442,6 @@ fn reach(end: &mut Position, offset: u64) {
     if end.gtid_set.is_some() || offset <= u64::from(u32::MAX) {
         end.offset = offset;
     }
-}
-
-fn refuse_rows<'a>(event: &Event<'_>, why: &'static str) -> Result<Step<'a>> {
-    Ok(Step::RefusedRows(RowsEvent::table_id_of(event)?, why))
 }
 
 fn unsupported(text: impl Into<String>) -> Error {

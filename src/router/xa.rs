@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::tables::{State, TablePlan};
-use super::{Router, check_images, shape_error};
+use super::{Router, check_columns, shape_error};
 use crate::binlog::rows::RowsEvent;
 use crate::error::{Action, Error, ErrorKind, Result};
 use crate::gtid::{Gtid, GtidSet};
@@ -82,8 +82,7 @@ impl XaTransaction {
         if !Arc::ptr_eq(&held.plan, plan) && held.plan != *plan {
             return Err(shape_error("its shape changed within an XA transaction"));
         }
-        let mut rows =
-            RowsCursor { kind: event.kind, rest: event.rows, version: Version::default(), stride: Stride::Bytes };
+        let mut rows = RowsCursor::new(event, Version::default(), Stride::Bytes);
         plan.rows.append_rows(&mut rows, &mut held.body, &mut held.pool, NO_LIMITS)
     }
 
@@ -166,7 +165,7 @@ impl Undecided {
 impl Router {
     /// Rows of an XA transaction whose outcome is not known.
     pub(super) fn hold(&mut self, event: &RowsEvent<'_>, table: TableIndex, plan: &Arc<TablePlan>) -> Result<()> {
-        check_images(event, plan)?;
+        check_columns(event, plan)?;
         self.stream.open_xa().map_or(Ok(()), |transaction| transaction.hold(event, table, plan))
     }
 

@@ -3,13 +3,32 @@
 use crate::error::{Error, ErrorKind};
 
 use super::image::{Fault, big_endian, is_null, little_endian, raw_value, take};
-use super::plan::{ColumnOp, Op, RowPlan};
+use super::plan::{Op, RowPlan};
 use super::temporal;
 
 /// Bytes of a value that a message shows.
 const SHOWN_BYTES: usize = 32;
+const NO_DIFFS: &str = "SET PERSIST binlog_row_value_options='', and in every session that has another value";
 
-/// A value that could not be carried over.
+/// A value that could not be carried over, in a row that was put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ValueFault<'a> {
+    /// Index of the column.
+    pub(super) column: usize,
+    /// Why.
+    pub(super) fault: Fault,
+    /// The value, with its length before it if it has one; none when it is not there.
+    pub(super) bytes: &'a [u8],
+}
+
+impl ValueFault<'_> {
+    /// When there is no value to show.
+    pub(super) fn new(column: usize, fault: Fault) -> Self {
+        Self { column, fault, bytes: &[] }
+    }
+}
+
+/// A value that could not be carried over, in a plain row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowFault<'a> {
     /// The event's images from the failed one on.
@@ -25,8 +44,20 @@ impl RowPlan {
     #[cold]
     #[inline(never)]
     pub(super) fn explain(&self, at: RowFault<'_>) -> Error {
-        let value = self.columns.get(at.column).map_or_else(String::new, |column| self.value_text(at, column));
-        let (kind, text) = match at.fault {
+        self.explain_raw(at.column, at.fault, self.raw(at).unwrap_or_default())
+    }
+
+    /// Likewise of a row that was put together.
+    pub(super) fn explain_value(&self, at: ValueFault<'_>) -> Error {
+        let mut bytes = at.bytes;
+        let raw = self.columns.get(at.column).and_then(|column| raw_value(&mut bytes, column.width).ok());
+        self.explain_raw(at.column, at.fault, raw.unwrap_or_default())
+    }
+
+    /// `raw` is the value without its length.
+    fn explain_raw(&self, column: usize, fault: Fault, raw: &[u8]) -> Error {
+        let value = self.columns.get(column).map_or_else(String::new, |column| value_text(column.op, fault, raw));
+        let (kind, text) = match fault {
             Fault::Truncated => (ErrorKind::CorruptStream, "the row image ends inside the value".to_owned()),
             Fault::TooLong => (ErrorKind::CorruptStream, "the value is longer than its column allows".to_owned()),
             Fault::Null => (ErrorKind::BadRow, "NULL, but the target column is not Nullable: make it so".to_owned()),
@@ -53,50 +84,24 @@ impl RowPlan {
                 let reason = fault.reason();
                 (ErrorKind::BadRow, format!("bytes {value} are no JSON document, {reason}: mend the row in MySQL"))
             }
+            Fault::Diff(fault) => {
+                let reason = fault.reason();
+                (ErrorKind::BadRow, format!("JSON diffs {value} cannot be applied, {reason}: {NO_DIFFS}"))
+            }
+            Fault::NoDocument => {
+                let text =
+                    format!("JSON diffs without the document before them: {NO_DIFFS}, or binlog_row_image='FULL'");
+                (ErrorKind::TableShape, text)
+            }
+            Fault::UnknownOptions => {
+                let text = format!("a row with options that this version does not know: {NO_DIFFS}");
+                (ErrorKind::TableShape, text)
+            }
         };
-        match self.source_name(at.column) {
+        match self.source_name(column) {
             Some(name) => Error::new(kind, text).at_column(name),
             None => Error::new(kind, text),
         }
-    }
-
-    /// The value as MySQL shows it, where that helps; else its bytes.
-    fn value_text(&self, at: RowFault<'_>, column: &ColumnOp) -> String {
-        let raw = self.raw(at).unwrap_or_default();
-        let text = match column.op {
-            Op::OldDateTime => raw.try_into().ok().map(u64::from_le_bytes).map(|value| format!("{value:014}")),
-            Op::OldTimestamp if at.fault == Fault::ZeroDate => Some("0000-00-00 00:00:00".to_owned()),
-            Op::Date => raw.try_into().ok().map(temporal::date_text),
-            Op::DateTime(_) if at.fault != Fault::OutOfRange => {
-                raw.first_chunk::<5>().copied().and_then(temporal::datetime_text)
-            }
-            Op::Timestamp(_) if at.fault == Fault::ZeroDate => Some("0000-00-00 00:00:00".to_owned()),
-            Op::Enum(_) => Some(format!("index {}", little_endian(raw))),
-            Op::Set(_) => Some(format!("bits {:#b}", little_endian(raw))),
-            Op::Bit(_) => Some(format!("{:#b}", big_endian(raw))),
-            Op::Copy1
-            | Op::Copy2
-            | Op::Copy4
-            | Op::Copy8
-            | Op::Int24
-            | Op::UInt24
-            | Op::Decimal32(_)
-            | Op::Decimal64(_)
-            | Op::Decimal128(_)
-            | Op::Decimal256(_)
-            | Op::Year
-            | Op::DateTime(_)
-            | Op::Timestamp(_)
-            | Op::Time(_)
-            | Op::OldTimestamp
-            | Op::OldTime(_)
-            | Op::Json(_)
-            | Op::Vector(_)
-            | Op::Bytes(_)
-            | Op::Padded(_)
-            | Op::Latin1(_) => None,
-        };
-        text.unwrap_or_else(|| raw.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02X}")).collect())
     }
 
     fn raw<'a>(&self, at: RowFault<'a>) -> Option<&'a [u8]> {
@@ -109,4 +114,42 @@ impl RowPlan {
         }
         raw_value(&mut rest, self.columns.get(at.column)?.width).ok()
     }
+}
+
+/// The value as MySQL shows it, where that helps; else its bytes.
+fn value_text(op: Op, fault: Fault, raw: &[u8]) -> String {
+    let text = match op {
+        Op::OldDateTime => raw.try_into().ok().map(u64::from_le_bytes).map(|value| format!("{value:014}")),
+        Op::OldTimestamp if fault == Fault::ZeroDate => Some("0000-00-00 00:00:00".to_owned()),
+        Op::Date => raw.try_into().ok().map(temporal::date_text),
+        Op::DateTime(_) if fault != Fault::OutOfRange => {
+            raw.first_chunk::<5>().copied().and_then(temporal::datetime_text)
+        }
+        Op::Timestamp(_) if fault == Fault::ZeroDate => Some("0000-00-00 00:00:00".to_owned()),
+        Op::Enum(_) => Some(format!("index {}", little_endian(raw))),
+        Op::Set(_) => Some(format!("bits {:#b}", little_endian(raw))),
+        Op::Bit(_) => Some(format!("{:#b}", big_endian(raw))),
+        Op::Copy1
+        | Op::Copy2
+        | Op::Copy4
+        | Op::Copy8
+        | Op::Int24
+        | Op::UInt24
+        | Op::Decimal32(_)
+        | Op::Decimal64(_)
+        | Op::Decimal128(_)
+        | Op::Decimal256(_)
+        | Op::Year
+        | Op::DateTime(_)
+        | Op::Timestamp(_)
+        | Op::Time(_)
+        | Op::OldTimestamp
+        | Op::OldTime(_)
+        | Op::Json(_)
+        | Op::Vector(_)
+        | Op::Bytes(_)
+        | Op::Padded(_)
+        | Op::Latin1(_) => None,
+    };
+    text.unwrap_or_else(|| raw.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02X}")).collect())
 }

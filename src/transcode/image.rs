@@ -4,6 +4,7 @@
 //! here consume from the front of a slice and fail on its end: no index is ever computed from the bytes.
 
 use crate::binlog::json::JsonFault;
+use crate::binlog::json_diff::DiffFault;
 
 /// Why a value cannot be carried over. Small and copied: the text is made only when the row has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,12 @@ pub(super) enum Fault {
     EmptyVector,
     /// Bytes that are no JSON document.
     Json(JsonFault),
+    /// JSON diffs that cannot be applied.
+    Diff(DiffFault),
+    /// JSON diffs for a document that the row does not hold.
+    NoDocument,
+    /// An after image with options that are not known.
+    UnknownOptions,
 }
 
 /// Where a value ends.
@@ -91,8 +98,15 @@ pub(super) fn raw_value<'a>(input: &mut &'a [u8], width: Width) -> Result<&'a [u
 }
 
 /// Whether column `index` is NULL.
+#[inline(always)]
 pub(super) fn is_null(nulls: &[u8], index: usize) -> bool {
-    nulls.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 != 0)
+    is_set(nulls, index)
+}
+
+/// Bit number `index`, counted from the lowest of the first byte.
+#[inline(always)]
+pub(super) fn is_set(bits: &[u8], index: usize) -> bool {
+    bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 != 0)
 }
 
 #[cfg(test)]

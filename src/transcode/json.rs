@@ -11,8 +11,10 @@ use std::fmt::Write;
 use super::double;
 use super::image::{Fault, array};
 use super::number::DecimalLayout;
+use super::patch::{Node, patched};
 use super::text::Prefix;
 use crate::binlog::json::{Container, DEPTH_MAX, JsonFault, Value};
+use crate::binlog::json_diff::DiffFault;
 use crate::rowbinary;
 
 /// The longest text, in multiples of the document's bytes: a control character takes 6 characters for its byte, and no
@@ -41,14 +43,24 @@ impl From<JsonFault> for Fault {
     }
 }
 
+impl From<DiffFault> for Fault {
+    fn from(fault: DiffFault) -> Self {
+        Self::Diff(fault)
+    }
+}
+
 /// JSON to String.
 pub(super) fn json(input: &mut &[u8], prefix: Prefix, out: &mut Vec<u8>) -> Result<(), Fault> {
     let document = prefix.take(input)?;
-    rowbinary::string_of(out, |out| {
-        let longest = document.len().saturating_mul(TEXT_BYTES_PER_BYTE).saturating_add(NUMBER_BYTES);
-        let end = out.len().saturating_add(longest);
-        Text { out, end }.value(Value::parse(document)?, 0)
-    })
+    rowbinary::string_of(out, |out| Text::new(document.len(), out).value(Value::parse(document)?, 0))
+}
+
+/// The JSON `before` with `diffs` applied to String.
+pub(super) fn patched_json(before: &[u8], diffs: &[u8], prefix: Prefix, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let (document, diffs) = (prefix.take(&mut { before })?, prefix.take(&mut { diffs })?);
+    let document_after = patched(document, diffs)?;
+    let bytes = document.len().saturating_add(diffs.len());
+    rowbinary::string_of(out, |out| Text::new(bytes, out).node(&document_after, 0))
 }
 
 /// The text so far.
@@ -65,7 +77,48 @@ impl Write for Text<'_> {
     }
 }
 
-impl Text<'_> {
+impl<'o> Text<'o> {
+    /// The text of a document that takes this many bytes.
+    fn new(bytes: usize, out: &'o mut Vec<u8>) -> Self {
+        let longest = bytes.saturating_mul(TEXT_BYTES_PER_BYTE).saturating_add(NUMBER_BYTES);
+        let end = out.len().saturating_add(longest);
+        Self { out, end }
+    }
+
+    /// A value of a patched document.
+    fn node(&mut self, node: &Node<'_>, depth: usize) -> Result<(), Fault> {
+        match node {
+            Node::Value(value) => self.value(*value, depth),
+            Node::Array(elements) => {
+                self.opened(elements, b"[]", depth, |text, element, depth| text.node(element, depth))
+            }
+            Node::Object(members) => self.opened(members, b"{}", depth, |text, (key, value), depth| {
+                text.quoted(key);
+                text.push(": ");
+                text.node(value, depth)
+            }),
+        }
+    }
+
+    fn opened<M>(
+        &mut self,
+        members: &[M],
+        [open, close]: &[u8; 2],
+        depth: usize,
+        member: impl Fn(&mut Self, &M, usize) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        if depth == DEPTH_MAX {
+            return Err(JsonFault::TooDeep.into());
+        }
+        self.out.push(*open);
+        for (index, it) in members.iter().enumerate() {
+            self.comma(index);
+            member(self, it, depth + 1)?;
+        }
+        self.out.push(*close);
+        Ok(())
+    }
+
     /// A value inside of `depth` arrays and objects.
     fn value(&mut self, value: Value<'_>, depth: usize) -> Result<(), Fault> {
         if self.out.len() > self.end {

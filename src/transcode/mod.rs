@@ -4,7 +4,8 @@
 //! between socket and request (I1), without a value form in between. A row's version is the place of its image (I2), so
 //! the same bytes come out on every replay. INSERT is a row, DELETE the before image marked deleted, UPDATE the after
 //! image, before which a changed key leaves a tombstone of the old one; the two are never split over bodies. A row that
-//! fails leaves nothing behind, and the cursor stands at it. Pure: decides nothing about what happens then.
+//! fails leaves nothing behind, and the cursor stands at it. Images that lack columns or hold JSON diffs take a slower
+//! way of their own, [`sparse`]. Pure: decides nothing about what happens to rows that fail.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -14,13 +15,16 @@ mod image;
 mod json;
 mod last;
 mod number;
+mod patch;
 mod plan;
+mod sparse;
 mod temporal;
 mod text;
 
 pub use last::LastRows;
 pub use plan::RowPlan;
 
+use crate::binlog::rows::RowsEvent;
 pub use crate::binlog::rows::RowsKind;
 use crate::error;
 use crate::position::Version;
@@ -29,6 +33,7 @@ use crate::rowbinary::{self, Body, ChunkPool};
 use fault::RowFault;
 use image::{Fault, array, is_null, raw_value, take};
 use plan::{ColumnOp, KeyRule, Op, RowBound};
+use sparse::Sparse;
 
 /// When a body is full.
 #[derive(Debug, Clone, Copy)]
@@ -52,12 +57,26 @@ impl Limits {
 pub struct RowsCursor<'a> {
     /// What the event does.
     pub kind: RowsKind,
-    /// Images of all columns, packed.
+    /// Images, packed.
     pub rest: &'a [u8],
     /// The version of the first image of `rest`: timeline, file, and its offset in the file.
     pub version: Version,
     /// What the version of the next image has more.
     pub stride: Stride,
+    sparse: Option<Sparse<'a>>,
+}
+
+impl<'a> RowsCursor<'a> {
+    /// The rows of `event`, whose first image has this version.
+    #[inline]
+    pub fn new(event: &RowsEvent<'a>, version: Version, stride: Stride) -> Self {
+        Self { kind: event.kind, rest: event.rows, version, stride, sparse: Sparse::of(event) }
+    }
+
+    /// Plain images of all columns.
+    pub fn plain(kind: RowsKind, images: &'a [u8], version: Version, stride: Stride) -> Self {
+        Self { kind, rest: images, version, stride, sparse: None }
+    }
 }
 
 /// How versions rise from image to image.
@@ -85,8 +104,8 @@ impl RowPlan {
     ///
     /// # Errors
     /// [`BadRow`](crate::error::ErrorKind::BadRow) when a value cannot be carried over exactly,
-    /// [`CorruptStream`](crate::error::ErrorKind::CorruptStream) when the images do not end where they should. `rows`
-    /// then stands at the row that failed, and nothing of it is in `body`.
+    /// [`TableShape`](crate::error::ErrorKind::TableShape) when the images lack columns that the rows need,
+    /// [`CorruptStream`](crate::error::ErrorKind::CorruptStream) when they do not end where they should. `rows` then stands at the row that failed, and nothing of it is in `body`.
     pub fn append_rows(
         &self,
         rows: &mut RowsCursor<'_>,
@@ -94,6 +113,9 @@ impl RowPlan {
         pool: &mut ChunkPool,
         limits: Limits,
     ) -> error::Result<()> {
+        if let Some(sparse) = rows.sparse {
+            return self.append_sparse(rows, sparse, body, pool, limits);
+        }
         while !rows.rest.is_empty() && !limits.are_reached(body) {
             let done = match rows.kind {
                 RowsKind::Write => self.append_image(rows, body, pool, false),
@@ -309,11 +331,11 @@ mod tests {
     use crate::schema::target::TargetColumn;
     use crate::schema::types::{Charset, SourceColumn, SourceType};
 
-    const START: Version = Version(1 << 54 | 1000);
-    const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
+    pub(super) const START: Version = Version(1 << 54 | 1000);
+    pub(super) const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
 
     /// A plan for columns c0, c1, .. with the default target types.
-    fn plan(types: &[(SourceType, bool)], key: &[usize]) -> RowPlan {
+    pub(super) fn plan(types: &[(SourceType, bool)], key: &[usize]) -> RowPlan {
         let features = TargetFeatures { time64: true };
         let source: Vec<SourceColumn> = types
             .iter()
@@ -334,16 +356,16 @@ mod tests {
         RowPlan::compile(&source, key, &target).unwrap()
     }
 
-    fn int() -> SourceType {
+    pub(super) fn int() -> SourceType {
         SourceType::Int { bytes: 4, unsigned: false }
     }
 
-    fn varchar(max_bytes: u16) -> SourceType {
+    pub(super) fn varchar(max_bytes: u16) -> SourceType {
         SourceType::VarChar { max_bytes, charset: Charset::Utf8 }
     }
 
     /// Two columns: an INT key and a VARCHAR that may be NULL.
-    fn pair_plan() -> RowPlan {
+    pub(super) fn pair_plan() -> RowPlan {
         plan(&[(int(), false), (varchar(80), true)], &[0])
     }
 
@@ -367,7 +389,7 @@ mod tests {
     }
 
     fn cursor(kind: RowsKind, rest: &[u8]) -> RowsCursor<'_> {
-        RowsCursor { kind, rest, version: START, stride: Stride::Bytes }
+        RowsCursor::plain(kind, rest, START, Stride::Bytes)
     }
 
     fn append(plan: &RowPlan, kind: RowsKind, images: &[u8]) -> error::Result<Body> {

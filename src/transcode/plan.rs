@@ -264,6 +264,14 @@ impl Op {
         }
     }
 
+    /// Bytes of the target type's default value, which are all zero: of a string or an array, its length.
+    pub(super) fn default_bytes(self) -> usize {
+        match self.written() {
+            Written::Fixed(bytes) => bytes,
+            Written::String | Written::Floats => 1,
+        }
+    }
+
     fn width(self) -> Width {
         match self {
             Op::Copy1 | Op::Year => Width::Fixed(1),

@@ -52,6 +52,8 @@ pub struct Rig {
 }
 
 const KIB: usize = 1 << 10;
+/// Of every first image.
+const VERSION: Version = Version(1 << 54);
 
 /// The constants: `rows` and `documents` write into a body (a chunk of 256 KiB, and one row of twice as much), `parsers`
 /// unzip into a buffer of 256 KiB; `stream` has up to five read buffers of 256 KiB and all of those; `client` reads into
@@ -85,7 +87,14 @@ fn parse_whole(bytes: &[u8], reader: &mut PayloadReader) -> usize {
     let _ = verify_checksum(bytes);
     let Ok(event) = Event::parse(bytes, true).or_else(|_| Event::parse(bytes, false)) else { return 0 };
     let mut found = parse(&event);
-    for kind in [EventKind::GtidTagged, EventKind::HeartbeatV2, EventKind::UpdateRows, EventKind::ExecuteLoadQuery] {
+    for kind in [
+        EventKind::GtidTagged,
+        EventKind::HeartbeatV2,
+        EventKind::UpdateRows,
+        EventKind::UpdateRowsV1,
+        EventKind::PartialUpdateRows,
+        EventKind::ExecuteLoadQuery,
+    ] {
         found += parse(&Event { header: Header { kind, ..event.header }, body: event.body });
     }
     let opened = TransactionPayload::parse(&event).and_then(|payload| reader.open(&payload));
@@ -109,7 +118,6 @@ fn parse(event: &Event<'_>) -> usize {
     count(TableMapHead::parse(event).is_ok());
     count(TableMap::parse(event).is_ok());
     count(RowsEvent::parse(event).is_ok_and(|rows| rows.is_full_image()));
-    count(RowsEvent::table_id_of(event).is_ok());
     count(Query::parse(event).is_ok_and(|query| {
         let _ = (query.kind(), query.context());
         !query.text().is_empty()
@@ -141,7 +149,7 @@ fn transcode(event: &Event<'_>, known: &mut Option<RowPlan>, sink: &mut Sink) {
         *known = Some(plan);
     }
     if let (Ok(rows), Some(plan)) = (RowsEvent::parse(event), known) {
-        sink.append(plan, rows.kind, rows.rows);
+        sink.append(plan, RowsCursor::new(&rows, VERSION, Stride::Bytes));
     }
 }
 
@@ -172,9 +180,8 @@ struct Sink {
 }
 
 impl Sink {
-    fn append(&mut self, plan: &RowPlan, kind: RowsKind, rows: &[u8]) {
+    fn append(&mut self, plan: &RowPlan, mut cursor: RowsCursor<'_>) {
         let limits = Limits { rows: usize::MAX, bytes: 64 * KIB };
-        let mut cursor = RowsCursor { kind, rest: rows, version: Version(1 << 54), stride: Stride::Bytes };
         while !cursor.rest.is_empty() {
             let done = plan.append_rows(&mut cursor, &mut self.body, &mut self.pool, limits);
             let body = std::mem::take(&mut self.body);
@@ -192,7 +199,8 @@ fn documents(rig: &Rig, _: &Item, parts: &[Vec<u8>]) -> usize {
     let mut sink = Sink::default();
     for document in parts {
         let len = u32::try_from(document.len()).unwrap().to_le_bytes();
-        sink.append(&rig.documents, RowsKind::Write, &[&[0][..], &len, document].concat());
+        let image = [&[0][..], &len, document].concat();
+        sink.append(&rig.documents, RowsCursor::plain(RowsKind::Write, &image, VERSION, Stride::Bytes));
     }
     sink.bytes
 }
