@@ -24,13 +24,16 @@ pub struct Config {
     keys: toml::Table,
     port: u16,
     folder: Arc<TempDir>,
+    program: PathBuf,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Config {
     /// The smallest configuration for one database.
     pub fn new(servers: &Servers, database: &str) -> Self {
         let port = free_port();
-        let mut config = Self { keys: toml::Table::new(), port, folder: Arc::new(TempDir::new().unwrap()) };
+        let folder = Arc::new(TempDir::new().unwrap());
+        let mut config = Self { keys: toml::Table::new(), port, folder, program: binary(), environment: Vec::new() };
         config.set("name", database);
         config.set("mysql.host", servers.mysql.address.host.as_str());
         config.set("mysql.port", i64::from(servers.mysql.address.port));
@@ -43,6 +46,12 @@ impl Config {
         config.set("state.database", format!("{database}_state"));
         config.set("http.listen", format!("127.0.0.1:{port}"));
         config
+    }
+
+    /// Runs another program than the one that cargo built, with these variables.
+    pub fn use_program(&mut self, program: &Path, environment: &[(&'static str, &'static str)]) {
+        program.clone_into(&mut self.program);
+        self.environment = environment.to_vec();
     }
 
     /// Sets a key by its path, as in `pipeline.memory_limit`.
@@ -162,16 +171,17 @@ impl Bridge {
     pub fn spawn(config: &Config) -> Self {
         let log = config.folder.path().join("bridge.log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(binary())
+        let child = Command::new(&config.program)
             .args(["run", "--config"])
             .arg(config.write())
+            .envs(config.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
             // Ctrl-C is for the demo, which then ends the bridge in its own time.
             .process_group(0)
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
+            .unwrap_or_else(|error| panic!("{}: {error}", config.program.display()));
         Self { child, config: config.clone(), log }
     }
 
@@ -379,6 +389,15 @@ impl Status {
     /// Why the table is in that state.
     pub fn table_reason(&self, name: &str) -> String {
         self.table_text(name, "reason")
+    }
+
+    /// State and reason of a table whose name is written with or without backquotes in `/status`.
+    pub fn table_named(&self, name: &str) -> Option<(String, String)> {
+        let tables = self.0["tables"].as_array()?;
+        let plain = |table: &Value| table["name"].as_str().map(|text| text.replace('`', ""));
+        let table = tables.iter().find(|table| plain(table).as_deref() == Some(name))?;
+        let text = |key: &str| table[key].as_str().unwrap_or_default().to_owned();
+        Some((text("state"), text("reason")))
     }
 
     fn table_text(&self, name: &str, key: &str) -> String {

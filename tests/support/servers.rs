@@ -79,6 +79,11 @@ impl Servers {
         Self { mysql, clickhouse: ClickHouse::from_lines(&environment), own: Some(name) }
     }
 
+    /// The same pair for another user; removed when the first one is dropped.
+    pub fn lend(&self) -> Self {
+        Self { mysql: self.mysql.clone(), clickhouse: self.clickhouse.clone(), own: None }
+    }
+
     /// A fresh MariaDB under this name in the place of MySQL, removed when dropped, with the shared ClickHouse.
     pub fn own_mariadb(name: &str, options: &[&str]) -> Self {
         let name = fresh(name);

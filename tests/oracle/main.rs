@@ -1,0 +1,68 @@
+//! The oracle: invents tables and statements from a seed, runs them on a real MySQL, lets the bridge stream them, and
+//! compares every value, printed by both servers themselves. It finds what nobody thought of, and proves with planted
+//! bugs that it would.
+//!
+//! `STREAM_BRIDGE_ORACLE_SEED` repeats rounds (the first one is the seed's, the next its neighbour's);
+//! `STREAM_BRIDGE_ORACLE_SECONDS` says for how long new ones begin. A failure prints the round's seed and the least
+//! script that was found to repeat it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    clippy::explicit_auto_deref,
+    reason = "test code"
+)]
+
+mod dice;
+mod documents;
+mod kinds;
+mod planted;
+mod round;
+mod sessions;
+mod shrink;
+mod statements;
+#[path = "../support/mod.rs"]
+mod support;
+mod tables;
+mod values;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use round::{Program, Tally, run};
+use sessions::{Disturbance, case};
+use support::servers::Servers;
+
+/// How long a failing case is made smaller.
+const SHRINK: Duration = Duration::from_secs(180);
+
+fn time_as_seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+#[test]
+fn random_cases_are_equal() {
+    let seed = support::env_number("STREAM_BRIDGE_ORACLE_SEED", time_as_seed());
+    let budget = Duration::from_secs(support::env_number("STREAM_BRIDGE_ORACLE_SECONDS", 120));
+    println!("STREAM_BRIDGE_ORACLE_SEED={seed}");
+    // Of its own: others' XA transactions and restarts have no business here.
+    let servers = Servers::own_mysql("oracle", &[]);
+    let (started, mut total, mut rounds) = (Instant::now(), Tally::default(), 0);
+    while rounds == 0 || started.elapsed() < budget {
+        let (seed, program) = (seed + rounds, Program::default());
+        let case = case(seed, Disturbance::Any);
+        match run(&servers, &case, &program) {
+            Ok(tally) => total.add(tally),
+            Err(failure) => {
+                let minimal = shrink::shrink(&servers, case, failure.clone(), &program, SHRINK);
+                let (script, last) = (minimal.script(), &minimal.failure);
+                panic!("STREAM_BRIDGE_ORACLE_SEED={seed} found: {failure}\n\n{last}\n\nis left of it by:\n\n{script}");
+            }
+        }
+        rounds += 1;
+    }
+    println!("{rounds} rounds: {total:?}");
+    assert!(total.succeeded > total.failed, "most statements failed: {total:?}");
+    assert!(rounds < 10 || total.xa_commits > 0, "no XA transaction was committed: {total:?}");
+    assert!(total.rows > 0, "nothing was compared: {total:?}");
+}
