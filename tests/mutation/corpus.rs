@@ -40,6 +40,13 @@ pub struct Item {
     pub tables: Vec<TableMap>,
 }
 
+impl Item {
+    /// So large that it would take most of the time if it came as often as others.
+    pub fn is_large(&self) -> bool {
+        self.parts.iter().map(Vec::len).sum::<usize>() > 16 << 10
+    }
+}
+
 /// Text that no recorded event holds.
 const STATEMENTS: [&str; 6] = [
     "/*!80000 ALTER TABLE */ `a``b`.`c` /* x */ ADD COLUMN (d INT -- '\n, e ENUM('x''y', \"z\") # \"\n)",

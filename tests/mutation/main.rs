@@ -161,7 +161,10 @@ fn choose(targets: &[Target], random: &mut Random) -> usize {
 
 fn input<'a>(items: &'a [Item], target: &Target, random: &mut Random) -> (&'a Item, Vec<Vec<u8>>) {
     let fitting: Vec<&Item> = items.iter().filter(|item| item.form == target.form).collect();
-    let item = *random.pick(&fitting);
+    let mut item = *random.pick(&fitting);
+    if item.is_large() && !random.one_in(20) {
+        item = *random.pick(&fitting);
+    }
     let donor = if random.one_in(4) { random.pick(items) } else { *random.pick(&fitting) };
     (item, mutate::mutant(item, donor, random))
 }

@@ -91,17 +91,7 @@ fn parsers(rig: &Rig, _: &Item, parts: &[Vec<u8>]) -> usize {
 fn parse_whole(bytes: &[u8], reader: &mut PayloadReader) -> usize {
     let _ = verify_checksum(bytes);
     let Ok(event) = Event::parse(bytes, true).or_else(|_| Event::parse(bytes, false)) else { return 0 };
-    let mut found = parse(&event);
-    for kind in [
-        EventKind::GtidTagged,
-        EventKind::HeartbeatV2,
-        EventKind::UpdateRows,
-        EventKind::UpdateRowsV1,
-        EventKind::PartialUpdateRows,
-        EventKind::ExecuteLoadQuery,
-    ] {
-        found += parse(&Event { header: Header { kind, ..event.header }, body: event.body });
-    }
+    let mut found = parse(&event) + parse_as_others(&event);
     let opened = TransactionPayload::parse(&event).and_then(|payload| reader.open(&payload));
     while opened.is_ok()
         && let Ok(Some(inner)) = reader.next(bytes)
@@ -109,6 +99,16 @@ fn parse_whole(bytes: &[u8], reader: &mut PayloadReader) -> usize {
         found += parse(&inner);
     }
     found
+}
+
+/// The forms that only a kind chooses.
+fn parse_as_others(event: &Event<'_>) -> usize {
+    let of_kind = |kind| Event { header: Header { kind, ..event.header }, body: event.body };
+    let rows = [EventKind::UpdateRows, EventKind::UpdateRowsV1, EventKind::PartialUpdateRows];
+    let mut found = rows.into_iter().filter(|&kind| RowsEvent::parse(&of_kind(kind)).is_ok()).count();
+    found += usize::from(GtidEvent::parse(&of_kind(EventKind::GtidTagged)).is_ok());
+    found += usize::from(Heartbeat::parse(&of_kind(EventKind::HeartbeatV2)).is_ok());
+    found + usize::from(Query::parse(&of_kind(EventKind::ExecuteLoadQuery)).is_ok())
 }
 
 fn parse(event: &Event<'_>) -> usize {
