@@ -239,12 +239,11 @@ impl<'a> Replay<'a> {
                 let held = self.xa.prepare(XaPrepare::parse(event)?.one_phase);
                 self.decided(held, place)?;
             }
-            EventKind::Xid => self.end_group(true),
+            EventKind::Xid => self.commit()?,
+            // What has no end did not happen; what an XA transaction holds goes with it.
+            EventKind::Gtid | EventKind::AnonymousGtid | EventKind::GtidTagged => self.xa.abandon(),
             EventKind::FormatDescription
             | EventKind::PreviousGtids
-            | EventKind::Gtid
-            | EventKind::AnonymousGtid
-            | EventKind::GtidTagged
             | EventKind::Rotate
             | EventKind::Stop
             | EventKind::Heartbeat
@@ -298,8 +297,11 @@ impl<'a> Replay<'a> {
     fn query(&mut self, event: &Event<'_>, place: Place) -> Result<()> {
         let query = Query::parse(event)?;
         match query.kind() {
-            QueryKind::Begin => self.in_group = true,
-            QueryKind::Commit => self.end_group(true),
+            QueryKind::Begin => {
+                self.xa.abandon();
+                self.in_group = true;
+            }
+            QueryKind::Commit => self.commit()?,
             QueryKind::Rollback => self.end_group(false),
             QueryKind::Savepoint | QueryKind::XaEnd => {}
             QueryKind::XaStart => {
@@ -323,6 +325,15 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
+    /// COMMIT or XID. An XA transaction does not end so: what it holds would be lost.
+    fn commit(&mut self) -> Result<()> {
+        if self.xa.open().is_some() {
+            return Err(Error::new(ErrorKind::CorruptStream, "a COMMIT of what began with XA START"));
+        }
+        self.end_group(true);
+        Ok(())
+    }
+
     /// The end of an XA group, with the rows that it commits.
     fn decided(&mut self, held: Option<Held>, place: Place) -> Result<()> {
         self.end_group(held.is_some());
@@ -337,6 +348,7 @@ impl<'a> Replay<'a> {
     }
 
     fn end_group(&mut self, committed: bool) {
+        self.xa.abandon();
         self.in_group = false;
         self.transactions += u64::from(committed);
     }
@@ -715,6 +727,23 @@ mod tests {
         let unknown = [samples::FORMAT_DESCRIPTION, &query("XA COMMIT X'09',X'',1")];
         let error = super::tests::replay(&file(&folder, "binlog.000008", &unknown), None).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("earlier file"), "{error}");
+    }
+
+    /// A file that was copied while its server wrote it may end anywhere.
+    #[test]
+    fn an_xa_transaction_without_an_end_holds_no_rows_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = query("XA START X'01',X'',1");
+        let rows = [samples::MAP_INTS, samples::WRITE_INTS];
+        let head = [&[samples::FORMAT_DESCRIPTION, &start][..], &rows].concat();
+        let next = [&[samples::QUERY_BEGIN][..], &rows, &[samples::XID]].concat();
+        let report = |events: &[&[u8]]| {
+            replay(&file(&folder, "binlog.000007", events), None).map(|it| it.report(Duration::from_secs(1), None))
+        };
+        let report_of_both = report(&[&head[..], &next].concat()).unwrap();
+        assert_eq!((report_of_both.rows, report_of_both.transactions), (2, 1));
+        let error = report(&[&head[..], &[samples::XID]].concat()).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("a COMMIT of what began with XA START"), "{error}");
     }
 
     #[test]

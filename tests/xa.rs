@@ -192,6 +192,30 @@ fn prepared_before_the_first_start() {
     assert!(status.table_reason(&name).contains("XA COMMIT"), "{status}");
 }
 
+/// An outcome that `sql_log_bin=0` hides, and its xid used again: the rows of the first are not those of the second.
+#[test]
+fn an_xid_whose_outcome_was_not_logged() {
+    let test = Fixture::new("xa_hidden");
+    test.sql(TABLES);
+    let mut config = test.config();
+    config.set("state.checkpoint_interval", "1s");
+    let mut bridge = Bridge::start(&config);
+    xa(&test, "'{db} x'", "INSERT INTO t VALUES (1, 'rolled back')");
+    sql(&test, "SET SESSION sql_log_bin = 0;\nXA ROLLBACK '{db} x';\nSET SESSION sql_log_bin = 1;");
+    xa(&test, "'{db} x'", "INSERT INTO t VALUES (2, 'kept')");
+    test.sql("INSERT INTO plain VALUES (1, 1);\nFLUSH BINARY LOGS;\nINSERT INTO plain VALUES (2, 2);");
+    bridge.wait_caught_up(&test, PATIENCE);
+    let seq = bridge.status().unwrap().checkpoint_seq();
+    test.sql("INSERT INTO plain VALUES (3, 3);");
+    bridge.wait_for("a checkpoint", PATIENCE, |status| status.checkpoint_seq() > seq);
+    bridge.kill9();
+    let mut bridge = Bridge::start(&config);
+    bridge.wait_caught_up(&test, PATIENCE);
+    sql(&test, "XA COMMIT '{db} x';\nFLUSH BINARY LOGS;\nINSERT INTO plain VALUES (4, 4);");
+    caught_up_and_equal(&test, &mut bridge);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
 /// Random ones: up to four are prepared at a time, each on keys of its own; the bridge is killed now and then.
 #[test]
 fn random_ones_with_kills() {

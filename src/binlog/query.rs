@@ -66,9 +66,11 @@ impl<'a> Query<'a> {
         context
     }
 
-    /// The xid of an XA statement as the server writes it, `X'..',X'..',1`: everything from its first quote.
+    /// The xid of an XA statement as the server writes it, `X'..',X'..',1`: everything from the X at its first quote.
     pub fn xid(&self) -> String {
-        self.text().split_once('\'').map_or_else(String::new, |(_, xid)| xid.trim().to_owned())
+        let text = self.text();
+        let start = text.find('\'').and_then(|quote| quote.checked_sub(1));
+        start.and_then(|start| text.get(start..)).unwrap_or_default().trim().to_owned()
     }
 
     /// The text in UTF-8. Characters that this version cannot decode become U+FFFD, each as a whole, so that the rest
@@ -253,6 +255,14 @@ mod tests {
         assert_eq!(alter.context().sql_mode, 0x10_0004, "ANSI_QUOTES, NO_BACKSLASH_ESCAPES");
         let insert = parse(samples::QUERY_STATEMENT_DML);
         assert_eq!(Query::parse(&insert).unwrap().text(), "insert into part values (500,1)");
+    }
+
+    #[test]
+    fn an_xid_is_what_stands_behind_the_statement() {
+        for sql in ["XA START X'61',X'',1", "XA COMMIT X'61',X'',1 "] {
+            assert_eq!(query(&[], sql.as_bytes()).xid(), "X'61',X'',1");
+        }
+        assert_eq!((query(&[], b"XA END").xid(), query(&[], b"'").xid()), (String::new(), String::new()));
     }
 
     /// A QUERY event's parts with these status variables.

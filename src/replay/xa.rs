@@ -43,6 +43,11 @@ impl Xa {
         self.open = Some((xid, Held::default()));
     }
 
+    /// The open one has no end: it did not happen.
+    pub fn abandon(&mut self) {
+        self.open = None;
+    }
+
     /// Where rows go while an XA transaction is open.
     pub fn open(&mut self) -> Option<&mut Held> {
         self.open.as_mut().map(|(_, held)| held)

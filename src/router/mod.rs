@@ -581,12 +581,13 @@ impl Router {
         }
     }
 
-    /// When one table fails while others succeed, and what waits behind it passes half the budget, it is set aside: one
-    /// failing table never holds the others. While nothing succeeds it is an outage, and nobody is set aside.
+    /// When one table fails while others succeed, and what waits behind it passes half the budget, apart from what XA
+    /// transactions hold of it, it is set aside: one failing table never holds the others. While nothing succeeds it is an outage, and nobody is set aside.
     fn relieve(&mut self, now: Instant) {
         let indexes = 0..self.tables.list().len();
         let held: Vec<usize> = indexes.map(|index| self.batcher.retrying_bytes(index)).collect();
-        if held.iter().sum::<usize>() <= self.budget.limit_bytes() / 2 {
+        let room_bytes = self.budget.limit_bytes().saturating_sub(self.stream.held_bytes(None));
+        if held.iter().sum::<usize>() <= room_bytes / 2 {
             return;
         }
         let Some((index, &bytes)) = held.iter().enumerate().max_by_key(|&(_, &bytes)| bytes) else { return };

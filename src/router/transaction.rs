@@ -207,7 +207,8 @@ impl Stream {
             }
             Kind::TableMap => Ok(Step::Map(*event)),
             Kind::Gtid | Kind::GtidTagged | Kind::AnonymousGtid => Ok(self.begin(&GtidEvent::parse(event)?, span)),
-            Kind::Query | Kind::ExecuteLoadQuery => Ok(self.query(Query::parse(event)?, span)),
+            Kind::Query | Kind::ExecuteLoadQuery => self.query(Query::parse(event)?, span),
+            Kind::Xid if self.in_xa() => Err(xa_misplaced("an XID")),
             Kind::Xid => Ok(self.end_group(span)),
             Kind::Heartbeat | Kind::HeartbeatV2 => Ok(self.heartbeat(&Heartbeat::parse(event)?)),
             Kind::Rotate => self.rotate(&Rotate::parse(event)?, event.header.is_artificial()),
@@ -290,31 +291,37 @@ impl Stream {
         if is_cut { Step::RolledBack(CUT) } else { Step::Nothing }
     }
 
-    fn query<'a>(&mut self, query: Query<'a>, span: EventSpan) -> Step<'a> {
+    fn query<'a>(&mut self, query: Query<'a>, span: EventSpan) -> Result<Step<'a>> {
         let group = self.group.get_or_insert_default();
-        match query.kind() {
-            QueryKind::Begin => group.has_begun = true,
+        Ok(match query.kind() {
+            QueryKind::XaStart if group.has_begun => return Err(xa_misplaced("an XA START")),
+            QueryKind::Commit | QueryKind::XaCommit if group.xa.is_some() => return Err(xa_misplaced("a COMMIT")),
+            QueryKind::Begin => {
+                group.has_begun = true;
+                Step::Nothing
+            }
             QueryKind::XaStart => {
                 group.has_begun = true;
-                group.xa = Some(XaTransaction::new(query.xid()));
+                group.xa = Some(XaTransaction::new(query.xid())?);
+                Step::Nothing
             }
-            QueryKind::Savepoint | QueryKind::XaEnd => {}
-            QueryKind::Commit => return self.end_group(span),
+            QueryKind::Savepoint | QueryKind::XaEnd => Step::Nothing,
+            QueryKind::Commit => self.end_group(span),
             QueryKind::Rollback => {
                 self.end_group(span);
-                return Step::RolledBack("a group of non-transactional changes ended in ROLLBACK");
+                Step::RolledBack("a group of non-transactional changes ended in ROLLBACK")
             }
-            QueryKind::XaCommit => return self.xa_commit(&query.xid(), span),
+            QueryKind::XaCommit => self.xa_commit(&query.xid(), span),
             QueryKind::XaRollback => {
                 self.decide(&query.xid(), span);
+                Step::Nothing
             }
-            QueryKind::Other if group.has_begun => return Step::Statement(query),
+            QueryKind::Other if group.has_begun => Step::Statement(query),
             QueryKind::Other => {
                 self.end_group(span);
-                return Step::Statement(query);
+                Step::Statement(query)
             }
-        }
-        Step::Nothing
+        })
     }
 
     /// A transaction committed in one phase has its outcome here.
@@ -325,7 +332,8 @@ impl Stream {
             return Err(Error::new(ErrorKind::CorruptStream, "an XA_PREPARE event without its XA START"));
         };
         if !prepare.one_phase {
-            self.undecided.add(transaction, gtid.take(), Arc::clone(&self.end))?;
+            let over = self.undecided.add(transaction, gtid.take(), Arc::clone(&self.end))?;
+            self.add_prepare(over);
             return Ok(self.end_group(span));
         }
         self.end_group(span);
@@ -343,11 +351,16 @@ impl Stream {
     /// The outcome of a prepared transaction, which ends a group of its own.
     fn decide(&mut self, xid: &str, span: EventSpan) -> Option<XaTransaction> {
         let (transaction, gtid) = self.undecided.take(xid).unzip();
-        if let (Some(Some(gtid)), Some(set)) = (&gtid, &mut Arc::make_mut(&mut self.end).gtid_set) {
-            set.add(gtid);
-        }
+        self.add_prepare(gtid.flatten());
         self.end_group(span);
         transaction
+    }
+
+    /// The prepare of a transaction that is over need not come again.
+    fn add_prepare(&mut self, gtid: Option<Gtid>) {
+        if let (Some(gtid), Some(set)) = (&gtid, &mut Arc::make_mut(&mut self.end).gtid_set) {
+            set.add(gtid);
+        }
     }
 
     fn end_group<'a>(&mut self, span: EventSpan) -> Step<'a> {
@@ -446,6 +459,12 @@ fn reach(end: &mut Position, offset: u64) {
 
 fn unsupported(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::UnsupportedEvent, text)
+}
+
+/// Whose rows are held cannot end like others: they would be lost.
+fn xa_misplaced(what: &str) -> Error {
+    let text = format!("{what} inside a transaction that began with XA START, or behind BEGIN: no server writes that");
+    Error::new(ErrorKind::CorruptStream, text)
 }
 
 #[cfg(test)]
@@ -621,6 +640,39 @@ mod tests {
         rig.gtid(4);
         assert_eq!(rig.query("XA ROLLBACK X'61',X'',1"), "Nothing");
         assert_eq!(rig.stream.resume().offset, rig.offset);
+    }
+
+    /// `SET sql_log_bin = 0` hides an outcome; the xid is free for the next.
+    #[test]
+    fn a_prepare_of_the_same_xid_ends_the_one_before() {
+        let mut rig = Rig::new(Some(ONE));
+        prepare(&mut rig, 2, 0);
+        rig.transaction(3);
+        prepare(&mut rig, 4, 0);
+        assert_eq!(rig.set(), format!("{ONE}-3"));
+        let previous = GtidSet::parse(&format!("{ONE}-4")).unwrap().encode_for_dump();
+        assert_eq!(rig.next(35, &previous), "Nothing", "nothing is missing");
+        rig.gtid(5);
+        assert_eq!(rig.query("XA COMMIT X'61',X'',1"), "XaCommitted");
+        assert_eq!(rig.set(), format!("{ONE}-5"));
+    }
+
+    #[test]
+    fn held_rows_do_not_get_lost_in_an_end_that_is_none() {
+        for (end, sql) in [(16, ""), (2, "COMMIT"), (2, "XA COMMIT X'61',X'',1"), (2, "XA START X'62',X'',1")] {
+            let mut rig = Rig::new(Some(ONE));
+            rig.gtid(2);
+            rig.query("XA START X'61',X'',1");
+            let text = if end == 16 { rig.next(16, &[0; 8]) } else { rig.query(sql) };
+            assert!(text.contains("no server writes that"), "{text}");
+        }
+        let mut rig = Rig::new(Some(ONE));
+        rig.gtid(2);
+        rig.query("BEGIN");
+        assert!(rig.query("XA START X'61',X'',1").contains("no server writes that"));
+        rig.gtid(2);
+        let text = rig.query(&format!("XA START X'{}',X'',1", "0".repeat(300)));
+        assert!(text.contains("xid of more than"), "{text}");
     }
 
     #[test]

@@ -27,6 +27,8 @@ use crate::rowbinary::{Body, ChunkPool};
 use crate::transcode::{Limits, RowsCursor, Stride};
 
 const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
+/// The longest xid: two parts of 64 bytes in hexadecimal digits, quotes, and a number.
+const XID_BYTES_MAX: usize = 300;
 /// More undecided transactions than any server keeps.
 const UNDECIDED_MAX: usize = 10_000;
 
@@ -64,8 +66,15 @@ struct Prepared {
 
 impl XaTransaction {
     /// A transaction without rows.
-    pub fn new(xid: String) -> Self {
-        Self { xid, rows: Vec::new() }
+    ///
+    /// # Errors
+    /// When no xid is as long.
+    pub fn new(xid: String) -> Result<Self> {
+        if xid.len() > XID_BYTES_MAX {
+            let text = format!("XA START with an xid of more than {XID_BYTES_MAX} bytes");
+            return Err(Error::new(ErrorKind::CorruptStream, text));
+        }
+        Ok(Self { xid, rows: Vec::new() })
     }
 
     /// Writes the rows of an event.
@@ -99,11 +108,17 @@ impl XaTransaction {
 }
 
 impl Undecided {
-    /// Adds a transaction that was prepared after the end `before`. One with the same xid must have had its outcome.
+    /// Adds a transaction that was prepared after the end `before`. One with the same xid must have had its outcome,
+    /// which `sql_log_bin=0` hides: it goes, and the GTID of its prepare is returned.
     ///
     /// # Errors
     /// When they are too many.
-    pub fn add(&mut self, transaction: XaTransaction, gtid: Option<Gtid>, before: Arc<Position>) -> Result<()> {
+    pub fn add(
+        &mut self,
+        transaction: XaTransaction,
+        gtid: Option<Gtid>,
+        before: Arc<Position>,
+    ) -> Result<Option<Gtid>> {
         if self.list.len() >= UNDECIDED_MAX {
             let text = format!(
                 "more than {UNDECIDED_MAX} XA transactions are prepared: see XA RECOVER, and commit or roll back those \
@@ -111,10 +126,10 @@ impl Undecided {
             );
             return Err(Error::new(ErrorKind::UnsupportedEvent, text));
         }
-        self.take(&transaction.xid);
+        let over = self.take(&transaction.xid).and_then(|(_, gtid)| gtid);
         self.held_bytes += transaction.held_bytes(None);
         self.list.push(Prepared { transaction, gtid, before });
-        Ok(())
+        Ok(over)
     }
 
     /// Takes the transaction out, and the GTID of its prepare.

@@ -127,8 +127,9 @@ fn settings(dice: &mut Dice, disturbance: Disturbance) -> Vec<(&'static str, tom
     if dice.percent(30) {
         settings.push(("pipeline.worker_count", i64::from(*dice.pick(&[1u32, 2, 8])).into()));
     }
+    // Half of it may be held by XA transactions: more than any case draws.
+    settings.push(("pipeline.memory_limit", "1GiB".into()));
     if dice.percent(20) {
-        settings.push(("pipeline.memory_limit", "16MiB".into()));
         settings.push(("pipeline.batch_bytes", "1MiB".into()));
     }
     settings
