@@ -3,10 +3,11 @@
 //! The router runs on this thread: its inbox is filled and closed before it starts, its writers are a queue that nobody
 //! answers, and at the inbox's end it stops without patience. The budget is endless, so it never waits.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded, unbounded};
+use crossbeam_channel::{Receiver, bounded, never, unbounded};
 use stream_bridge::binlog::event::verify_checksum;
 use stream_bridge::binlog::table_map::TableMap;
 use stream_bridge::checkpoint::Checkpoint;
@@ -18,7 +19,7 @@ use stream_bridge::position::{Position, Timeline};
 use stream_bridge::router::batch::Pace;
 use stream_bridge::router::saves::SavePace;
 use stream_bridge::router::tables::{Shape, State, Table};
-use stream_bridge::router::{Router, Settings, Wiring};
+use stream_bridge::router::{Beginning, Router, Settings, Wiring};
 use stream_bridge::schema::catalog::SourceTable;
 use stream_bridge::schema::target::TargetTable;
 use stream_bridge::schema::types::TableName;
@@ -95,12 +96,13 @@ fn frame(wire: &[u8], budget: &Budget) -> Vec<Chunk> {
 fn route(chunks: Vec<Chunk>, budget: Arc<Budget>, tables: Vec<Table>) -> Receiver<Job> {
     let position = Position { file: FILE.to_owned(), offset: 4, ..Position::default() };
     let claim = Checkpoint { seq: 2, position, timeline: Timeline { number: 1, base_file: 0 } };
-    let router = Router::new(settings(), budget, Arc::new(Status::starting()), claim, tables);
+    let beginning = Beginning { claim, tables, copies: BTreeMap::new(), copied_xids: HashSet::new() };
+    let router = Router::new(settings(), budget, Arc::new(Status::starting()), beginning);
     let ((to_router, inbox), (used_buffers, _used)) = (unbounded(), bounded(1));
     let ((jobs, done), (_to_acks, acks), (_to_commands, commands)) = (unbounded(), unbounded(), unbounded());
     chunks.into_iter().for_each(|chunk| to_router.send(FromReader::Chunk(chunk)).unwrap());
     drop(to_router);
-    let _ = router.run(&Wiring { inbox, used_buffers, jobs, acks, commands });
+    let _ = router.run(&Wiring { inbox, copies: never(), used_buffers, jobs, acks, commands });
     done
 }
 
