@@ -23,7 +23,7 @@ check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo check --bins # without the features that dev-dependencies add
-	cargo test --lib --bins --test tidy --test readme --test config --test router
+	STREAM_BRIDGE_MUTATION_INPUTS=20000 cargo test --test mutation --lib --bins --test tidy --test readme --test config --test router
 
 bench:
 	bench/run $(ARGS)

@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use support::bridge::{Bridge, Config, Ended, run_command, run_with};
+use support::bridge::{Bridge, Config, Ended, PATIENCE, run_command, run_with};
 use support::fixture::Fixture;
 use support::servers::Servers;
 
@@ -240,10 +240,16 @@ fn tables_that_cannot_be_replicated() {
 }
 
 #[test]
-fn tables_with_rows_until_copying_is_built() {
+fn a_first_start_into_a_target_with_rows() {
     let test = with_table("rows");
     test.sql("INSERT INTO t VALUES (1, 'here before')");
-    assert_refused(&test, &test.config(), &[&format!("{}.t", test.database), "current", "mysql.start"]);
+    let mut bridge = Bridge::start(&test.config());
+    bridge.wait_caught_up(&test, PATIENCE);
+    assert_eq!(bridge.sigterm(), Some(0));
+    // A pipeline that knows nothing of the first one's state.
+    let mut other = test.config();
+    other.set("name", "another");
+    assert_refused(&test, &other, &[&format!("{}.t", test.database), "TRUNCATE TABLE", "mysql.start"]);
 }
 
 /// Tables that exist in ClickHouse in a shape that cannot be used: refused with the table's name, and left alone.

@@ -162,7 +162,8 @@ fn kills_in_mid_copy_do_not_start_it_over() {
         bridge = Bridge::spawn(&config);
     }
     wait_until_copied(&mut bridge);
-    let copied = bridge.log().lines().rfind(|line| line.contains("copied ")).unwrap_or_default().to_owned();
+    let log = bridge.log();
+    let copied = log.lines().rev().find(|line| line.contains("copied ")).unwrap_or_default();
     let rows: u64 = copied.rsplit_once(": ").and_then(|(_, text)| text.split(' ').next()?.parse().ok()).unwrap();
     assert!(rows < 50_000, "the last run copied only what was left: {copied}");
     writers.stop();

@@ -108,6 +108,16 @@ fn knows_checksums(server_version: &str) -> bool {
     version >= [5, 6, 1] || server_version.to_ascii_lowercase().contains("mariadb")
 }
 
+/// The longest name of a binlog file (`FN_REFLEN`).
+const FILE_NAME_BYTES: usize = 512;
+
+fn file_name(bytes: &[u8], what: &str) -> Result<String> {
+    if bytes.len() > FILE_NAME_BYTES {
+        return Err(corrupt(format!("{what} has {} bytes", bytes.len())));
+    }
+    utf8(bytes, what).map(str::to_owned)
+}
+
 /// Where the stream goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotate {
@@ -125,7 +135,7 @@ impl Rotate {
     pub fn parse(event: &Event<'_>) -> Result<Self> {
         let mut body = Cursor::new(event.body);
         let position = body.u64()?;
-        Ok(Self { position, file: utf8(body.rest(), "the file name of a ROTATE event")?.to_owned() })
+        Ok(Self { position, file: file_name(body.rest(), "the file name of a ROTATE event")? })
     }
 }
 
@@ -151,7 +161,7 @@ impl Heartbeat {
         if event.header.kind == EventKind::HeartbeatV2 {
             return Self::parse_v2(Cursor::new(event.body));
         }
-        Ok(Self { file: utf8(event.body, "the file name of a HEARTBEAT event")?.to_owned(), position: None })
+        Ok(Self { file: file_name(event.body, "the file name of a HEARTBEAT event")?, position: None })
     }
 
     /// Fields of (type, length, value), as packed integers; the position is a packed integer in its value.
@@ -164,7 +174,7 @@ impl Heartbeat {
             }
             let value = body.packed_bytes()?;
             match field {
-                HEARTBEAT_FILE => heartbeat.file = utf8(value, "the file name of a HEARTBEAT event")?.to_owned(),
+                HEARTBEAT_FILE => heartbeat.file = file_name(value, "the file name of a HEARTBEAT event")?,
                 HEARTBEAT_POSITION => heartbeat.position = Some(Cursor::new(value).packed()?),
                 _ => {}
             }

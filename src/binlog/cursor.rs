@@ -4,6 +4,9 @@
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// How much of hostile bytes an error's text repeats.
+const QUOTED_BYTES: usize = 64;
+
 /// The unread rest of some bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Cursor<'a> {
@@ -135,8 +138,12 @@ pub(crate) fn corrupt(text: impl Into<String>) -> Error {
 
 /// UTF-8 out of an event, where MySQL writes nothing else (names, files); `what` names it in the error.
 pub(crate) fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| corrupt(format!("{what} is not UTF-8: {:?}", bytes.escape_ascii().to_string())))
+    std::str::from_utf8(bytes).map_err(|_| corrupt(format!("{what} is not UTF-8: \"{}\"", quoted(bytes))))
+}
+
+/// The beginning of bytes of any length, for an error's text.
+pub(crate) fn quoted(bytes: &[u8]) -> std::slice::EscapeAscii<'_> {
+    bytes.get(..QUOTED_BYTES).unwrap_or(bytes).escape_ascii()
 }
 
 #[cfg(test)]

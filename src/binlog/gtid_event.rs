@@ -3,7 +3,7 @@
 //! The first two are fixed fields; the third is a list of (field id, value) whose integers are of variable length
 //! (<https://dev.mysql.com/doc/dev/mysql-server/latest/PageLibsMysqlSerialization.html>).
 
-use super::cursor::{Cursor, corrupt};
+use super::cursor::{Cursor, corrupt, quoted};
 use super::event::{Event, EventKind};
 use crate::error::Result;
 use crate::gtid::{Gtid, Tag};
@@ -121,7 +121,7 @@ fn tagged_uuid(body: &mut Cursor<'_>) -> Result<[u8; 16]> {
 fn tag(body: &mut Cursor<'_>) -> Result<Tag> {
     let length = varint(body)?;
     let text = body.bytes(usize::try_from(length).unwrap_or(usize::MAX))?;
-    Tag::new(text).ok_or_else(|| corrupt(format!("a GTID event with the tag {:?}", text.escape_ascii().to_string())))
+    Tag::new(text).ok_or_else(|| corrupt(format!("a GTID event with the tag \"{}\"", quoted(text))))
 }
 
 /// An integer of variable length: as many one bits as end its first byte, so many bytes follow.

@@ -21,6 +21,4 @@ mod column_metadata;
 mod kind;
 
 #[cfg(test)]
-mod corruption_tests;
-#[cfg(test)]
 pub(crate) mod samples;

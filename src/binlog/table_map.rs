@@ -6,7 +6,7 @@
 //! then not even the other columns' metadata can be found.
 
 use super::column_metadata::ColumnMetadata;
-use super::cursor::{Cursor, corrupt, utf8};
+use super::cursor::{Cursor, corrupt, quoted, utf8};
 use super::event::Event;
 use super::rows::column_count;
 use crate::error::{Error, ErrorKind, Result};
@@ -359,7 +359,7 @@ fn decode_labels(kind: &str, labels: &[&[u8]], charset: Charset) -> std::result:
         Charset::Latin1 => Ok(decode_latin1(label)),
         Charset::Utf8 | Charset::Binary => match std::str::from_utf8(label) {
             Ok(label) => Ok(label.to_owned()),
-            Err(_) => Err(format!("{kind} with the label '{}', which is not UTF-8", label.escape_ascii())),
+            Err(_) => Err(format!("{kind} with the label '{}', which is not UTF-8", quoted(label))),
         },
     };
     labels.iter().map(decode).collect()

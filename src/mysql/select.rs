@@ -134,11 +134,6 @@ impl Select {
         Ok(Some(self.packets.get(row)))
     }
 
-    /// Bytes of the buffer.
-    pub fn held_bytes(&self) -> usize {
-        self.packets.bytes.capacity()
-    }
-
     fn begin(&mut self, command: &[u8]) -> Result<()> {
         self.connection()?.command(command)?;
         self.is_answering = true;

@@ -250,7 +250,7 @@ impl Source {
 fn xid(row: &Row) -> Option<String> {
     let hex = text(row, 3).strip_prefix("0x")?.to_ascii_lowercase();
     let (gtrid, bqual) = hex.split_at_checked(2 * usize::try_from(number(row, 1)).ok()?)?;
-    Some(format!("'{gtrid}',X'{bqual}',{}", text(row, 0)))
+    Some(format!("X'{gtrid}',X'{bqual}',{}", text(row, 0)))
 }
 
 /// The same result; an error also says what was being done.

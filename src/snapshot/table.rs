@@ -17,7 +17,7 @@ use crate::schema::catalog::SourceTable;
 use crate::schema::target::{InsertTarget, TargetTable};
 use crate::schema::types::TableName;
 use crate::transcode::packet::{PacketPlan, copy_columns};
-use crate::transcode::{Limits, RowPlan, RowsCursor, RowsKind, Stride};
+use crate::transcode::{Limits, RowPlan, RowsCursor};
 
 /// How long a server may take to see what it has said it has executed.
 const EXECUTED_SECONDS: u32 = 60;
@@ -191,7 +191,7 @@ impl ChunkRows<'_> {
         {
             self.image.clear();
             self.table.packets.append_image(packet, &mut self.image)?;
-            let mut row = RowsCursor::plain(RowsKind::Write, &self.image, self.table.version, Stride::Bytes);
+            let mut row = RowsCursor::copied(&self.image, self.table.version);
             self.table.rows.append_rows(&mut row, &mut body, &mut pool, NO_LIMITS)?;
         }
         Ok((!body.is_empty()).then_some((body, pool.held_bytes())))

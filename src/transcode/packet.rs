@@ -104,7 +104,7 @@ impl Selected {
 
 /// The columns that the [`RowPlan`](super::RowPlan) of a copy is compiled with.
 ///
-/// JSON comes as the text that the server prints, which is what [`super::json`] makes of a document; labels may come as
+/// JSON comes as the text that the server prints, which is what `transcode::json` makes of a document; labels may come as
 /// text; temporal columns of before MySQL 5.6.4 come as all others do.
 pub fn copy_columns(source: &[SourceColumn]) -> Vec<SourceColumn> {
     let text = SourceType::Blob { length_bytes: 4, charset: Charset::Utf8 };

@@ -108,26 +108,40 @@ impl Round<'_> {
         if let Some(binary) = &program.binary {
             config.use_program(binary, &program.environment);
         }
-        let mut bridge = Bridge::start(&config);
-        for step in &case.steps {
+        let mut started: Option<Bridge> = None;
+        for (number, step) in case.steps.iter().enumerate() {
+            if started.is_none() && number >= case.head && self.prepared().is_empty() {
+                // The copy goes on meanwhile.
+                let mut bridge = Bridge::spawn(&config);
+                bridge.wait_for("its position", PATIENCE, |status| status.state() != "starting");
+                started = Some(bridge);
+            }
             match &step.action {
                 Action::Sql { session, statement, .. } => self.execute(*session, &statement.to_string()),
                 Action::Kill => {
-                    bridge.kill9();
-                    bridge = Bridge::start(&config);
+                    if let Some(bridge) = started.take() {
+                        bridge.kill9();
+                        started = Some(Bridge::start(&config));
+                    }
                 }
                 Action::Terminate => {
+                    let Some(bridge) = started.take() else { continue };
                     let code = bridge.sigterm();
                     if code != Some(0) {
                         return Err(format!("SIGTERM ended the bridge with {code:?}"));
                     }
-                    bridge = Bridge::start(&config);
+                    started = Some(Bridge::start(&config));
                 }
                 Action::FlushLogs => self.fixture.sql("FLUSH BINARY LOGS"),
-                Action::Settle => drop(bridge.wait_caught_up(self.fixture, PATIENCE)),
+                Action::Settle => {
+                    if let Some(bridge) = &mut started {
+                        bridge.wait_caught_up(self.fixture, PATIENCE);
+                    }
+                }
             }
         }
         self.decide_all();
+        let mut bridge = started.unwrap_or_else(|| Bridge::start(&config));
         self.judge(case, &mut bridge)
     }
 
@@ -156,22 +170,34 @@ impl Round<'_> {
     /// A smaller case may lack the ends of its transactions: closed sessions roll back, the prepared ones are told to.
     fn decide_all(&mut self) {
         self.sessions.clear();
-        let rows: Vec<(i64, usize, usize, Vec<u8>)> = self.fixture.rows("XA RECOVER");
-        let database = &self.fixture.database;
-        for (format, name_bytes, _, data) in rows {
-            let data = String::from_utf8_lossy(&data).into_owned();
-            if let Some(branch) = data.strip_prefix(database).filter(|_| name_bytes == database.len()) {
-                self.fixture.sql(&format!("XA ROLLBACK '{database}','{branch}',{format}"));
-            }
+        for xid in self.prepared() {
+            self.fixture.sql(&format!("XA ROLLBACK {xid}"));
         }
     }
 
+    /// The case's transactions that are prepared.
+    fn prepared(&self) -> Vec<String> {
+        let rows: Vec<(i64, usize, usize, Vec<u8>)> = self.fixture.rows("XA RECOVER");
+        let database = &self.fixture.database;
+        let own = rows.into_iter().filter_map(|(format, name_bytes, _, data)| {
+            let data = String::from_utf8_lossy(&data).into_owned();
+            let branch = data.strip_prefix(database).filter(|_| name_bytes == database.len())?;
+            Some(format!("'{database}','{branch}',{format}"))
+        });
+        own.collect()
+    }
+
     /// A prepared transaction would keep the database from being dropped.
+    /// Nobody reads the binary logs of a round that is over; an hour of them would fill a disk.
     fn clean_up(&mut self) {
         self.decide_all();
+        self.fixture.sql("FLUSH BINARY LOGS");
+        let (file, ..): (String, u64, String, String, String) = self.fixture.row("SHOW BINARY LOG STATUS");
+        self.fixture.sql(&format!("PURGE BINARY LOGS TO '{file}'"));
     }
 
     fn judge(&mut self, case: &Case, bridge: &mut Bridge) -> Result<(), String> {
+        bridge.wait_for("no copy", PATIENCE, |status| status.state() != "snapshot");
         let status = bridge.wait_caught_up(self.fixture, PATIENCE);
         let mut wrong = Vec::new();
         for table in &case.tables {

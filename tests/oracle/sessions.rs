@@ -16,6 +16,8 @@ pub struct Case {
     /// What each session says at first.
     pub sessions: Vec<Vec<String>>,
     pub steps: Vec<Step>,
+    /// Steps after which the bridge starts, as soon as no XA transaction is prepared: what is there then is copied.
+    pub head: usize,
     /// Settings of the bridge.
     pub settings: Vec<(&'static str, toml::Value)>,
 }
@@ -85,7 +87,8 @@ pub fn case(seed: u64, disturbance: Disturbance) -> Case {
     let (sessions, reach): (Vec<_>, Vec<_>) = sessions.into_iter().unzip();
     let open = sessions.iter().map(|_| None).collect();
     let settings = settings(dice, disturbance);
-    let case = Case { tables, sessions, steps: Vec::new(), settings };
+    let head = if disturbance == Disturbance::Any && dice.percent(50) { dice.between(1, 60) } else { 0 };
+    let case = Case { tables, sessions, steps: Vec::new(), head, settings };
     let mut maker = Maker { dice, case, reach, open, prepared: Vec::new(), units: 0 };
     maker.run(disturbance);
     maker.case
@@ -121,6 +124,9 @@ fn session(dice: &mut Dice) -> (Vec<String>, Reach) {
 fn settings(dice: &mut Dice, disturbance: Disturbance) -> Vec<(&'static str, toml::Value)> {
     let interval = if disturbance == Disturbance::Kills { "100ms" } else { dice.pick(&["100ms", "1s", "30s"]) };
     let mut settings = vec![("state.checkpoint_interval", interval.into())];
+    if dice.percent(60) {
+        settings.push(("snapshot.chunk_rows", i64::from(*dice.pick(&[1u32, 3, 50])).into()));
+    }
     if dice.percent(40) {
         settings.push(("pipeline.batch_size", i64::from(*dice.pick(&[1u32, 2, 7, 100])).into()));
     }
