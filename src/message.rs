@@ -91,6 +91,8 @@ pub enum FromSnapshot {
     Rows { table: TableIndex, chunk: u32, target: Arc<InsertTarget>, body: Body, charged_bytes: usize },
     /// All rows of this chunk were sent.
     ChunkRead(TableIndex, u32),
+    /// Its copy is tried again, and why.
+    Waiting(TableIndex, Error),
     /// It cannot be copied.
     Failed(TableIndex, Error),
 }

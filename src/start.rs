@@ -67,7 +67,7 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         Some(saved) => {
             check_still_there(&mut source, &saved.position, &facts.server_uuid)?;
             let states = store.load_table_states()?;
-            let chosen = resumed_tables(&mut source, client, &inspection, &states)?;
+            let chosen = resumed_tables(client, &inspection, &states)?;
             store.create(config.state.checkpoint_ttl)?;
             set_aside_unchosen(&store, &chosen, states)?;
             (saved, chosen)
@@ -280,22 +280,17 @@ fn check_still_there(source: &mut Source, position: &Position, server_uuid: &str
 }
 
 /// A table that cannot be followed any more is set aside alone: the others go on.
-fn resumed_tables(
-    source: &mut Source,
-    client: &Client,
-    inspection: &Inspection,
-    states: &[TableState],
-) -> Result<Vec<Chosen>> {
+fn resumed_tables(client: &Client, inspection: &Inspection, states: &[TableState]) -> Result<Vec<Chosen>> {
     let states: HashMap<&str, &TableState> = states.iter().map(|state| (state.table.as_str(), state)).collect();
-    let mut resume = |table: &Inspected| {
+    let resume = |table: &Inspected| {
         let reason = inspection.reason(&table.source.name);
         Ok(match states.get(table.source.name.to_string().as_str()) {
             Some(&saved) => resumed(table.clone(), saved.clone(), &reason),
             None if !reason.is_empty() => Chosen::new(table.clone(), State::Quarantined, &reason),
-            None => added(source, client, table.clone())?,
+            None => added(client, table.clone())?,
         })
     };
-    inspection.tables.iter().map(&mut resume).collect()
+    inspection.tables.iter().map(resume).collect()
 }
 
 /// A table that was replicated and is not any more (excluded, or dropped) misses rows from here on, and must say so if it
@@ -327,9 +322,10 @@ fn resumed(table: Inspected, saved: TableState, problem: &str) -> Chosen {
     Chosen { inspected: table, state, reason: saved.reason, is_new: false }
 }
 
-/// A table that the pipeline has not known: it is copied unless it is empty. The stream goes on from the checkpoint, so
-/// every row that changes after it comes, and every other one is copied.
-fn added(source: &mut Source, client: &Client, table: Inspected) -> Result<Chosen> {
+/// A table that the pipeline has not known: it is copied, empty or not, for what the source shows now may be behind what
+/// the stream has passed; the copy waits until it is not. The stream goes on from the checkpoint, so every row that
+/// changes after it comes, and every other one is copied.
+fn added(client: &Client, table: Inspected) -> Result<Chosen> {
     let target_has_rows = match &table.target {
         Some(target) => targets::has_rows(client, &target.name)?,
         None => false,
@@ -341,8 +337,7 @@ fn added(source: &mut Source, client: &Client, table: Inspected) -> Result<Chose
         let reason = reason.to_owned();
         return Ok(Chosen { inspected: table, state: State::Quarantined, reason, is_new: false });
     }
-    let state = copied_if_filled(source, &table.source.name)?;
-    Ok(Chosen::new(table, state, ""))
+    Ok(Chosen::new(table, State::Snapshot, ""))
 }
 
 #[cfg(test)]

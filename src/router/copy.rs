@@ -24,6 +24,8 @@ pub struct Copy {
     /// Rows acked in this run, and since when.
     rows: u64,
     since: Option<Instant>,
+    /// Why nothing comes at present.
+    outage: String,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,7 @@ struct Progress {
 impl Copy {
     /// A copy, with its chunks if it was begun before.
     pub fn new(chunks: &[CopyChunk], flag: Arc<AtomicBool>) -> Self {
-        Self { chunks: progress(chunks), flag, rows: 0, since: None }
+        Self { chunks: progress(chunks), flag, rows: 0, since: None, outage: String::new() }
     }
 
     fn chunk(&mut self, number: u32) -> Option<&mut Progress> {
@@ -51,6 +53,9 @@ impl Copy {
 
     /// How far it is, for a person.
     pub fn told(&self, now: Instant) -> String {
+        if !self.outage.is_empty() {
+            return format!("copying: waits for the source: {}", self.outage);
+        }
         if self.chunks.is_empty() {
             return "copying: looking for its key ranges".to_owned();
         }
@@ -73,6 +78,7 @@ impl Router {
         match message {
             FromSnapshot::Planned(table, chunks) => {
                 if let Some(copy) = self.copies.get_mut(&table) {
+                    copy.outage.clear();
                     copy.chunks = progress(&chunks);
                     self.saver.push(Save::Chunks(Arc::new(chunks)));
                 }
@@ -81,7 +87,11 @@ impl Router {
                 let origin = Origin::Copy { chunk, charged_bytes };
                 let number = self.ledger.number();
                 let batch = Batch { table, number, target, body, attempts: 0, origin };
-                match self.copies.get_mut(&table).and_then(|copy| copy.chunk(chunk)) {
+                let copy = self.copies.get_mut(&table);
+                match copy.and_then(|copy| {
+                    copy.outage.clear();
+                    copy.chunk(chunk)
+                }) {
                     Some(chunk) => {
                         chunk.batches += 1;
                         self.batcher.add(batch, now);
@@ -90,10 +100,16 @@ impl Router {
                 }
             }
             FromSnapshot::ChunkRead(table, chunk) => {
-                if let Some(chunk) = self.copies.get_mut(&table).and_then(|copy| copy.chunk(chunk)) {
-                    chunk.is_read = true;
+                if let Some(copy) = self.copies.get_mut(&table) {
+                    copy.outage.clear();
+                    copy.chunk(chunk).into_iter().for_each(|chunk| chunk.is_read = true);
                 }
                 self.chunk_done(table, chunk);
+            }
+            FromSnapshot::Waiting(table, error) => {
+                if let Some(copy) = self.copies.get_mut(&table) {
+                    copy.outage = error.to_string();
+                }
             }
             FromSnapshot::Failed(table, error) => self.copy_failed(table, error, now),
         }

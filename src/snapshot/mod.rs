@@ -96,9 +96,12 @@ impl Snapshot {
     ) -> Self {
         let tasks: VecDeque<Task> = (0..tables.len()).flat_map(|table| first_tasks(table, &tables[table])).collect();
         let bytes = limits.bytes.min(ends.budget.limit_bytes() / 16);
+        // A slow pace must not let the server wait for longer than it does.
+        let paced = usize::try_from(config.max_rows_per_second).unwrap_or(usize::MAX);
+        let rows = if paced == 0 { limits.rows } else { limits.rows.min(paced) };
         let Ends { budget, stop } = ends;
         let (open, pace) = (AtomicUsize::new(tasks.len()), Mutex::new(Instant::now()));
-        let (tasks, limits) = (Mutex::new(tasks), Limits { bytes, ..limits });
+        let (tasks, limits) = (Mutex::new(tasks), Limits { rows, bytes });
         Self { mysql, config, limits, start, budget, stop, tables, tasks, open, pace }
     }
 
@@ -116,6 +119,7 @@ impl Snapshot {
                 }
                 Err(error) if error.kind == ErrorKind::SourceDown => {
                     log::warn!("the copy of {} is tried again: {error}", self.tables[task.table()].name());
+                    tell(to_router, FromSnapshot::Waiting(self.tables[task.table()].index(), error));
                     self.tasks.lock().push_front(task);
                     select = None;
                     failures = failures.saturating_add(1);
