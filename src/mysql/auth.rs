@@ -29,7 +29,8 @@ pub fn scramble(plugin: &str, nonce: &[u8], password: &str) -> Result<Vec<u8>> {
         other => Err(Error::new(
             ErrorKind::SourceRefused,
             format!(
-                "the account logs in by {other}, which is not supported: ALTER USER .. IDENTIFIED WITH {CACHING_SHA2} BY '..'"
+                "the account logs in by {other}, which is not supported: ALTER USER .. IDENTIFIED WITH {CACHING_SHA2} BY \
+                 '..'; or there is no such account, which servers hide behind any method: check mysql.user"
             ),
         )),
     }
