@@ -128,7 +128,8 @@ fn rows_of_every_key_are_copied_and_the_stream_goes_on() {
         "SELECT count() FROM `{}_state`.copy_chunks FINAL WHERE table = '{}.big' AND done",
         test.database, test.database
     ));
-    assert!(chunks.parse::<u32>().unwrap() >= 20, "{chunks} chunks");
+    // 20 at first; the writers delete some rows before it is cut.
+    assert!(chunks.parse::<u32>().unwrap() >= 10, "{chunks} chunks");
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
