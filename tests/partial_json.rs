@@ -162,14 +162,7 @@ impl Author {
 
 /// How many events of a kind are in the binary log since a position, on the shared server those of all tests.
 fn events_since(test: &Fixture, noted: &SourcePosition, kind: &str) -> usize {
-    type Row = (String, u64, String, u64, u64, String);
-    let logs: Vec<(String, u64, String)> = test.rows("SHOW BINARY LOGS");
-    let files = logs.into_iter().map(|log| log.0).filter(|file| *file >= noted.file);
-    let events = files.flat_map(|file| {
-        let offset = if file == noted.file { noted.offset } else { 4 };
-        test.rows::<Row>(&format!("SHOW BINLOG EVENTS IN '{file}' FROM {offset}"))
-    });
-    events.filter(|row| row.2 == kind).count()
+    noted.event_kinds_since(test).iter().filter(|found| *found == kind).count()
 }
 
 /// A statement that the server refuses changes nothing: a path into what is not there, a document that is too deep.

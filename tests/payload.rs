@@ -18,20 +18,8 @@ const TABLES: &str = "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, name VARCHAR(
     CREATE TABLE u (a VARCHAR(20) NOT NULL, b INT NOT NULL, v DOUBLE, PRIMARY KEY (b, a));
     CREATE TABLE blobs (id INT NOT NULL PRIMARY KEY, data LONGBLOB)";
 
-/// The kinds of the events since a position; other tests may have rotated the binary log meanwhile.
-fn kinds_since(test: &Fixture, noted: &SourcePosition) -> Vec<String> {
-    type Row = (String, u64, String, u64, u64, String);
-    let logs: Vec<(String, u64, String)> = test.rows("SHOW BINARY LOGS");
-    let files = logs.into_iter().map(|log| log.0).filter(|file| *file >= noted.file);
-    let events = files.flat_map(|file| {
-        let offset = if file == noted.file { noted.offset } else { 4 };
-        test.rows::<Row>(&format!("SHOW BINLOG EVENTS IN '{file}' FROM {offset}"))
-    });
-    events.map(|row| row.2).collect()
-}
-
 fn assert_compressed(test: &Fixture, noted: &SourcePosition) {
-    let kinds = kinds_since(test, noted);
+    let kinds = noted.event_kinds_since(test);
     assert!(kinds.iter().any(|kind| kind == "Transaction_payload"), "nothing was compressed: {kinds:?}");
 }
 

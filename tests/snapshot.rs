@@ -30,10 +30,7 @@ fn fill_big(test: &Fixture, rows: u64) {
 
 /// Waits until no table is in the state `snapshot`.
 fn wait_copied(bridge: &mut Bridge, test: &Fixture) {
-    bridge.wait_for("all tables copied", COPY, |status| {
-        let tables = status.0["tables"].as_array().unwrap();
-        !tables.is_empty() && tables.iter().all(|table| table["state"] == "streaming")
-    });
+    wait_until_copied(bridge);
     bridge.wait_caught_up(test, PATIENCE);
     test.assert_all_equal();
 }

@@ -8,8 +8,6 @@ use crate::position::Version;
 use crate::rowbinary::{Body, ChunkPool};
 use crate::transcode::{Limits, RowPlan, RowsCursor, Stride};
 
-const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
-
 /// The open XA transaction, and those that are prepared.
 #[derive(Debug, Default)]
 pub struct Xa {
@@ -33,7 +31,7 @@ impl Held {
     pub fn hold(&mut self, table: usize, plan: &RowPlan, event: &RowsEvent<'_>) -> Result<()> {
         let body = self.bodies.entry(table).or_default();
         let mut rows = RowsCursor::new(event, Version::default(), Stride::Bytes);
-        plan.append_rows(&mut rows, body, &mut self.pool, NO_LIMITS)
+        plan.append_rows(&mut rows, body, &mut self.pool, Limits::NONE)
     }
 }
 

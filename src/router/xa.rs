@@ -26,7 +26,6 @@ use crate::position::{Position, Timeline, Version};
 use crate::rowbinary::{Body, ChunkPool};
 use crate::transcode::{Limits, RowsCursor, Stride};
 
-const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
 /// The longest xid: two parts of 64 bytes in hexadecimal digits, quotes, and a number.
 const XID_BYTES_MAX: usize = 300;
 /// More undecided transactions than any server keeps.
@@ -92,7 +91,7 @@ impl XaTransaction {
             return Err(shape_error("its shape changed within an XA transaction"));
         }
         let mut rows = RowsCursor::new(event, Version::default(), Stride::Bytes);
-        plan.rows.append_rows(&mut rows, &mut held.body, &mut held.pool, NO_LIMITS)
+        plan.rows.append_rows(&mut rows, &mut held.body, &mut held.pool, Limits::NONE)
     }
 
     /// The memory that its rows take; of one table, or of all.

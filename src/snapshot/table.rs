@@ -192,13 +192,11 @@ impl ChunkRows<'_> {
             self.image.clear();
             self.table.packets.append_image(packet, &mut self.image)?;
             let mut row = RowsCursor::copied(&self.image, self.table.version);
-            self.table.rows.append_rows(&mut row, &mut body, &mut pool, NO_LIMITS)?;
+            self.table.rows.append_rows(&mut row, &mut body, &mut pool, Limits::NONE)?;
         }
         Ok((!body.is_empty()).then_some((body, pool.held_bytes())))
     }
 }
-
-const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
 
 fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
     let rows = select.connection()?.rows(query)?;

@@ -46,6 +46,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// None.
+    pub const NONE: Self = Self { rows: usize::MAX, bytes: usize::MAX };
+
     /// Whether the body is full.
     #[inline(always)]
     pub fn are_reached(self, body: &Body) -> bool {
@@ -344,7 +347,7 @@ mod tests {
     use crate::schema::types::{Charset, SourceColumn, SourceType};
 
     pub(super) const START: Version = Version(1 << 54 | 1000);
-    pub(super) const NO_LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
+    pub(super) const NO_LIMITS: Limits = Limits::NONE;
 
     /// A plan for columns c0, c1, .. with the default target types.
     pub(super) fn plan(types: &[(SourceType, bool)], key: &[usize]) -> RowPlan {

@@ -441,6 +441,18 @@ impl SourcePosition {
         Self { file: row.0, offset: row.1, gtid_set: row.4.replace('\n', "") }
     }
 
+    /// The kinds of the events since then; other tests may have rotated the binary log meanwhile.
+    pub fn event_kinds_since(&self, test: &Fixture) -> Vec<String> {
+        type Row = (String, u64, String, u64, u64, String);
+        let logs: Vec<(String, u64, String)> = test.rows("SHOW BINARY LOGS");
+        let files = logs.into_iter().map(|log| log.0).filter(|file| *file >= self.file);
+        let events = files.flat_map(|file| {
+            let offset = if file == self.file { self.offset } else { 4 };
+            test.rows::<Row>(&format!("SHOW BINLOG EVENTS IN '{file}' FROM {offset}"))
+        });
+        events.map(|row| row.2).collect()
+    }
+
     /// By file and offset, or by GTID: after a rotation the source stands in a file in which no transaction ended yet.
     fn is_reached(&self, status: &Status, fixture: &Fixture) -> bool {
         let by_place = status.place() >= (file_number(&self.file), self.offset);
