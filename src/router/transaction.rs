@@ -331,8 +331,6 @@ impl Stream {
         let Some((transaction, gtid)) = group.and_then(|group| Some((group.xa.take()?, &mut group.gtid))) else {
             return Err(Error::new(ErrorKind::CorruptStream, "an XA_PREPARE event without its XA START"));
         };
-        // Its next outcome is that of these rows.
-        Arc::make_mut(&mut self.end).settled_xids.remove(transaction.xid());
         if !prepare.one_phase {
             let over = self.undecided.add(transaction, gtid.take(), Arc::clone(&self.end))?;
             self.add_prepare(over);
@@ -702,7 +700,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prepare_or_a_rollback_of_a_listed_xid_takes_it_off() {
+    fn the_outcome_of_a_listed_xid_takes_it_off() {
         let mut rig = Rig::new(None);
         for xid in ['a', 'b', 'c'] {
             prepare_of(&mut rig, xid, 1, 0);
@@ -730,6 +728,19 @@ mod tests {
         assert_eq!(listed(&rig), "a");
         outcome(&mut rig, "ROLLBACK", 'e');
         assert_eq!((listed(&rig), rig.stream.resume().offset), (String::new(), rig.offset));
+
+        let mut rig = Rig::new(None);
+        for xid in ['a', 'b', 'c', 'd'] {
+            prepare_of(&mut rig, xid, 1, 0);
+        }
+        outcome(&mut rig, "COMMIT", 'c');
+        outcome(&mut rig, "ROLLBACK", 'a');
+        assert_eq!(listed(&rig), "", "c is prepared after b");
+        prepare_of(&mut rig, 'e', 1, 0);
+        outcome(&mut rig, "ROLLBACK", 'd');
+        outcome(&mut rig, "COMMIT", 'b');
+        assert_eq!(listed(&rig), "b", "c was committed before e");
+
         let mut rig = Rig::new(Some(ONE));
         for xid in ['a', 'b'] {
             prepare_of(&mut rig, xid, 2, 0);

@@ -15,8 +15,8 @@
 //!   each of those that was decided after it, and only those, has been told to it. It does not change any more.
 //! - A's rows are in ClickHouse when it is saved (I4): they entered the ledger with the position of that moment, which lies
 //!   below A's prepare, and the ledger gives out no higher one before they are acked.
-//! - An xid that is used again is prepared again after that outcome, hence after the outcome that is passed over: the first
-//!   outcome or prepare of a listed xid takes it off, and the position of every later end is without it.
+//! - An xid that is used again is prepared again after the outcome that is passed over, which took it off the list. One that
+//!   is listed though its prepare comes has its rows taken: the list is asked for unknown ones only.
 //! - A restart that is killed before it has come to A's XA COMMIT leaves A listed, as each end on the way is made from the
 //!   one before.
 //!
@@ -102,11 +102,6 @@ impl XaTransaction {
             return Err(Error::new(ErrorKind::CorruptStream, text));
         }
         Ok(Self { xid, rows: Vec::new() })
-    }
-
-    /// As the binary log writes it.
-    pub fn xid(&self) -> &str {
-        &self.xid
     }
 
     /// Writes the rows of an event.
