@@ -20,7 +20,7 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::types::TableName;
 use section::Section;
-pub use selection::Selection;
+pub use selection::{Selection, table_name};
 pub use tls::Tls;
 
 /// A validated configuration.
@@ -199,7 +199,7 @@ pub struct StateConfig {
 pub struct HttpConfig {
     /// `host:port`, empty when off.
     pub listen: String,
-    /// Asked of requests that change something; this version has none.
+    /// Asked of requests that change something, unless only this machine can reach the listener.
     pub token: Secret,
     /// No progress for so long is unhealthy.
     pub stuck_after: Duration,

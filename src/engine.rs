@@ -18,7 +18,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http;
+use crate::http::{self, Interface};
 use crate::message::{Budget, Command, FromReader, FromSnapshot};
 use crate::metrics::Status;
 use crate::position::Position;
@@ -44,10 +44,10 @@ const BODIES: usize = 2;
 /// What stopped it.
 pub fn run(config: Config) -> Result<()> {
     let (commands, from_engine) = unbounded();
-    watch_signals(commands)?;
+    watch_signals(commands.clone())?;
     let status = Arc::new(Status::starting());
     let stop = Arc::new(AtomicBool::new(false));
-    serve_status(&config, &status)?;
+    serve(&config, &status, commands)?;
     let prepared = start::prepare(&config)?;
     let budget = Arc::new(Budget::new(config.pipeline.memory_limit_bytes));
 
@@ -151,10 +151,10 @@ fn watch_signals(commands: Sender<Command>) -> Result<()> {
     Ok(())
 }
 
-fn serve_status(config: &Config, status: &Arc<Status>) -> Result<()> {
+fn serve(config: &Config, status: &Arc<Status>, commands: Sender<Command>) -> Result<()> {
     let Some(listener) = http::bind(&config.http.listen)? else { return Ok(()) };
-    let (status, stuck_after) = (Arc::clone(status), config.http.stuck_after);
-    spawn("http", move || listener.run(&status, stuck_after))?;
+    let interface = Interface::new(Arc::clone(status), commands, config.http.clone());
+    spawn("http", move || listener.run(&interface))?;
     Ok(())
 }
 

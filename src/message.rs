@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
+use serde::Serialize;
 
 use crate::checkpoint::{Checkpoint, CopyChunk, TableState};
 use crate::error::{Error, Result};
@@ -135,6 +136,46 @@ pub enum Ack {
 pub enum Command {
     /// Flush, wait for acks, save, end.
     Stop,
+    /// Say where the stream is.
+    Where(Sender<Result<Whereabouts>>),
+    /// Copy this table of the source; one that is replicated already only unless `only_new`. The answer says what
+    /// happens, or why it does not.
+    Copy { table: TableName, only_new: bool, reply: Sender<Result<String>> },
+}
+
+/// Where the stream is: what a reader of both sides needs to tell a difference from a delay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Whereabouts {
+    /// The source.
+    pub server_uuid: String,
+    /// The run of comparable positions.
+    pub timeline: u16,
+    /// The binlog file number that counts as 0 in versions.
+    pub base_file: u32,
+    /// The router's last transaction end.
+    pub end: Place,
+    /// The version of that place: every row of the stream up to it has a lower one, every later row a higher one.
+    pub version: u64,
+    /// All GTIDs up to that place, of undecided XA transactions as well; `None` when the set is not complete.
+    pub reached_gtid_set: Option<String>,
+    /// Every row below it is in ClickHouse.
+    pub acked: Place,
+}
+
+/// A place in the binary log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Binlog file.
+    pub file: String,
+    /// Byte offset.
+    pub offset: u64,
+}
+
+impl Place {
+    /// The place of a position.
+    pub fn of(position: &Position) -> Self {
+        Self { file: position.file.clone(), offset: position.offset }
+    }
 }
 
 /// The memory that chunks and bodies may hold together, counted in capacity.

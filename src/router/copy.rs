@@ -12,8 +12,9 @@ use std::time::Instant;
 use super::Router;
 use super::tables::State;
 use crate::checkpoint::CopyChunk;
-use crate::error::{Action, Error, ErrorKind};
+use crate::error::{Action, Error, ErrorKind, Result};
 use crate::message::{Batch, FromSnapshot, Origin, Save, TableIndex};
+use crate::schema::types::TableName;
 
 /// A table's copy.
 #[derive(Debug)]
@@ -147,6 +148,14 @@ impl Router {
         if copy.is_done() {
             self.copy_done(table);
         }
+    }
+
+    /// Copies a table anew, by command.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub(super) fn copy_by_command(&mut self, name: &TableName, _only_new: bool) -> Result<String> {
+        Err(Error::new(ErrorKind::Config, format!("{name}: resync is not built yet")))
     }
 
     fn copy_done(&mut self, index: TableIndex) {

@@ -203,9 +203,7 @@ impl Router {
                     Ok(ack) => self.acked(ack, Instant::now()),
                     Err(_) => return Err(Error::new(ErrorKind::TargetBusy, "all writers have ended")),
                 },
-                recv(wiring.commands) -> command => match command {
-                    Ok(Command::Stop) | Err(_) => self.stop(None, now),
-                },
+                recv(wiring.commands) -> command => self.obey(command.unwrap_or(Command::Stop), now),
                 send(jobs, self.next_job(Instant::now())) -> sent => if sent.is_err() {
                     return Err(Error::new(ErrorKind::TargetBusy, "all writers have ended"));
                 },
@@ -227,6 +225,15 @@ impl Router {
                     self.work(work, wiring);
                 },
             }
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Stop => self.stop(None, now),
+            // Whoever asked may have given up.
+            Command::Where(reply) => drop(reply.send(self.whereabouts())),
+            Command::Copy { table, only_new, reply } => drop(reply.send(self.copy_by_command(&table, only_new))),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Router, Stopping};
-use crate::error::Error;
-use crate::message::{Chunk, TableIndex};
+use crate::error::{Error, Result};
+use crate::message::{Chunk, Place, TableIndex, Whereabouts};
 use crate::metrics::{CheckpointPicture, Picture, PositionPicture, TablePicture};
 use crate::position::Position;
 use crate::rowbinary::Body;
@@ -149,6 +149,23 @@ impl Rate {
 }
 
 impl Router {
+    /// Where the stream is now.
+    ///
+    /// # Errors
+    /// When versions have run out.
+    pub(super) fn whereabouts(&self) -> Result<Whereabouts> {
+        let (end, timeline) = (self.stream.end(), self.stream.timeline());
+        Ok(Whereabouts {
+            server_uuid: end.server_uuid.clone(),
+            timeline: timeline.number,
+            base_file: timeline.base_file,
+            end: Place::of(end),
+            version: timeline.version(&end.file, end.offset)?.0,
+            reached_gtid_set: self.stream.reached().gtid_set.map(|set| set.to_string()),
+            acked: Place::of(self.ledger.low_water(self.stream.resume())),
+        })
+    }
+
     /// Redraws the picture behind `/status`.
     pub(super) fn draw(&mut self, now: Instant) {
         self.progress.draw_at = now + DRAW_INTERVAL;
