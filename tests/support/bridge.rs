@@ -244,6 +244,16 @@ impl Bridge {
         Ok(Status(json))
     }
 
+    /// `POST` of a text; the status code.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn post(&self, path: &str, body: &str) -> Result<u16, String> {
+        let request = ureq::post(format!("http://127.0.0.1:{}{path}", self.config.port));
+        let answer = request.config().http_status_as_error(false).proxy(None).build().send(body);
+        answer.map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
+    }
+
     /// `GET` of a path: status code and body.
     ///
     /// # Errors
