@@ -30,7 +30,7 @@ use crate::mysql::select::Select;
 use crate::position::Position;
 use crate::transcode::Limits;
 
-pub use table::CopyTable;
+pub use table::{CopyTable, connect};
 
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How soon a wait notices the stop flag, and work that another thread has planned.
