@@ -137,7 +137,7 @@ impl Chosen {
         saved: &[CopyChunk],
     ) -> Result<(Table, Option<CopyTable>)> {
         let is_copied = self.is_copied();
-        let Inspected { source, target_name, target } = self.inspected;
+        let Inspected { source, target_name, target, copy_where } = self.inspected;
         let target = match target {
             Some(target) => Some(target),
             None if self.state == State::Quarantined => None,
@@ -150,7 +150,8 @@ impl Chosen {
         let copy = target.as_ref().filter(|_| is_copied).map(|target| {
             let name = source.name.to_string();
             let own = saved.iter().filter(|chunk| chunk.table == name && chunk.version == version.0);
-            CopyTable::new(index, &source, target, version, own.cloned().collect())
+            let copy = CopyTable::new(index, &source, target, version, own.cloned().collect());
+            copy.map(|copy| copy.only(copy_where.as_deref()))
         });
         let shape = target.map(|target| Shape::new(&source, target));
         Ok((Table::new(source.name, self.state, self.reason, shape), copy.transpose()?))
@@ -169,7 +170,8 @@ fn first_start(
     let position = match &config.mysql.start {
         Start::Snapshot => {
             let position = source.current_position(true)?;
-            check::refuse(&check::existing_rows(client, tables)?)?;
+            let problems = [check::existing_rows(client, tables)?, check::bad_conditions(config, tables)?];
+            check::refuse(problems.iter().flatten())?;
             position
         }
         Start::Current => source.current_position(false)?,
@@ -350,7 +352,7 @@ mod tests {
         let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
         let source = SourceTable { name: name.clone(), columns: Vec::new(), key: Vec::new(), allows_zero_dates: false };
         let target = has_target.then(|| TargetTable { name: name.clone(), columns: Vec::new() });
-        Inspected { source, target_name: name, target }
+        Inspected { source, target_name: name, target, copy_where: None }
     }
 
     fn saved(state: &str) -> TableState {

@@ -67,6 +67,12 @@ impl CopyTable {
         })
     }
 
+    /// Copies only the rows that fulfil this condition.
+    #[must_use]
+    pub fn only(self, condition: Option<&str>) -> Self {
+        Self { cuts: self.cuts.only(condition), ..self }
+    }
+
     /// The router's table.
     pub fn index(&self) -> TableIndex {
         self.index
