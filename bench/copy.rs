@@ -115,7 +115,10 @@ impl<'a> Rig<'a> {
         let target = targets::create_table(&client, &source, &name).unwrap();
         let table = CopyTable::new(0, &source, &target, Version(1 << 54), Vec::new()).unwrap();
         let mut select = Select::open(&config.mysql).unwrap();
-        let (chunks, _) = table.plan(&mut select, config.snapshot.chunk_rows, &|| false).unwrap().unwrap();
+        let mut chunks: Vec<Chunk> = Vec::new();
+        while let Some(begin) = chunks.last().map_or(Some(Chunk::first()), Chunk::next) {
+            chunks.push(table.cut(&mut select, begin, config.snapshot.chunk_rows).unwrap());
+        }
         let limits = Limits { rows: config.pipeline.batch_size, bytes: config.pipeline.batch_bytes };
         let mut bodies = Vec::new();
         for chunk in &chunks {
@@ -192,9 +195,8 @@ impl<'a> Rig<'a> {
         }
         let config = self.test.config();
         let begin = Instant::now();
-        let mut bridge = Bridge::spawn(&config);
-        let name = self.source.name.to_string();
-        bridge.wait_for("the table copied", 10 * PATIENCE, |status| status.table_state(&name) == "streaming");
+        let bridge = Bridge::spawn(&config);
+        support::wait_until("the table to be copied", 10 * PATIENCE, || bridge.log().contains("all tables are copied"));
         let (took, cpu) = (begin.elapsed(), cpu_seconds(bridge.pid()));
         assert_eq!(bridge.sigterm(), Some(0));
         assert_eq!(self.test.clickhouse("SELECT count() FROM `{db}`.narrow FINAL"), self.rows.to_string());

@@ -85,7 +85,7 @@ pub enum Origin {
 /// What the snapshot stage tells the router of the table with this index.
 #[derive(Debug)]
 pub enum FromSnapshot {
-    /// How its copy is cut, all of it.
+    /// The next of the chunks that its copy is cut into.
     Planned(TableIndex, Vec<CopyChunk>),
     /// Rows of a chunk; the budget was charged for them.
     Rows { table: TableIndex, chunk: u32, target: Arc<InsertTarget>, body: Body, charged_bytes: usize },
@@ -208,9 +208,10 @@ impl Budget {
         used.copy_bytes == 0 || fits && !used.reader_waits
     }
 
-    /// A row of a copy was larger than its body should be.
-    pub fn grow_copy(&self, more_bytes: usize) {
-        self.used.lock().copy_bytes += more_bytes;
+    /// A body that was expected to take `expected_bytes` takes `bytes`: most take less, one with a large row more.
+    pub fn recharge_copy(&self, expected_bytes: usize, bytes: usize) {
+        self.used.lock().copy_bytes += bytes;
+        self.leave_copy(expected_bytes);
     }
 
     /// Rows of a copy are gone.

@@ -153,8 +153,12 @@ impl Chosen {
             let copy = CopyTable::new(index, &source, target, version, own.cloned().collect());
             copy.map(|copy| copy.only(copy_where.as_deref()))
         });
+        let copy = copy.transpose()?;
+        if let Some(copy) = copy.as_ref().filter(|copy| copy.is_cut_anew()) {
+            store.save_chunks(copy.saved_chunks())?;
+        }
         let shape = target.map(|target| Shape::new(&source, target));
-        Ok((Table::new(source.name, self.state, self.reason, shape), copy.transpose()?))
+        Ok((Table::new(source.name, self.state, self.reason, shape), copy))
     }
 }
 

@@ -23,6 +23,19 @@ pub struct Chunk {
     pub upper: Option<Bound>,
 }
 
+impl Chunk {
+    /// A table's first chunk, whose end is not known yet.
+    pub fn first() -> Self {
+        Self { number: 0, lower: None, upper: None }
+    }
+
+    /// The one that begins where this one ends; `None` after the last.
+    pub fn next(&self) -> Option<Self> {
+        let lower = self.upper.clone()?;
+        Some(Self { number: self.number + 1, lower: Some(lower), upper: None })
+    }
+}
+
 /// How a table is cut.
 #[derive(Debug, Clone)]
 pub struct Cuts {

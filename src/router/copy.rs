@@ -19,6 +19,8 @@ use crate::message::{Batch, FromSnapshot, Origin, Save, TableIndex};
 #[derive(Debug)]
 pub struct Copy {
     chunks: Vec<Progress>,
+    /// Chunks that an earlier run has copied.
+    done_before: usize,
     /// Raised when the stage is to end the copy.
     flag: Arc<AtomicBool>,
     /// Rows acked in this run, and since when.
@@ -39,7 +41,8 @@ struct Progress {
 impl Copy {
     /// A copy, with its chunks if it was begun before.
     pub fn new(chunks: &[CopyChunk], flag: Arc<AtomicBool>) -> Self {
-        Self { chunks: progress(chunks), flag, rows: 0, since: None, outage: String::new() }
+        let done_before = chunks.iter().filter(|chunk| chunk.done == 1).count();
+        Self { chunks: progress(chunks), done_before, flag, rows: 0, since: None, outage: String::new() }
     }
 
     fn chunk(&mut self, number: u32) -> Option<&mut Progress> {
@@ -48,7 +51,12 @@ impl Copy {
 
     /// Whether all rows are in the target.
     fn is_done(&self) -> bool {
-        !self.chunks.is_empty() && self.chunks.iter().all(|chunk| chunk.saved.done == 1)
+        self.is_cut() && self.chunks.iter().all(|chunk| chunk.saved.done == 1)
+    }
+
+    /// Whether all chunks are known: the last one ends with the table.
+    fn is_cut(&self) -> bool {
+        self.chunks.last().is_some_and(|last| last.saved.upper.is_empty())
     }
 
     /// How far it is, for a person.
@@ -56,16 +64,26 @@ impl Copy {
         if !self.outage.is_empty() {
             return format!("copying: waits for the source: {}", self.outage);
         }
-        if self.chunks.is_empty() {
-            return "copying: looking for its key ranges".to_owned();
-        }
-        let done = self.chunks.iter().filter(|chunk| chunk.saved.done == 1).count();
         let seconds = self.since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
         let rate = if seconds > 0.0 { self.rows as f64 / seconds } else { 0.0 };
-        let left: u64 = self.chunks.iter().filter(|chunk| chunk.saved.done == 0).map(|chunk| chunk.saved.rows).sum();
-        let eta = if rate > 0.0 { format!(", about {:.0} s left", left as f64 / rate) } else { String::new() };
+        let rows = format!("{} rows, {rate:.0} rows/s", self.rows);
+        if !self.is_cut() {
+            return format!("copying: {rows}, still looking for its key ranges");
+        }
+        let done = self.chunks.iter().filter(|chunk| chunk.saved.done == 1).count();
         let percent = 100 * done / self.chunks.len();
-        format!("copying: {percent} %, {} rows, {rate:.0} rows/s{eta}", self.rows)
+        format!("copying: {percent} %, {rows}{}", self.time_left(done, seconds))
+    }
+
+    /// By chunks: a condition may leave out most of the rows that they were cut by.
+    fn time_left(&self, done: usize, seconds: f64) -> String {
+        match done.saturating_sub(self.done_before) {
+            0 => String::new(),
+            in_this_run => {
+                let left = seconds / in_this_run as f64 * (self.chunks.len() - done) as f64;
+                format!(", about {left:.0} s left")
+            }
+        }
     }
 }
 
@@ -79,7 +97,7 @@ impl Router {
             FromSnapshot::Planned(table, chunks) => {
                 if let Some(copy) = self.copies.get_mut(&table) {
                     copy.outage.clear();
-                    copy.chunks = progress(&chunks);
+                    copy.chunks.extend(progress(&chunks));
                     self.saver.push(Save::Chunks(Arc::new(chunks)));
                 }
             }
@@ -90,6 +108,7 @@ impl Router {
                 let copy = self.copies.get_mut(&table);
                 match copy.and_then(|copy| {
                     copy.outage.clear();
+                    copy.since.get_or_insert(now);
                     copy.chunk(chunk)
                 }) {
                     Some(chunk) => {
@@ -125,12 +144,11 @@ impl Router {
     }
 
     /// Rows of a chunk are in the target.
-    pub(super) fn copied(&mut self, batch: Batch, chunk: u32, now: Instant) {
+    pub(super) fn copied(&mut self, batch: Batch, chunk: u32) {
         let (table, rows) = (batch.table, batch.body.rows() as u64);
         self.settle(batch);
         if let Some(copy) = self.copies.get_mut(&table) {
             copy.rows += rows;
-            copy.since.get_or_insert(now);
             if let Some(chunk) = copy.chunk(chunk) {
                 chunk.batches -= 1;
             }

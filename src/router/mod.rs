@@ -589,7 +589,7 @@ impl Router {
                 self.batcher.succeeded(index, batch.number, took, now);
                 match batch.origin {
                     Origin::Stream => self.settle(batch),
-                    Origin::Copy { chunk, .. } => self.copied(batch, chunk, now),
+                    Origin::Copy { chunk, .. } => self.copied(batch, chunk),
                 }
             }
             Err(error) => self.insert_failed(batch, error, now),

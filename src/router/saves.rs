@@ -68,9 +68,13 @@ impl Saver {
         self.wanted = true;
     }
 
-    /// What the next checkpoint may rely on.
+    /// What the next checkpoint may rely on. Chunks that wait go together: a busy server takes its time for each save.
     pub fn push(&mut self, record: Save) {
-        self.records.push_back(record);
+        let waits = self.records.len() > usize::from(self.is_out);
+        match (self.records.back_mut().filter(|_| waits), record) {
+            (Some(Save::Chunks(waiting)), Save::Chunks(more)) => Arc::make_mut(waiting).extend(more.iter().cloned()),
+            (_, record) => self.records.push_back(record),
+        }
     }
 
     /// Whether a save may start now.

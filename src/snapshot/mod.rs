@@ -61,8 +61,8 @@ pub struct Snapshot {
 /// A piece of work on the table with this index in `tables`.
 #[derive(Debug)]
 enum Task {
-    /// Find its chunks.
-    Plan(usize),
+    /// Find the end of this chunk, and those of the ones behind it.
+    Cut(usize, Chunk),
     /// Copy one.
     Copy(usize, Chunk),
 }
@@ -70,7 +70,7 @@ enum Task {
 impl Task {
     fn table(&self) -> usize {
         match self {
-            Task::Plan(table) | Task::Copy(table, _) => *table,
+            Task::Cut(table, _) | Task::Copy(table, _) => *table,
         }
     }
 }
@@ -157,23 +157,21 @@ impl Snapshot {
             None => select.insert(table::connect(&self.mysql, &self.start).map_err(try_again)?),
         };
         match task {
-            Task::Plan(number) => self.plan(*number, table, select, to_router),
+            Task::Cut(number, begin) => self.cut(*number, begin, select, to_router),
             Task::Copy(_, chunk) => self.copy(table, chunk, select, to_router),
         }
     }
 
-    fn plan(
-        &self,
-        number: usize,
-        table: &CopyTable,
-        select: &mut Select,
-        to_router: &Sender<FromSnapshot>,
-    ) -> Result<()> {
-        let chunks = table.plan(select, self.config.chunk_rows, &|| self.ends(table))?;
-        let Some((chunks, rows)) = chunks else { return Ok(()) };
-        tell(to_router, FromSnapshot::Planned(table.index(), table.saved(&chunks, &rows)));
-        self.open.fetch_add(chunks.len(), Ordering::Relaxed);
-        self.tasks.lock().extend(chunks.into_iter().map(|chunk| Task::Copy(number, chunk)));
+    /// Others read the chunk while the next one's end is looked for.
+    fn cut(&self, number: usize, begin: &Chunk, select: &mut Select, to_router: &Sender<FromSnapshot>) -> Result<()> {
+        let (table, chunk_rows) = (&self.tables[number], self.config.chunk_rows);
+        let chunk = table.cut(select, begin.clone(), chunk_rows)?;
+        tell(to_router, FromSnapshot::Planned(table.index(), vec![table.saved(&chunk, chunk_rows)]));
+        let next = chunk.next().map(|next| Task::Cut(number, next));
+        self.open.fetch_add(1 + usize::from(next.is_some()), Ordering::Relaxed);
+        let mut tasks = self.tasks.lock();
+        tasks.push_back(Task::Copy(number, chunk));
+        next.into_iter().for_each(|next| tasks.push_front(next));
         Ok(())
     }
 
@@ -199,12 +197,11 @@ impl Snapshot {
                     break;
                 }
             };
-            let charged_bytes = bytes.max(self.limits.bytes);
-            self.budget.grow_copy(charged_bytes - self.limits.bytes);
+            self.budget.recharge_copy(self.limits.bytes, bytes);
             self.keep_pace(body.rows());
             let target = table.target();
             let (table, chunk) = (table.index(), chunk.number);
-            tell(to_router, FromSnapshot::Rows { table, chunk, target, body, charged_bytes });
+            tell(to_router, FromSnapshot::Rows { table, chunk, target, body, charged_bytes: bytes });
         }
         tell(to_router, FromSnapshot::ChunkRead(table.index(), chunk.number));
         Ok(())
@@ -248,11 +245,10 @@ fn try_again(mut error: Error) -> Error {
     error
 }
 
+/// What is known is copied while the rest is cut.
 fn first_tasks(number: usize, table: &CopyTable) -> Vec<Task> {
-    match table.remaining() {
-        Some(chunks) => chunks.into_iter().map(|chunk| Task::Copy(number, chunk)).collect(),
-        None => vec![Task::Plan(number)],
-    }
+    let cut = table.begin().map(|begin| Task::Cut(number, begin));
+    cut.into_iter().chain(table.remaining().into_iter().map(|chunk| Task::Copy(number, chunk))).collect()
 }
 
 /// A router that is gone ends the process.

@@ -36,6 +36,8 @@ pub struct CopyTable {
     is_set_aside: Arc<AtomicBool>,
     /// Of a copy that was begun before.
     saved: Vec<CopyChunk>,
+    /// The name of its cuts.
+    plan: Uuid,
 }
 
 impl CopyTable {
@@ -53,6 +55,7 @@ impl CopyTable {
     ) -> Result<Self> {
         let rows = RowPlan::compile(&copy_columns(&source.columns), &source.key, &target.columns)?;
         let target = Arc::new(InsertTarget { table: target.name.clone(), columns: rows.insert_columns() });
+        let (saved, plan) = planned(saved);
         Ok(Self {
             index,
             name: source.name.clone(),
@@ -64,6 +67,7 @@ impl CopyTable {
             target,
             is_set_aside: Arc::default(),
             saved,
+            plan,
         })
     }
 
@@ -103,68 +107,55 @@ impl CopyTable {
         &self.saved
     }
 
-    /// The chunks of a copy that was begun before that are not done; `None` when nothing was begun.
-    pub fn remaining(&self) -> Option<Vec<Chunk>> {
-        if self.saved.is_empty() {
-            return None;
-        }
-        let mut lower: Option<Bound> = None;
-        let mut chunks = Vec::new();
-        for saved in &self.saved {
-            let upper = (!saved.upper.is_empty()).then(|| saved.upper.clone());
-            if saved.done == 0 {
-                chunks.push(Chunk { number: saved.chunk, lower, upper: upper.clone() });
-            }
-            lower = upper;
-        }
-        Some(chunks)
+    /// Whether it was begun before and was not cut to its end: then it goes on under a new plan, so that a save of the
+    /// earlier process that lands late does not mix with ours. Its chunks are to be saved before anything is read.
+    pub fn is_cut_anew(&self) -> bool {
+        !self.saved.is_empty() && self.begin().is_some()
     }
 
-    /// Finds the chunks, and the number of rows in each (0 for the last one, which nobody counts); `None` when it `ends`
-    /// before.
+    /// Its known chunks that are not done.
+    pub fn remaining(&self) -> Vec<Chunk> {
+        let known = self.known().zip(&self.saved);
+        known.filter(|(_, saved)| saved.done == 0).map(|(chunk, _)| chunk).collect()
+    }
+
+    /// The chunk whose end is to be found next; `None` when all are known.
+    pub fn begin(&self) -> Option<Chunk> {
+        self.known().last().map_or_else(|| Some(Chunk::first()), |last| last.next())
+    }
+
+    fn known(&self) -> impl Iterator<Item = Chunk> {
+        let uppers = self.saved.iter().map(|saved| (!saved.upper.is_empty()).then(|| saved.upper.clone()));
+        uppers.scan(Some(Chunk::first()), |begin, upper| {
+            let chunk = Chunk { upper, ..begin.take()? };
+            *begin = chunk.next();
+            Some(chunk)
+        })
+    }
+
+    /// The chunk that begins where `begin` does, with its end: `chunk_rows` further on, or the table's.
     ///
     /// # Errors
     /// When the source is away or refuses.
-    pub fn plan(
-        &self,
-        select: &mut Select,
-        chunk_rows: u64,
-        ends: &dyn Fn() -> bool,
-    ) -> Result<Option<(Vec<Chunk>, Vec<u64>)>> {
-        let (mut chunks, mut rows) = (Vec::new(), Vec::new());
-        let mut lower: Option<Bound> = None;
-        for number in 0.. {
-            if ends() {
-                return Ok(None);
-            }
-            let upper = match self.cuts.is_whole() {
-                true => None,
-                false => next_end(select, &self.cuts.next_end(lower.as_ref(), chunk_rows))?,
-            };
-            let is_last = upper.is_none();
-            chunks.push(Chunk { number, lower, upper: upper.clone() });
-            rows.push(if is_last { 0 } else { chunk_rows });
-            if is_last {
-                break;
-            }
-            lower = upper;
-        }
-        Ok(Some((chunks, rows)))
+    pub fn cut(&self, select: &mut Select, begin: Chunk, chunk_rows: u64) -> Result<Chunk> {
+        let upper = match self.cuts.is_whole() {
+            true => None,
+            false => next_end(select, &self.cuts.next_end(begin.lower.as_ref(), chunk_rows))?,
+        };
+        Ok(Chunk { upper, ..begin })
     }
 
-    /// The chunks as they are to be saved.
-    pub fn saved(&self, chunks: &[Chunk], rows: &[u64]) -> Vec<CopyChunk> {
-        let plan = Uuid::new_v4();
-        let saved = |(chunk, &rows): (&Chunk, &u64)| CopyChunk {
+    /// A chunk as it is to be saved; nobody counts the rows of the last one.
+    pub fn saved(&self, chunk: &Chunk, chunk_rows: u64) -> CopyChunk {
+        CopyChunk {
             table: self.name.to_string(),
             version: self.version.0,
-            plan,
+            plan: self.plan,
             chunk: chunk.number,
             upper: chunk.upper.clone().unwrap_or_default(),
-            rows,
+            rows: if chunk.upper.is_some() { chunk_rows } else { 0 },
             done: 0,
-        };
-        chunks.iter().zip(rows).map(saved).collect()
+        }
     }
 
     /// Starts to read a chunk.
@@ -202,6 +193,14 @@ impl ChunkRows<'_> {
         }
         Ok((!body.is_empty()).then_some((body, pool.held_bytes())))
     }
+}
+
+/// The chunks, and the plan that they and those to come are of: theirs when they are all, else a new one.
+fn planned(mut saved: Vec<CopyChunk>) -> (Vec<CopyChunk>, Uuid) {
+    let complete = saved.last().filter(|last| last.upper.is_empty());
+    let plan = complete.map_or_else(Uuid::new_v4, |last| last.plan);
+    saved.iter_mut().for_each(|chunk| chunk.plan = plan);
+    (saved, plan)
 }
 
 fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
