@@ -22,6 +22,7 @@ use crate::http;
 use crate::message::{Budget, Command, FromReader, FromSnapshot};
 use crate::metrics::Status;
 use crate::position::Position;
+use crate::progress;
 use crate::reader::Reader;
 use crate::router::batch::Pace;
 use crate::router::copy::Copy;
@@ -49,6 +50,7 @@ pub fn run(config: Config) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     serve_status(&config, &status)?;
     let prepared = start::prepare(&config)?;
+    tell_progress(&status, &stop)?;
     let budget = Arc::new(Budget::new(config.pipeline.memory_limit_bytes));
 
     let (to_router, inbox) = bounded(CHUNKS);
@@ -155,6 +157,12 @@ fn serve_status(config: &Config, status: &Arc<Status>) -> Result<()> {
     let Some(listener) = http::bind(&config.http.listen)? else { return Ok(()) };
     let (status, stuck_after) = (Arc::clone(status), config.http.stuck_after);
     spawn("http", move || listener.run(&status, stuck_after))?;
+    Ok(())
+}
+
+fn tell_progress(status: &Arc<Status>, stop: &Arc<AtomicBool>) -> Result<()> {
+    let (status, stop) = (Arc::clone(status), Arc::clone(stop));
+    spawn("progress", move || progress::run(&status, &stop))?;
     Ok(())
 }
 

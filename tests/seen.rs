@@ -73,7 +73,8 @@ impl Log {
     }
 
     fn read(test: &Fixture, file: &str) -> Self {
-        let events: Vec<(String, u64, String, u64, u64, String)> = test.rows(&format!("SHOW BINLOG EVENTS IN '{file}'"));
+        let events: Vec<(String, u64, String, u64, u64, String)> =
+            test.rows(&format!("SHOW BINLOG EVENTS IN '{file}'"));
         let ends = events.iter().filter(|event| event.2 == "Xid").map(|event| event.4).collect();
         Self { file: file.to_owned(), ends }
     }

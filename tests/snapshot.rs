@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mysql::prelude::Queryable;
 
-use support::bridge::{Bridge, Config, PATIENCE};
+use support::bridge::{Bridge, Config, PATIENCE, run_command};
 use support::fixture::Fixture;
 use support::load::{Random, allow_many_numbers, numbers};
 
@@ -276,6 +276,35 @@ fn a_first_start_takes_no_chunk_of_an_earlier_life_for_done() {
         status.table_state(&format!("{}.big", test.database)) == "streaming"
     });
     wait_copied(&mut bridge, &test);
+}
+
+/// A rule's condition is for the copy alone: what the stream brings comes whole.
+#[test]
+fn a_rule_may_leave_rows_out_of_the_copy() {
+    let test = Fixture::new("snapshot_where");
+    test.sql(BIG);
+    fill_big(&test, 5000);
+    let mut rule = toml::Table::new();
+    rule.insert("table".to_owned(), format!("{}.big", test.database).into());
+    let mut config = small_chunks(&test);
+    let mut with = |condition: &str| {
+        rule.insert("where".to_owned(), condition.into());
+        config.set("replicate.rule", vec![toml::Value::from(rule.clone())]).clone()
+    };
+    for wrong in ["n >", "nothing = 1", "n = 1) LIMIT 1 #", "COUNT(*) > 1"] {
+        for command in ["check", "run"] {
+            let ended = run_command(command, &with(wrong));
+            let is_refused = ended.code != Some(0) && ended.text().contains("where = ");
+            assert!(is_refused && ended.text().contains("MySQL says"), "{command} {wrong}: {}", ended.text());
+        }
+    }
+    assert_eq!(test.clickhouse("SELECT count() FROM system.databases WHERE name = '{db}'"), "0", "nothing is created");
+    let mut bridge = Bridge::spawn(&with("n <= 1000 OR n > 4900 # the oldest and the newest"));
+    wait_until_copied(&mut bridge);
+    assert_eq!(test.clickhouse("SELECT count(), sum(n) FROM `{db}`.big FINAL"), "1100\t995550");
+    test.sql("UPDATE big SET name = 'changed' WHERE n = 2000;\nDELETE FROM big WHERE n = 4950;");
+    bridge.wait_caught_up(&test, PATIENCE);
+    assert_eq!(test.clickhouse("SELECT count(), countIf(name = 'changed') FROM `{db}`.big FINAL"), "1100\t1");
 }
 
 /// The source refuses nothing, but a row cannot be carried over: that table alone is set aside.

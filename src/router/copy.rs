@@ -67,16 +67,25 @@ impl Copy {
         let seconds = self.since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
         let rate = if seconds > 0.0 { self.rows as f64 / seconds } else { 0.0 };
         let rows = format!("{} rows, {rate:.0} rows/s", self.rows);
-        if !self.is_cut() {
-            return format!("copying: {rows}, still looking for its key ranges");
+        match self.percent() {
+            Some(percent) => format!("copying: {percent} %, {rows}{}", self.time_left(seconds)),
+            None => format!("copying: {rows}, still looking for its key ranges"),
         }
-        let done = self.chunks.iter().filter(|chunk| chunk.saved.done == 1).count();
-        let percent = 100 * done / self.chunks.len();
-        format!("copying: {percent} %, {rows}{}", self.time_left(done, seconds))
+    }
+
+    /// How much is done; `None` until it is known how much there is.
+    pub fn percent(&self) -> Option<u8> {
+        let percent = 100 * self.done() / self.chunks.len().max(1);
+        u8::try_from(percent).ok().filter(|_| self.is_cut())
+    }
+
+    fn done(&self) -> usize {
+        self.chunks.iter().filter(|chunk| chunk.saved.done == 1).count()
     }
 
     /// By chunks: a condition may leave out most of the rows that they were cut by.
-    fn time_left(&self, done: usize, seconds: f64) -> String {
+    fn time_left(&self, seconds: f64) -> String {
+        let done = self.done();
         match done.saturating_sub(self.done_before) {
             0 => String::new(),
             in_this_run => {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::copy::Copy;
 use super::{Router, Stopping};
 use crate::error::Error;
 use crate::message::{Chunk, TableIndex};
@@ -195,6 +196,7 @@ impl Router {
             rows: table.rows,
             version: table.version,
             lag_seconds: self.lag_seconds(Some(index)),
+            copied_percent: self.copies.get(&index).and_then(Copy::percent),
         }
     }
 
