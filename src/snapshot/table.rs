@@ -231,3 +231,59 @@ pub fn connect(config: &MysqlConfig, start: &Position) -> Result<Select> {
     }
     Ok(select)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::target::TargetColumn;
+    use crate::schema::types::{SourceColumn, SourceType};
+
+    const PLAN: Uuid = Uuid::from_u128(7);
+
+    /// A copy of which these chunks were saved, each with its end and whether it is done.
+    fn copy(saved: &[(&str, u8)]) -> CopyTable {
+        let name = TableName { database: "d".to_owned(), table: "t".to_owned() };
+        let ty = SourceType::Int { bytes: 4, unsigned: false };
+        let columns = vec![SourceColumn { name: "id".to_owned(), ty, nullable: false }];
+        let source = SourceTable { name: name.clone(), columns, key: vec![0], allows_zero_dates: false };
+        let column = |(name, ty): (&str, &str)| TargetColumn { name: name.to_owned(), ty: ty.to_owned() };
+        let columns = [("id", "Int32"), ("_version", "UInt64"), ("_is_deleted", "UInt8")].map(column).into();
+        let chunk = |(number, &(upper, done)): (u32, &(&str, u8))| CopyChunk {
+            plan: PLAN,
+            chunk: number,
+            upper: if upper.is_empty() { Vec::new() } else { vec![upper.to_owned()] },
+            done,
+            ..CopyChunk::default()
+        };
+        let saved = (0..).zip(saved).map(chunk).collect();
+        CopyTable::new(0, &source, &TargetTable { name, columns }, Version(1), saved).unwrap()
+    }
+
+    fn bound(value: &str) -> Option<Bound> {
+        Some(vec![value.to_owned()])
+    }
+
+    #[test]
+    fn a_copy_that_was_cut_to_its_end_keeps_its_plan() {
+        let copy = copy(&[("10", 1), ("20", 0), ("", 0)]);
+        assert_eq!((copy.is_cut_anew(), copy.begin(), copy.plan), (false, None, PLAN));
+        let chunk = |number, lower, upper| Chunk { number, lower, upper };
+        assert_eq!(copy.remaining(), [chunk(1, bound("10"), bound("20")), chunk(2, bound("20"), None)]);
+    }
+
+    #[test]
+    fn a_copy_that_was_not_goes_on_where_the_cuts_end_under_a_new_plan() {
+        let copy = copy(&[("10", 0), ("20", 1)]);
+        assert!(copy.is_cut_anew() && copy.plan != PLAN);
+        assert!(copy.saved_chunks().iter().all(|chunk| chunk.plan == copy.plan));
+        assert_eq!(copy.begin(), Some(Chunk { number: 2, lower: bound("20"), upper: None }));
+        assert_eq!(copy.remaining(), [Chunk { number: 0, lower: None, upper: bound("10") }]);
+        assert_eq!(copy.saved(&copy.begin().unwrap(), 1000).rows, 0, "the last one is not counted");
+    }
+
+    #[test]
+    fn a_new_copy_begins_at_the_first_key() {
+        let copy = copy(&[]);
+        assert_eq!((copy.is_cut_anew(), copy.begin(), copy.remaining()), (false, Some(Chunk::first()), Vec::new()));
+    }
+}
