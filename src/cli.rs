@@ -3,7 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 `check` found problems. The error that ends a command is
 //! printed here, once, on stderr; output that is data goes to stdout alone.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use stream_bridge::config::{Config, LogConfig, LogFormat};
 use stream_bridge::error::{Error, ErrorKind, Result};
 use stream_bridge::http::running;
+use stream_bridge::progress::CLEAR;
 use stream_bridge::{check, engine, replay};
 
 /// Keeps ClickHouse equal to MySQL in real time.
@@ -155,6 +156,11 @@ fn start_log(config: &LogConfig) {
     let filter = env_logger::Env::default().default_filter_or(format!("warn,stream_bridge={level}"));
     let mut builder = env_logger::Builder::from_env(filter);
     match config.format {
+        // What stands in the terminal's last line makes way.
+        LogFormat::Text if std::io::stderr().is_terminal() => builder.format(|out, record| {
+            let (time, level, text) = (out.timestamp_millis(), record.level(), record.args());
+            writeln!(out, "{CLEAR}[{time} {level:5} {}] {text}", record.target())
+        }),
         LogFormat::Text => builder.format_timestamp_millis(),
         LogFormat::Json => builder.format(|out, record| {
             let line = json!({

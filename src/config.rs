@@ -154,6 +154,8 @@ pub struct Rule {
     pub table: TableName,
     /// The target's name.
     pub rename: Option<TableName>,
+    /// `where`: the rows that the initial copy takes, as an SQL condition.
+    pub copy_where: Option<String>,
 }
 
 /// `[pipeline]`
@@ -326,8 +328,16 @@ impl MysqlConfig {
 impl ReplicateConfig {
     /// The target's name for a source table.
     pub fn target_name(&self, source: &TableName) -> TableName {
-        let rule = self.rules.iter().find(|rule| rule.table == *source);
-        rule.and_then(|rule| rule.rename.as_ref()).unwrap_or(source).clone()
+        self.rule(source).and_then(|rule| rule.rename.as_ref()).unwrap_or(source).clone()
+    }
+
+    /// Which rows of a source table are copied; `None`: all.
+    pub fn copy_where(&self, source: &TableName) -> Option<&str> {
+        self.rule(source).and_then(|rule| rule.copy_where.as_deref())
+    }
+
+    fn rule(&self, source: &TableName) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.table == *source)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::http::{self, Interface};
 use crate::message::{Budget, Command, FromReader, ToSnapshot};
 use crate::metrics::Status;
 use crate::position::Position;
+use crate::progress;
 use crate::reader::Reader;
 use crate::router::batch::Pace;
 use crate::router::copy::Copy;
@@ -49,6 +50,7 @@ pub fn run(config: Config) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     serve(&config, &status, commands)?;
     let prepared = start::prepare(&config)?;
+    tell_progress(&status, &stop)?;
     let budget = Arc::new(Budget::new(config.pipeline.memory_limit_bytes));
 
     let (to_router, inbox) = bounded(CHUNKS);
@@ -151,6 +153,12 @@ fn serve(config: &Config, status: &Arc<Status>, commands: Sender<Command>) -> Re
     let Some(listener) = http::bind(&config.http.listen)? else { return Ok(()) };
     let interface = Interface::new(Arc::clone(status), commands, config.http.clone());
     spawn("http", move || listener.run(&interface))?;
+    Ok(())
+}
+
+fn tell_progress(status: &Arc<Status>, stop: &Arc<AtomicBool>) -> Result<()> {
+    let (status, stop) = (Arc::clone(status), Arc::clone(stop));
+    spawn("progress", move || progress::run(&status, &stop))?;
     Ok(())
 }
 

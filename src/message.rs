@@ -93,8 +93,9 @@ pub enum FromSnapshot {
     Prepared(TableIndex, Box<NewShadow>),
     /// The shadow of this UUID cannot be made.
     NotPrepared(TableIndex, Uuid, Error),
-    /// How its copy is cut, all of it; the version of its rows, and the GTIDs that its SELECTs have seen, if there are any.
-    Planned { table: TableIndex, version: Version, gtid_set: String, chunks: Vec<CopyChunk> },
+    /// The next of the chunks that its copy is cut into; the version of its rows, and the GTIDs that its SELECTs have seen,
+    /// if there are any.
+    Planned { table: TableIndex, version: Version, gtid_set: String, chunk: CopyChunk },
     /// Rows of a chunk; the budget was charged for them.
     Rows { table: TableIndex, chunk: u32, columns: Arc<InsertColumns>, body: Body, charged_bytes: usize },
     /// All rows of this chunk were sent.
@@ -125,6 +126,8 @@ pub struct NewShadow {
     pub name: TableName,
     /// The shadow.
     pub target: TargetTable,
+    /// Which rows are copied.
+    pub copy_where: Option<String>,
 }
 
 /// A table to be copied.
@@ -138,6 +141,8 @@ pub struct CopyOrder {
     pub source: SourceTable,
     /// What is filled.
     pub target: TargetTable,
+    /// Which rows are copied; `None`: all.
+    pub copy_where: Option<String>,
     /// The version of the rows. `None`: that of a place which is found without GTID, later than `position`.
     pub version: Option<Version>,
     /// Of the versions.
@@ -305,9 +310,10 @@ impl Budget {
         used.copy_bytes == 0 || fits && !used.reader_waits
     }
 
-    /// A row of a copy was larger than its body should be.
-    pub fn grow_copy(&self, more_bytes: usize) {
-        self.used.lock().copy_bytes += more_bytes;
+    /// A body that was expected to take `expected_bytes` takes `bytes`: most take less, one with a large row more.
+    pub fn recharge_copy(&self, expected_bytes: usize, bytes: usize) {
+        self.used.lock().copy_bytes += bytes;
+        self.leave_copy(expected_bytes);
     }
 
     /// Rows of a copy are gone.

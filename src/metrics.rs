@@ -75,6 +75,8 @@ pub struct TablePicture {
     pub version: u64,
     /// As for the whole.
     pub lag_seconds: f64,
+    /// How much of its copy is done; `null` without one, and until its key ranges are known.
+    pub copied_percent: Option<u8>,
 }
 
 impl Status {

@@ -33,6 +33,7 @@ use crate::router::tables::{Shape, State, Table};
 use crate::schema::catalog::SourceTable;
 use crate::schema::target::{Exchange, TargetTable};
 use crate::schema::types::TableName;
+use crate::snapshot::renew_plan;
 
 /// How long prepared transactions may take to be decided.
 const PREPARED_PATIENCE: Duration = Duration::from_secs(60);
@@ -207,7 +208,7 @@ impl Starting<'_> {
             self.made.wanted.push(index);
         }
         let Chosen { inspected, state, reason, floor, shadow, is_new } = chosen;
-        let Inspected { source, target_name, target } = inspected;
+        let Inspected { source, target_name, target, copy_where } = inspected;
         let target = match target {
             Some(target) => Some(target),
             None if state == State::Quarantined => None,
@@ -219,7 +220,8 @@ impl Starting<'_> {
         }
         if let Some(target) = target.clone().filter(|_| state == State::Snapshot) {
             let version = self.claim.timeline.first_version();
-            let order = self.order(Uuid::nil(), source.clone(), target, version, self.claim.position.clone());
+            let order =
+                self.order(Uuid::nil(), source.clone(), target, copy_where, version, self.claim.position.clone())?;
             self.made.copies.push(CopyOrder { index, ..order });
         }
         let shape = target.map(|target| Shape::new(&source, target));
@@ -247,7 +249,8 @@ impl Starting<'_> {
             let position = Position { gtid_set, ..self.claim.position.clone() };
             let source = chosen.inspected.source.clone();
             let shape = Shape::new(&source, table.clone());
-            let order = self.order(saved.id, source, table, Version(saved.version), position);
+            let copy_where = chosen.inspected.copy_where.clone();
+            let order = self.order(saved.id, source, table, copy_where, Version(saved.version), position)?;
             self.made.shadow_copies.push(order);
             let shadow = Table::new(chosen.inspected.source.name.clone(), State::Snapshot, String::new(), Some(shape));
             self.made.resyncs.push(BegunResync { table: index, saved, target: target.clone(), shadow });
@@ -263,15 +266,19 @@ impl Starting<'_> {
         shadow: Uuid,
         source: SourceTable,
         target: TargetTable,
+        copy_where: Option<String>,
         version: Version,
         position: Position,
-    ) -> CopyOrder {
+    ) -> Result<CopyOrder> {
         let name = source.name.to_string();
         let is_own = |chunk: &&CopyChunk| chunk.table == name && chunk.version == version.0 && chunk.shadow == shadow;
-        let saved = self.saved.iter().filter(is_own).cloned().collect();
+        let mut saved: Vec<CopyChunk> = self.saved.iter().filter(is_own).cloned().collect();
+        if renew_plan(&mut saved) {
+            self.store.save_chunks(&saved)?;
+        }
         let (timeline, position) = (self.claim.timeline, Arc::new(position));
         let (version, flag) = (Some(version), Arc::default());
-        CopyOrder { index: 0, shadow, source, target, version, timeline, position, saved, flag }
+        Ok(CopyOrder { index: 0, shadow, source, target, copy_where, version, timeline, position, saved, flag })
     }
 }
 
@@ -280,7 +287,11 @@ impl Starting<'_> {
 /// Every table of a first start, with the position taken before.
 fn first_start(config: &Config, source: &mut Source, client: &Client, tables: &[Inspected]) -> Result<Begun> {
     let position = match &config.mysql.start {
-        Start::Snapshot => source.current_position(true)?,
+        Start::Snapshot => {
+            let position = source.current_position(true)?;
+            check::refuse(&check::bad_conditions(config, tables)?)?;
+            position
+        }
         Start::Current => source.current_position(false)?,
         Start::File { file, offset } => source.position_at(file, *offset)?,
         Start::Gtid(set) => position_after(source, set)?,
@@ -487,7 +498,7 @@ mod tests {
         let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
         let source = SourceTable { name: name.clone(), columns: Vec::new(), key: Vec::new(), allows_zero_dates: false };
         let target = has_target.then(|| TargetTable { name: name.clone(), columns: Vec::new() });
-        Inspected { source, target_name: name, target }
+        Inspected { source, target_name: name, target, copy_where: None }
     }
 
     fn saved(state: &str) -> TableState {

@@ -160,14 +160,15 @@ fn colliding_targets(replicate: &ReplicateConfig) -> Vec<String> {
 }
 
 fn rule(section: &mut Section) -> Option<Rule> {
-    for key in ["exclude_columns", "rename_columns", "order_by", "partition_by", "settings", "where", "types"] {
+    for key in ["exclude_columns", "rename_columns", "order_by", "partition_by", "settings", "types"] {
         section.not_built_at_all(key);
     }
     section.not_built_at_all("on_bad_value");
     section.not_built("ignore_deletes", false);
     let table = one_table(section, "table")?;
     let rename = if section.is_given("rename") { one_table(section, "rename") } else { None };
-    Some(Rule { table, rename })
+    let copy_where = section.is_given("where").then(|| section.filled("where", ""));
+    Some(Rule { table, rename, copy_where })
 }
 
 fn one_table(section: &mut Section, key: &'static str) -> Option<TableName> {

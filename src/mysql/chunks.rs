@@ -7,7 +7,7 @@
 
 use super::source::{quoted, quoted_name};
 use crate::schema::catalog::SourceTable;
-use crate::schema::types::{Charset, SourceType};
+use crate::schema::types::{Charset, SourceType, TableName};
 
 /// The values of the chunking columns as SQL literals.
 pub type Bound = Vec<String>;
@@ -23,6 +23,19 @@ pub struct Chunk {
     pub upper: Option<Bound>,
 }
 
+impl Chunk {
+    /// A table's first chunk, whose end is not known yet.
+    pub fn first() -> Self {
+        Self { number: 0, lower: None, upper: None }
+    }
+
+    /// The one that begins where this one ends; `None` after the last.
+    pub fn next(&self) -> Option<Self> {
+        let lower = self.upper.clone()?;
+        Some(Self { number: self.number + 1, lower: Some(lower), upper: None })
+    }
+}
+
 /// How a table is cut.
 #[derive(Debug, Clone)]
 pub struct Cuts {
@@ -31,6 +44,8 @@ pub struct Cuts {
     columns: Vec<String>,
     /// What makes the server print each one's literal.
     literals: Vec<String>,
+    /// A condition that the rows fulfil besides.
+    only: Option<String>,
 }
 
 impl Cuts {
@@ -42,7 +57,13 @@ impl Cuts {
             literal(&name, &column.ty).map(|literal| (name, literal))
         });
         let (columns, literals) = leading.unzip();
-        Self { table: quoted(&source.name), columns, literals }
+        Self { table: quoted(&source.name), columns, literals, only: None }
+    }
+
+    /// Only the rows that fulfil this condition, whichever ranges they lie in.
+    #[must_use]
+    pub fn only(self, condition: Option<&str>) -> Self {
+        Self { only: condition.map(in_parentheses), ..self }
     }
 
     /// Whether there is only one chunk.
@@ -54,23 +75,37 @@ impl Cuts {
     /// when fewer are left.
     pub fn next_end(&self, lower: Option<&Bound>, rows: u64) -> String {
         let (literals, columns) = (self.literals.join(", "), self.columns.join(", "));
-        let condition = self.condition(lower, None);
+        let condition = conjunction(self.range(lower, None));
         let skipped = rows.saturating_sub(1);
         format!("SELECT {literals} FROM {}{condition} ORDER BY {columns} LIMIT 1 OFFSET {skipped}", self.table)
     }
 
     /// The query for a chunk's rows.
     pub fn select(&self, columns: &str, chunk: &Chunk) -> String {
-        let condition = self.condition(chunk.lower.as_ref(), chunk.upper.as_ref());
-        format!("SELECT {columns} FROM {}{condition}", self.table)
+        let range = self.range(chunk.lower.as_ref(), chunk.upper.as_ref());
+        format!("SELECT {columns} FROM {}{}", self.table, conjunction(range.chain(self.only.clone())))
     }
 
-    fn condition(&self, lower: Option<&Bound>, upper: Option<&Bound>) -> String {
+    fn range(&self, lower: Option<&Bound>, upper: Option<&Bound>) -> impl Iterator<Item = String> {
         let lower = lower.map(|bound| compare(&self.columns, bound, ">", ">"));
         let upper = upper.map(|bound| compare(&self.columns, bound, "<", "<="));
-        let both: Vec<String> = lower.into_iter().chain(upper).collect();
-        if both.is_empty() { String::new() } else { format!(" WHERE {}", both.join(" AND ")) }
+        lower.into_iter().chain(upper)
     }
+}
+
+/// The query that tries a condition of a person's own, and reads nothing.
+pub fn trial(table: &TableName, condition: &str) -> String {
+    format!("SELECT 1 FROM {} WHERE {} LIMIT 0", quoted(table), in_parentheses(condition))
+}
+
+/// The closing one on a line of its own: a comment at the condition's end must not take it away.
+fn in_parentheses(condition: &str) -> String {
+    format!("({condition}\n)")
+}
+
+fn conjunction(conditions: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = conditions.collect();
+    if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
 }
 
 /// `columns` above or below `bound` in the order of the key. Written out column by column, with the first one's own
@@ -120,7 +155,7 @@ fn literal(name: &str, ty: &SourceType) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::types::{SourceColumn, TableName};
+    use crate::schema::types::SourceColumn;
 
     fn cuts(types: &[SourceType]) -> Cuts {
         let columns = types.iter().enumerate().map(|(index, ty)| SourceColumn {
@@ -154,6 +189,17 @@ mod tests {
             "SELECT * FROM `d`.`t``` WHERE (`c0` >= 1 AND (`c0` > 1 OR ((`c1` >= 2 AND (`c1` > 2 OR (`c2` > 3))))))"
         );
         assert!(three.select("*", &chunk(None, bound(&["1", "2", "3"]))).ends_with("(`c2` <= 3))))))"));
+    }
+
+    #[test]
+    fn a_condition_stands_by_itself() {
+        let chunk = |upper| Chunk { number: 0, lower: None, upper };
+        let some = cuts(&[INT]).only(Some("a = 1 OR b = 2 -- why"));
+        assert!(some.select("*", &chunk(None)).ends_with(" WHERE (a = 1 OR b = 2 -- why\n)"));
+        assert!(some.select("*", &chunk(bound(&["9"]))).ends_with(" WHERE `c0` <= 9 AND (a = 1 OR b = 2 -- why\n)"));
+        assert!(!some.next_end(None, 10).contains("WHERE"), "chunks are cut by keys alone");
+        let name = TableName { database: "d".to_owned(), table: "t".to_owned() };
+        assert_eq!(trial(&name, "a"), "SELECT 1 FROM `d`.`t` WHERE (a\n) LIMIT 0");
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::schema::types::TableName;
 /// No statement here takes longer on a healthy server.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const SYNTAX_ERROR: u16 = 1064;
+const ACCESS_DENIED: u16 = 1227;
+/// How long the lock on all tables may take to get.
+const LOCK_SECONDS: u32 = 10;
 
 /// A session for plain SQL.
 #[derive(Debug)]
@@ -146,14 +149,14 @@ impl Source {
     /// The present position: a place in the log from which everything later is streamed.
     ///
     /// With GTID the file is read first and the set after it, so the set decides and the file never runs ahead of it.
-    /// `for_snapshot`: a SELECT that starts now must have seen everything before it; without GTID only
-    /// `performance_schema.log_status` gives that.
+    /// `for_snapshot`: a SELECT that starts now must have seen everything before it. With GTID the SELECT waits for the set;
+    /// the end of the log alone runs ahead of what it would see.
     ///
     /// # Errors
     /// When a privilege is missing (the text has the GRANT), the log is off, or the server is away.
     pub fn current_position(&mut self, for_snapshot: bool) -> Result<Position> {
         let uses_gtid = self.variable("gtid_mode")? == "ON";
-        let (file, offset) = if for_snapshot && !uses_gtid { self.log_status()? } else { self.end_of_log()? };
+        let (file, offset) = if for_snapshot && !uses_gtid { self.seen_position()? } else { self.end_of_log()? };
         let gtid_set = match uses_gtid {
             true => Some(GtidSet::parse(&self.variable("gtid_executed")?)?),
             false => None,
@@ -249,18 +252,42 @@ impl Source {
         Ok(rows.into_iter().next())
     }
 
-    /// A position that a SELECT starting now has certainly seen, from `performance_schema.log_status`.
+    /// A position that a SELECT starting now has certainly seen, without GTID: from `performance_schema.log_status`, or
+    /// noted while nobody may commit.
+    fn seen_position(&mut self) -> Result<(String, u64)> {
+        let refusal = match self.log_status() {
+            Err(error) if error.kind == ErrorKind::SourceRefused => error,
+            position => return position,
+        };
+        let remedy = "turn GTID on (gtid_mode=ON), or GRANT BACKUP_ADMIN ON *.* and GRANT SELECT ON performance_schema.log_status, \
+                      or GRANT RELOAD ON *.* TO this account";
+        let refused = || Error { text: format!("{}; {remedy}", refusal.text), ..refusal.clone() };
+        self.end_of_log_under_lock()?.ok_or_else(refused)
+    }
+
     fn log_status(&mut self) -> Result<(String, u64)> {
         let query =
             "SELECT LOCAL->>'$.binary_log_file', LOCAL->>'$.binary_log_position' FROM performance_schema.log_status";
-        let remedy = "turn GTID on (gtid_mode=ON), or GRANT BACKUP_ADMIN ON *.* and GRANT SELECT ON performance_schema.log_status TO this account";
-        let rows = self
-            .rows("finding a position for the copy without GTID", query)
-            .map_err(|error| Error { text: format!("{}; {remedy}", error.text), ..error })?;
+        let rows = self.rows("finding a position for the copy without GTID", query)?;
         let position = rows.first().map(|row| (text(row, 0), number(row, 1)));
         position.ok_or_else(|| {
             Error::new(ErrorKind::SourceRefused, "performance_schema.log_status is empty: is the binary log on?")
         })
+    }
+
+    /// The lock is granted when every commit under way has ended, and given back at once; `None` without RELOAD.
+    fn end_of_log_under_lock(&mut self) -> Result<Option<(String, u64)>> {
+        let doing = "locking all tables for an instant";
+        // Whoever waits for this lock holds up all writers.
+        within(doing, self.connection.execute(&format!("SET lock_wait_timeout = {LOCK_SECONDS}")))?;
+        match within(doing, self.connection.ask("FLUSH TABLES WITH READ LOCK"))? {
+            Ok(_) => {}
+            Err((ACCESS_DENIED, _)) => return Ok(None),
+            Err((code, message)) => within(doing, Err(server_error(code, &message)))?,
+        }
+        let position = self.end_of_log();
+        within(doing, self.connection.execute("UNLOCK TABLES"))?;
+        position.map(Some)
     }
 }
 

@@ -19,6 +19,8 @@ use crate::message::{Batch, FromSnapshot, Origin, Save, TableIndex};
 #[derive(Debug)]
 pub struct Copy {
     chunks: Vec<Progress>,
+    /// Chunks that an earlier run has copied.
+    done_before: usize,
     /// Raised when the stage is to end the copy.
     flag: Arc<AtomicBool>,
     /// Rows acked in this run, and since when.
@@ -39,7 +41,8 @@ struct Progress {
 impl Copy {
     /// A copy, with its chunks if it was begun before.
     pub fn new(chunks: &[CopyChunk], flag: Arc<AtomicBool>) -> Self {
-        Self { chunks: progress(chunks), flag, rows: 0, since: None, outage: String::new() }
+        let done_before = chunks.iter().filter(|chunk| chunk.done == 1).count();
+        Self { chunks: progress(chunks), done_before, flag, rows: 0, since: None, outage: String::new() }
     }
 
     fn chunk(&mut self, number: u32) -> Option<&mut Progress> {
@@ -48,7 +51,12 @@ impl Copy {
 
     /// Whether all rows are in the target.
     fn is_done(&self) -> bool {
-        !self.chunks.is_empty() && self.chunks.iter().all(|chunk| chunk.saved.done == 1)
+        self.is_cut() && self.chunks.iter().all(|chunk| chunk.saved.done == 1)
+    }
+
+    /// Whether all chunks are known: the last one ends with the table.
+    fn is_cut(&self) -> bool {
+        self.chunks.last().is_some_and(|last| last.saved.upper.is_empty())
     }
 
     /// How far it is, for a person.
@@ -56,16 +64,35 @@ impl Copy {
         if !self.outage.is_empty() {
             return format!("copying: waits for the source: {}", self.outage);
         }
-        if self.chunks.is_empty() {
-            return "copying: looking for its key ranges".to_owned();
-        }
-        let done = self.chunks.iter().filter(|chunk| chunk.saved.done == 1).count();
         let seconds = self.since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
         let rate = if seconds > 0.0 { self.rows as f64 / seconds } else { 0.0 };
-        let left: u64 = self.chunks.iter().filter(|chunk| chunk.saved.done == 0).map(|chunk| chunk.saved.rows).sum();
-        let eta = if rate > 0.0 { format!(", about {:.0} s left", left as f64 / rate) } else { String::new() };
-        let percent = 100 * done / self.chunks.len();
-        format!("copying: {percent} %, {} rows, {rate:.0} rows/s{eta}", self.rows)
+        let rows = format!("{} rows, {rate:.0} rows/s", self.rows);
+        match self.percent() {
+            Some(percent) => format!("copying: {percent} %, {rows}{}", self.time_left(seconds)),
+            None => format!("copying: {rows}, still looking for its key ranges"),
+        }
+    }
+
+    /// How much is done; `None` until it is known how much there is.
+    pub fn percent(&self) -> Option<u8> {
+        let percent = 100 * self.done() / self.chunks.len().max(1);
+        u8::try_from(percent).ok().filter(|_| self.is_cut())
+    }
+
+    fn done(&self) -> usize {
+        self.chunks.iter().filter(|chunk| chunk.saved.done == 1).count()
+    }
+
+    /// By chunks: a condition may leave out most of the rows that they were cut by.
+    fn time_left(&self, seconds: f64) -> String {
+        let done = self.done();
+        match done.saturating_sub(self.done_before) {
+            0 => String::new(),
+            in_this_run => {
+                let left = seconds / in_this_run as f64 * (self.chunks.len() - done) as f64;
+                format!(", about {left:.0} s left")
+            }
+        }
     }
 }
 
@@ -78,12 +105,13 @@ impl Router {
         match message {
             FromSnapshot::Prepared(table, new) => self.prepared(table, new),
             FromSnapshot::NotPrepared(table, id, error) => self.not_prepared(table, id, &error, now),
-            FromSnapshot::Planned { table, version, gtid_set, chunks } => {
+            FromSnapshot::Planned { table, version, gtid_set, chunk } => {
                 if let Some(copy) = self.copies.get_mut(&table) {
                     copy.outage.clear();
-                    copy.chunks = progress(&chunks);
+                    copy.chunks.extend(progress(std::slice::from_ref(&chunk)));
+                    copy.since.get_or_insert(now);
                     self.noted(table, version, gtid_set);
-                    self.saver.push(Save::Chunks(Arc::new(chunks)));
+                    self.saver.push(Save::Chunks(Arc::new(vec![chunk])));
                 }
             }
             FromSnapshot::Rows { table, chunk, columns, body, charged_bytes } => {
@@ -93,6 +121,7 @@ impl Router {
                 let copy = self.copies.get_mut(&table);
                 match copy.and_then(|copy| {
                     copy.outage.clear();
+                    copy.since.get_or_insert(now);
                     copy.chunk(chunk)
                 }) {
                     Some(chunk) => {
@@ -133,7 +162,6 @@ impl Router {
         self.settle(batch);
         if let Some(copy) = self.copies.get_mut(&table) {
             copy.rows += rows;
-            copy.since.get_or_insert(now);
             if let Some(chunk) = copy.chunk(chunk) {
                 chunk.batches -= 1;
             }

@@ -214,6 +214,7 @@ impl Router {
             rows: table.rows,
             version: table.version,
             lag_seconds: self.lag_seconds(Some(index)),
+            copied_percent: self.copies.get(&index).and_then(Copy::percent),
         }
     }
 

@@ -68,9 +68,13 @@ impl Saver {
         self.wanted = true;
     }
 
-    /// What the next checkpoint may rely on.
+    /// What the next checkpoint may rely on. Chunks that wait go together: a busy server takes its time for each save.
     pub fn push(&mut self, record: Save) {
-        self.records.push_back(record);
+        let waits = self.records.len() > usize::from(self.is_out);
+        match (self.records.back_mut().filter(|_| waits), record) {
+            (Some(Save::Chunks(waiting)), Save::Chunks(more)) => Arc::make_mut(waiting).extend(more.iter().cloned()),
+            (_, record) => self.records.push_back(record),
+        }
     }
 
     /// Whether a save may start now.
@@ -149,7 +153,7 @@ impl Saver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::TableState;
+    use crate::checkpoint::{CopyChunk, TableState};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -162,6 +166,31 @@ mod tests {
 
     fn at(offset: u64) -> Arc<Position> {
         Arc::new(Position { offset, ..Position::default() })
+    }
+
+    #[test]
+    fn chunks_that_wait_go_together_but_not_with_those_that_are_out() {
+        let now = Instant::now();
+        let pace = SavePace { interval: EVENTS_INTERVAL, events: 1000 };
+        let (position, timeline) = (Arc::<Position>::default(), Timeline { number: 1, base_file: 0 });
+        let first = Checkpoint { seq: 1, position: Position::default(), timeline };
+        let mut saver = Saver::new(pace, first, now);
+        let chunk = |chunk| Save::Chunks(Arc::new(vec![CopyChunk { chunk, ..CopyChunk::default() }]));
+        let numbers = |save: &Save| match save {
+            Save::Chunks(chunks) => chunks.iter().map(|chunk| chunk.chunk).collect::<Vec<_>>(),
+            Save::Checkpoint(_) | Save::TableState(_) | Save::Exchange(_) | Save::Drop(..) => panic!("{save:?}"),
+        };
+        saver.push(chunk(0));
+        let out = saver.take(&position, timeline);
+        for number in 1..4 {
+            saver.push(chunk(number));
+        }
+        assert_eq!(numbers(&out), [0]);
+        saver.done(&out, now);
+        let out = saver.take(&position, timeline);
+        assert_eq!(numbers(&out), [1, 2, 3]);
+        saver.done(&out, now);
+        assert!(saver.is_clear(&position));
     }
 
     #[test]

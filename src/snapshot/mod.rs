@@ -34,8 +34,8 @@ use crate::position::{Position, Version};
 use crate::schema::types::TableName;
 use crate::transcode::Limits;
 
-pub use table::CopyTable;
-use table::{Session, remaining};
+pub use table::{CopyTable, Session, renew_plan};
+use table::{begin, remaining};
 
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How soon a wait notices the stop flag.
@@ -64,8 +64,10 @@ pub struct Snapshot {
 enum Task {
     /// Make a shadow.
     Prepare { table: TableIndex, name: TableName, id: Uuid, position: Arc<Position> },
-    /// Find a table's chunks.
-    Plan(Box<CopyOrder>),
+    /// Begin a table's copy, or go on with it.
+    Begin(Box<CopyOrder>),
+    /// Find the end of this chunk, and those of the ones behind it.
+    Cut(Arc<CopyTable>, Chunk),
     /// Copy one.
     Copy(Arc<CopyTable>, Chunk),
 }
@@ -76,23 +78,23 @@ impl Task {
             ToSnapshot::Prepare { table, name, id, position } => {
                 Task::Prepare { table, name, id, position: Arc::new(position) }
             }
-            ToSnapshot::Copy(order) => Task::Plan(order),
+            ToSnapshot::Copy(order) => Task::Begin(order),
         }
     }
 
     fn name(&self) -> &TableName {
         match self {
             Task::Prepare { name, .. } => name,
-            Task::Plan(order) => &order.source.name,
-            Task::Copy(table, _) => table.name(),
+            Task::Begin(order) => &order.source.name,
+            Task::Cut(table, _) | Task::Copy(table, _) => table.name(),
         }
     }
 
     fn position(&self) -> &Arc<Position> {
         match self {
             Task::Prepare { position, .. } => position,
-            Task::Plan(order) => &order.position,
-            Task::Copy(table, _) => table.position(),
+            Task::Begin(order) => &order.position,
+            Task::Cut(table, _) | Task::Copy(table, _) => table.position(),
         }
     }
 
@@ -100,24 +102,24 @@ impl Task {
     fn is_over(&self) -> bool {
         match self {
             Task::Prepare { .. } => false,
-            Task::Plan(order) => order.flag.load(Ordering::Relaxed),
-            Task::Copy(table, _) => table.is_set_aside(),
+            Task::Begin(order) => order.flag.load(Ordering::Relaxed),
+            Task::Cut(table, _) | Task::Copy(table, _) => table.is_set_aside(),
         }
     }
 
     fn waits(&self, error: Error) -> Option<FromSnapshot> {
         match self {
             Task::Prepare { .. } => None,
-            Task::Plan(order) => Some(FromSnapshot::Waiting(order.index, error)),
-            Task::Copy(table, _) => Some(FromSnapshot::Waiting(table.index(), error)),
+            Task::Begin(order) => Some(FromSnapshot::Waiting(order.index, error)),
+            Task::Cut(table, _) | Task::Copy(table, _) => Some(FromSnapshot::Waiting(table.index(), error)),
         }
     }
 
     fn failed(&self, error: Error) -> FromSnapshot {
         match self {
             Task::Prepare { table, id, .. } => FromSnapshot::NotPrepared(*table, *id, error),
-            Task::Plan(order) => FromSnapshot::Failed(order.index, error),
-            Task::Copy(table, _) => FromSnapshot::Failed(table.index(), error),
+            Task::Begin(order) => FromSnapshot::Failed(order.index, error),
+            Task::Cut(table, _) | Task::Copy(table, _) => FromSnapshot::Failed(table.index(), error),
         }
     }
 }
@@ -205,29 +207,39 @@ impl Snapshot {
                 tell(to_router, FromSnapshot::Prepared(*table, Box::new(new)));
                 Ok(())
             }
-            Task::Plan(order) => self.plan(order, session, to_router),
+            Task::Begin(order) => self.begin(order),
+            Task::Cut(table, begin) => self.cut(table, begin, session, to_router),
             Task::Copy(table, chunk) => self.copy(table, chunk, session, to_router),
         }
     }
 
-    fn plan(&self, order: &CopyOrder, session: &mut Session, to_router: &Sender<FromSnapshot>) -> Result<()> {
+    /// What is known is copied while the rest is cut.
+    fn begin(&self, order: &CopyOrder) -> Result<()> {
         let version = match order.version {
             Some(version) => version,
             None => self.version_without_gtid(order)?,
         };
         let table = Arc::new(CopyTable::new(order, version)?);
-        let chunks = if order.saved.is_empty() {
-            let select = &mut session.select;
-            let planned = table.plan(select, self.config.snapshot.chunk_rows, &|| self.ends(&table))?;
-            let Some((chunks, rows)) = planned else { return Ok(()) };
-            let gtid_set = order.position.gtid_set.as_ref().map(ToString::to_string).unwrap_or_default();
-            let (table, chunks_saved) = (table.index(), table.saved(&chunks, &rows));
-            tell(to_router, FromSnapshot::Planned { table, version, gtid_set, chunks: chunks_saved });
-            chunks
-        } else {
-            remaining(&order.saved)
-        };
-        chunks.into_iter().for_each(|chunk| self.push(Task::Copy(Arc::clone(&table), chunk)));
+        let cut = begin(&order.saved).map(|begin| Task::Cut(Arc::clone(&table), begin));
+        let copies = remaining(&order.saved).into_iter().map(|chunk| Task::Copy(Arc::clone(&table), chunk));
+        cut.into_iter().chain(copies).for_each(|task| self.push(task));
+        Ok(())
+    }
+
+    /// Others read the chunk while the next one's end is looked for.
+    fn cut(
+        &self,
+        table: &Arc<CopyTable>,
+        begin: &Chunk,
+        session: &mut Session,
+        to_router: &Sender<FromSnapshot>,
+    ) -> Result<()> {
+        let chunk_rows = self.config.snapshot.chunk_rows;
+        let chunk = table.cut(&mut session.select, begin.clone(), chunk_rows)?;
+        tell(to_router, table.planned(&chunk, chunk_rows));
+        let next = chunk.next().map(|next| Task::Cut(Arc::clone(table), next));
+        self.push(Task::Copy(Arc::clone(table), chunk));
+        next.into_iter().for_each(|next| self.push(next));
         Ok(())
     }
 
@@ -259,12 +271,11 @@ impl Snapshot {
                     break;
                 }
             };
-            let charged_bytes = bytes.max(self.limits.bytes);
-            self.budget.grow_copy(charged_bytes - self.limits.bytes);
+            self.budget.recharge_copy(self.limits.bytes, bytes);
             self.keep_pace(body.rows());
             let columns = table.columns();
             let (table, chunk) = (table.index(), chunk.number);
-            tell(to_router, FromSnapshot::Rows { table, chunk, columns, body, charged_bytes });
+            tell(to_router, FromSnapshot::Rows { table, chunk, columns, body, charged_bytes: bytes });
         }
         tell(to_router, FromSnapshot::ChunkRead(table.index(), chunk.number));
         Ok(())

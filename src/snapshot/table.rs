@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::checkpoint::CopyChunk;
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{CopyOrder, TableIndex};
+use crate::message::{CopyOrder, FromSnapshot, TableIndex};
 use crate::mysql::chunks::{Bound, Chunk, Cuts};
 use crate::mysql::select::{Select, select_list};
 use crate::position::{Position, Version};
@@ -35,6 +35,8 @@ pub struct CopyTable {
     rows: RowPlan,
     insert: Arc<InsertColumns>,
     is_set_aside: Arc<AtomicBool>,
+    /// The name of its cuts.
+    plan: Uuid,
 }
 
 impl CopyTable {
@@ -52,12 +54,13 @@ impl CopyTable {
             name: source.name.clone(),
             version,
             position: Arc::clone(&order.position),
-            cuts: Cuts::of(source),
+            cuts: Cuts::of(source).only(order.copy_where.as_deref()),
             select_list: select_list(&source.columns),
             packets: PacketPlan::compile(&source.columns, &source.key)?,
             rows,
             insert,
             is_set_aside: Arc::clone(&order.flag),
+            plan: order.saved.last().map_or_else(Uuid::new_v4, |last| last.plan),
         })
     }
 
@@ -86,52 +89,37 @@ impl CopyTable {
         self.is_set_aside.load(Ordering::Relaxed)
     }
 
-    /// Finds the chunks, and the number of rows in each (0 for the last one, which nobody counts); `None` when it `ends`
-    /// before.
+    /// The chunk that begins where `begin` does, with its end: `chunk_rows` further on, or the table's.
     ///
     /// # Errors
     /// When the source is away or refuses.
-    pub fn plan(
-        &self,
-        select: &mut Select,
-        chunk_rows: u64,
-        ends: &dyn Fn() -> bool,
-    ) -> Result<Option<(Vec<Chunk>, Vec<u64>)>> {
-        let (mut chunks, mut rows) = (Vec::new(), Vec::new());
-        let mut lower: Option<Bound> = None;
-        for number in 0.. {
-            if ends() {
-                return Ok(None);
-            }
-            let upper = match self.cuts.is_whole() {
-                true => None,
-                false => next_end(select, &self.cuts.next_end(lower.as_ref(), chunk_rows))?,
-            };
-            let is_last = upper.is_none();
-            chunks.push(Chunk { number, lower, upper: upper.clone() });
-            rows.push(if is_last { 0 } else { chunk_rows });
-            if is_last {
-                break;
-            }
-            lower = upper;
-        }
-        Ok(Some((chunks, rows)))
+    pub fn cut(&self, select: &mut Select, begin: Chunk, chunk_rows: u64) -> Result<Chunk> {
+        let upper = match self.cuts.is_whole() {
+            true => None,
+            false => next_end(select, &self.cuts.next_end(begin.lower.as_ref(), chunk_rows))?,
+        };
+        Ok(Chunk { upper, ..begin })
     }
 
-    /// The chunks as they are to be saved.
-    pub fn saved(&self, chunks: &[Chunk], rows: &[u64]) -> Vec<CopyChunk> {
-        let plan = Uuid::new_v4();
-        let saved = |(chunk, &rows): (&Chunk, &u64)| CopyChunk {
+    /// A chunk as it is to be saved; nobody counts the rows of the last one.
+    fn saved(&self, chunk: &Chunk, chunk_rows: u64) -> CopyChunk {
+        CopyChunk {
             table: self.name.to_string(),
             version: self.version.0,
             shadow: self.shadow,
-            plan,
+            plan: self.plan,
             chunk: chunk.number,
             upper: chunk.upper.clone().unwrap_or_default(),
-            rows,
+            rows: if chunk.upper.is_some() { chunk_rows } else { 0 },
             done: 0,
-        };
-        chunks.iter().zip(rows).map(saved).collect()
+        }
+    }
+
+    /// What the router is told of a chunk.
+    pub fn planned(&self, chunk: &Chunk, chunk_rows: u64) -> FromSnapshot {
+        let gtid_set = self.position.gtid_set.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (table, version, chunk) = (self.index, self.version, self.saved(chunk, chunk_rows));
+        FromSnapshot::Planned { table, version, gtid_set, chunk }
     }
 
     /// Starts to read a chunk.
@@ -171,18 +159,34 @@ impl ChunkRows<'_> {
     }
 }
 
-/// The chunks of a copy that are not done.
+/// The known chunks of a copy that are not done.
 pub fn remaining(saved: &[CopyChunk]) -> Vec<Chunk> {
-    let mut lower: Option<Bound> = None;
-    let mut chunks = Vec::new();
-    for saved in saved {
-        let upper = (!saved.upper.is_empty()).then(|| saved.upper.clone());
-        if saved.done == 0 {
-            chunks.push(Chunk { number: saved.chunk, lower, upper: upper.clone() });
-        }
-        lower = upper;
+    known(saved).zip(saved).filter(|(_, saved)| saved.done == 0).map(|(chunk, _)| chunk).collect()
+}
+
+/// The chunk whose end is to be found next; `None` when all are known.
+pub fn begin(saved: &[CopyChunk]) -> Option<Chunk> {
+    known(saved).last().map_or_else(|| Some(Chunk::first()), |last| last.next())
+}
+
+fn known(saved: &[CopyChunk]) -> impl Iterator<Item = Chunk> {
+    let uppers = saved.iter().map(|saved| (!saved.upper.is_empty()).then(|| saved.upper.clone()));
+    uppers.scan(Some(Chunk::first()), |begin, upper| {
+        let chunk = Chunk { upper, ..begin.take()? };
+        *begin = chunk.next();
+        Some(chunk)
+    })
+}
+
+/// A copy that was begun before and was not cut to its end goes on under a new plan, so that a save of the earlier process
+/// that lands late does not mix with ours; true when its chunks are to be saved before anything is read.
+pub fn renew_plan(saved: &mut [CopyChunk]) -> bool {
+    let is_cut_anew = !saved.is_empty() && begin(saved).is_some();
+    if is_cut_anew {
+        let plan = Uuid::new_v4();
+        saved.iter_mut().for_each(|chunk| chunk.plan = plan);
     }
-    chunks
+    is_cut_anew
 }
 
 fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
@@ -236,5 +240,50 @@ impl Session {
         }
         self.seen = Some(Arc::clone(position));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: Uuid = Uuid::from_u128(7);
+
+    /// These chunks, each with its end and whether it is done.
+    fn saved(chunks: &[(&str, u8)]) -> Vec<CopyChunk> {
+        let chunk = |(number, &(upper, done)): (u32, &(&str, u8))| CopyChunk {
+            plan: PLAN,
+            chunk: number,
+            upper: if upper.is_empty() { Vec::new() } else { vec![upper.to_owned()] },
+            done,
+            ..CopyChunk::default()
+        };
+        (0..).zip(chunks).map(chunk).collect()
+    }
+
+    fn bound(value: &str) -> Option<Bound> {
+        Some(vec![value.to_owned()])
+    }
+
+    #[test]
+    fn a_copy_that_was_cut_to_its_end_keeps_its_plan() {
+        let mut saved = saved(&[("10", 1), ("20", 0), ("", 0)]);
+        assert_eq!((renew_plan(&mut saved), begin(&saved), saved[0].plan), (false, None, PLAN));
+        let chunk = |number, lower, upper| Chunk { number, lower, upper };
+        assert_eq!(remaining(&saved), [chunk(1, bound("10"), bound("20")), chunk(2, bound("20"), None)]);
+    }
+
+    #[test]
+    fn a_copy_that_was_not_goes_on_where_the_cuts_end_under_a_new_plan() {
+        let mut saved = saved(&[("10", 0), ("20", 1)]);
+        assert!(renew_plan(&mut saved) && saved[0].plan != PLAN && saved[1].plan == saved[0].plan);
+        assert_eq!(begin(&saved), Some(Chunk { number: 2, lower: bound("20"), upper: None }));
+        assert_eq!(remaining(&saved), [Chunk { number: 0, lower: None, upper: bound("10") }]);
+    }
+
+    #[test]
+    fn a_new_copy_begins_at_the_first_key() {
+        let mut none = Vec::new();
+        assert_eq!((renew_plan(&mut none), begin(&none), remaining(&none)), (false, Some(Chunk::first()), Vec::new()));
     }
 }

@@ -1,0 +1,215 @@
+//! `bench/copy`: how fast existing rows are copied, against what the two servers can do side by side without us.
+//!
+//! In each run, one after the other on the same machine:
+//! * the reference: MySQL's rows are read to nowhere (the same SELECTs, chunks and connections), **while** the same bodies,
+//!   prepared before, are posted to a new table by as many writers. The slower of the two counts;
+//! * `stream-bridge run` on an empty target, from its start until the table is copied, with the defaults.
+//!
+//! The process is charged all its CPU time, user and system, from its start on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark may fail loudly")]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use stream_bridge::clickhouse::{Client, tables as targets};
+use stream_bridge::config::Config;
+use stream_bridge::mysql::chunks::{Chunk, Cuts};
+use stream_bridge::mysql::select::{Select, select_list};
+use stream_bridge::mysql::source::Source;
+use stream_bridge::mysql::tables;
+use stream_bridge::position::Version;
+use stream_bridge::rowbinary::Body;
+use stream_bridge::schema::catalog::SourceTable;
+use stream_bridge::schema::target::InsertTarget;
+use stream_bridge::schema::types::TableName;
+use stream_bridge::snapshot::CopyTable;
+use stream_bridge::transcode::Limits;
+
+use support::bridge::{Bridge, PATIENCE};
+use support::fixture::Fixture;
+use support::load::{allow_many_numbers, numbers};
+use support::servers::Servers;
+
+const DATABASE: &str = "stream_bridge_bench";
+/// `_SC_CLK_TCK` of Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+const ROWS_STEP: u64 = 500_000;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>().expect("numbers: ROWS RUNS"));
+    let (rows, runs) = (arguments.next().unwrap_or(4_000_000), arguments.next().unwrap_or(5));
+    let servers = Servers::own("bench-copy", &["--innodb-buffer-pool-size=2G"]);
+    let test = Fixture::named(servers, DATABASE.to_owned());
+    load(&test, rows);
+    let rig = Rig::new(&test, rows);
+    println!("copy of {rows} rows (bigint, int, int, varchar(20), decimal(10,2), datetime), {runs} runs");
+    let measured: Vec<Run> = (1..=runs).map(|number| rig.run(number)).collect();
+    let median = |figure: &dyn Fn(&Run) -> f64| {
+        let mut all: Vec<f64> = measured.iter().map(figure).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    println!(
+        "median: {:.2} of the slower reference, {:.2} M rows/s, {:.2} M rows per CPU-second",
+        median(&Run::ratio),
+        median(&|run| run.copied / 1e6),
+        median(&|run| run.per_cpu_second / 1e6)
+    );
+    ExitCode::SUCCESS
+}
+
+fn load(test: &Fixture, rows: u64) {
+    allow_many_numbers(test);
+    test.sql(
+        "SET SESSION sql_log_bin = 0;
+         CREATE TABLE narrow (id BIGINT PRIMARY KEY, a INT, b INT, name VARCHAR(20), price DECIMAL(10, 2), created DATETIME)",
+    );
+    for first in (1..=rows).step_by(usize::try_from(ROWS_STEP).unwrap()) {
+        let numbers = numbers(first, rows.min(first + ROWS_STEP - 1));
+        test.execute(&format!(
+            "INSERT INTO narrow {numbers} SELECT i, i % 100000, -i, CONCAT('name-', i % 100000), i % 100000 / 7,
+             '2020-01-01' + INTERVAL i % 100000 * 61 SECOND FROM n"
+        ));
+    }
+}
+
+/// Rows per second.
+struct Run {
+    read: f64,
+    posted: f64,
+    copied: f64,
+    per_cpu_second: f64,
+}
+
+impl Run {
+    fn ratio(&self) -> f64 {
+        self.copied / self.read.min(self.posted)
+    }
+}
+
+/// All that is prepared before anything is measured.
+struct Rig<'a> {
+    test: &'a Fixture,
+    config: Config,
+    client: Client,
+    source: SourceTable,
+    chunks: Vec<Chunk>,
+    bodies: Vec<Body>,
+    target: InsertTarget,
+    rows: u64,
+}
+
+impl<'a> Rig<'a> {
+    fn new(test: &'a Fixture, rows: u64) -> Self {
+        let text = std::fs::read_to_string(test.config().write()).unwrap();
+        let config = Config::resolve(&text, &|_| None, &|_| Err("no files".to_owned())).unwrap();
+        let client = Client::connect(&config.clickhouse, config.pipeline.worker_count).unwrap();
+        let name = TableName { database: DATABASE.to_owned(), table: "narrow".to_owned() };
+        let mut source = Source::connect(&config.mysql).unwrap();
+        let source = tables::read(&mut source, &|found| *found == name, false).unwrap().remove(0).table;
+        let target = targets::create_table(&client, &source, &name).unwrap();
+        let table = CopyTable::new(0, &source, &target, Version(1 << 54), Vec::new()).unwrap();
+        let mut select = Select::open(&config.mysql).unwrap();
+        let mut chunks: Vec<Chunk> = Vec::new();
+        while let Some(begin) = chunks.last().map_or(Some(Chunk::first()), Chunk::next) {
+            chunks.push(table.cut(&mut select, begin, config.snapshot.chunk_rows).unwrap());
+        }
+        let limits = Limits { rows: config.pipeline.batch_size, bytes: config.pipeline.batch_bytes };
+        let mut bodies = Vec::new();
+        for chunk in &chunks {
+            let mut rows = table.rows(&mut select, chunk).unwrap();
+            while let Some((body, _)) = rows.fill(limits).unwrap() {
+                bodies.push(body);
+            }
+        }
+        assert_eq!(bodies.iter().map(|body| body.rows() as u64).sum::<u64>(), rows);
+        let target = InsertTarget::clone(&table.target());
+        Self { test, config, client, source, chunks, bodies, target, rows }
+    }
+
+    fn run(&self, number: u64) -> Run {
+        let (read, posted) = self.references(number);
+        let (copied, cpu) = self.copy();
+        let per_second = |seconds: f64| self.rows as f64 / seconds;
+        let run = Run {
+            read: per_second(read.as_secs_f64()),
+            posted: per_second(posted.as_secs_f64()),
+            copied: per_second(copied.as_secs_f64()),
+            per_cpu_second: per_second(cpu),
+        };
+        println!(
+            "run {number}: MySQL's SELECT {:.2} M rows/s, the bodies posted {:.2} M rows/s, copied {:.2} M rows/s = {:.2} of the slower; {:.2} M rows per CPU-second",
+            run.read / 1e6,
+            run.posted / 1e6,
+            run.copied / 1e6,
+            run.ratio(),
+            run.per_cpu_second / 1e6
+        );
+        run
+    }
+
+    /// How long the reads took, and the posts beside them.
+    fn references(&self, number: u64) -> (Duration, Duration) {
+        let name = TableName { table: format!("reference{number}"), ..self.source.name.clone() };
+        targets::create_table(&self.client, &self.source, &name).unwrap();
+        let target = InsertTarget { table: name.clone(), ..self.target.clone() };
+        let (next_chunk, next_body, begin) = (AtomicUsize::new(0), AtomicUsize::new(0), Instant::now());
+        let Self { config, client, source, chunks, bodies, .. } = self;
+        let read = || {
+            let mut select = Select::open(&config.mysql).unwrap();
+            let (cuts, columns) = (Cuts::of(source), select_list(&source.columns));
+            while let Some(chunk) = chunks.get(next_chunk.fetch_add(1, Ordering::Relaxed)) {
+                select.run(&cuts.select(&columns, chunk)).unwrap();
+                while select.next_row().unwrap().is_some() {}
+            }
+            begin.elapsed()
+        };
+        let post = || {
+            loop {
+                let index = next_body.fetch_add(1, Ordering::Relaxed);
+                let Some(body) = bodies.get(index) else { return begin.elapsed() };
+                client.insert(&target, body, &format!("reference-{number}-{index}")).unwrap();
+            }
+        };
+        let times = std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..config.snapshot.connections).map(|_| scope.spawn(read)).collect();
+            let writers: Vec<_> = (0..config.pipeline.worker_count).map(|_| scope.spawn(post)).collect();
+            let last = |threads: Vec<std::thread::ScopedJoinHandle<'_, Duration>>| {
+                threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
+            };
+            (last(readers), last(writers))
+        });
+        self.test.clickhouse(&format!("DROP TABLE `{{db}}`.`{}` SYNC", name.table));
+        times
+    }
+
+    /// How long the copy took, and the CPU time of its process in seconds.
+    fn copy(&self) -> (Duration, f64) {
+        for database in [DATABASE.to_owned(), format!("{DATABASE}_state")] {
+            self.test.clickhouse(&format!("DROP DATABASE IF EXISTS `{database}` SYNC"));
+        }
+        let config = self.test.config();
+        let begin = Instant::now();
+        let bridge = Bridge::spawn(&config);
+        support::wait_until("the table to be copied", 10 * PATIENCE, || bridge.log().contains("all tables are copied"));
+        let (took, cpu) = (begin.elapsed(), cpu_seconds(bridge.pid()));
+        assert_eq!(bridge.sigterm(), Some(0));
+        assert_eq!(self.test.clickhouse("SELECT count() FROM `{db}`.narrow FINAL"), self.rows.to_string());
+        (took, cpu)
+    }
+}
+
+/// User and system time of a process, all its threads.
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
+    // utime and stime are fields 14 and 15 of proc(5); the state, here the first, is field 3.
+    (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+}
