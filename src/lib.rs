@@ -53,4 +53,5 @@ pub mod schema;
 pub mod snapshot;
 pub mod start;
 pub mod transcode;
+pub mod verify;
 pub mod writer;

@@ -232,7 +232,10 @@ impl Source {
     }
 
     /// A position that a SELECT starting now has certainly seen, from `performance_schema.log_status`.
-    fn log_status(&mut self) -> Result<(String, u64)> {
+    ///
+    /// # Errors
+    /// When a privilege is missing (the text has the GRANT), the log is off, or the server is away.
+    pub fn log_status(&mut self) -> Result<(String, u64)> {
         let query =
             "SELECT LOCAL->>'$.binary_log_file', LOCAL->>'$.binary_log_position' FROM performance_schema.log_status";
         let remedy = "turn GTID on (gtid_mode=ON), or GRANT BACKUP_ADMIN ON *.* and GRANT SELECT ON performance_schema.log_status TO this account";

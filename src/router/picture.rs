@@ -162,7 +162,7 @@ impl Router {
             end: Place::of(end),
             version: timeline.version(&end.file, end.offset)?.0,
             reached_gtid_set: self.stream.reached().gtid_set.map(|set| set.to_string()),
-            acked: Place::of(self.ledger.low_water(self.stream.resume())),
+            acked: Place::of(self.ledger.low_water(self.stream.end())),
         })
     }
 

@@ -19,9 +19,6 @@ use crate::schema::types::TableName;
 use crate::transcode::packet::{PacketPlan, copy_columns};
 use crate::transcode::{Limits, RowPlan, RowsCursor};
 
-/// How long a server may take to see what it has said it has executed.
-const EXECUTED_SECONDS: u32 = 60;
-
 /// A table to copy.
 #[derive(Debug)]
 pub struct CopyTable {
@@ -211,18 +208,6 @@ fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
 /// When the source is away, is another server, or does not see them in time.
 pub fn connect(config: &MysqlConfig, start: &Position) -> Result<Select> {
     let mut select = Select::open(config)?;
-    let connection = select.connection()?;
-    let server_uuid = connection.rows("SELECT @@server_uuid")?;
-    if server_uuid != [[Some(start.server_uuid.clone())]] {
-        let text = format!("the copy reached another server than the stream, whose uuid is {}", start.server_uuid);
-        return Err(Error::new(ErrorKind::LostPosition, text));
-    }
-    if let Some(set) = &start.gtid_set {
-        let query = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {EXECUTED_SECONDS})");
-        if connection.rows(&query)? != [[Some("0".to_owned())]] {
-            let text = format!("the source has not executed {set} after {EXECUTED_SECONDS} s");
-            return Err(Error::new(ErrorKind::SourceDown, text));
-        }
-    }
+    select.see(&start.server_uuid, start.gtid_set.as_ref().map(ToString::to_string).as_deref())?;
     Ok(select)
 }
