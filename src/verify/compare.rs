@@ -71,7 +71,9 @@ impl Rows {
         self.bytes += key.len() + row.len() + ENTRY_BYTES;
         match self.rows.insert(key.into(), row.into()) {
             None => Ok(()),
-            Some(_) => Err(Error::new(ErrorKind::TableShape, "two rows of MySQL have the same key in ClickHouse's bytes")),
+            Some(_) => {
+                Err(Error::new(ErrorKind::TableShape, "two rows of MySQL have the same key in ClickHouse's bytes"))
+            }
         }
     }
 

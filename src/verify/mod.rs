@@ -159,7 +159,9 @@ impl Verifier<'_> {
         let tables = status["tables"].as_array().map(Vec::as_slice).unwrap_or_default();
         let name = name.to_string();
         let Some(table) = tables.iter().find(|table| table["name"].as_str() == Some(&name)) else {
-            return Ok(Some("the running process does not replicate it: restart it with this configuration".to_owned()));
+            return Ok(Some(
+                "the running process does not replicate it: restart it with this configuration".to_owned(),
+            ));
         };
         let (state, reason) = (table["state"].as_str().unwrap_or("?"), table["reason"].as_str().unwrap_or_default());
         if COMPARABLE.contains(&state) {

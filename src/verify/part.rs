@@ -111,7 +111,9 @@ impl Cutting {
         let query = self.cuts.select(columns, &part.range);
         match self.bucket(part, |hash| &hash.0) {
             None => query,
-            Some(bucket) if part.range.lower.is_none() && part.range.upper.is_none() => format!("{query} WHERE {bucket}"),
+            Some(bucket) if part.range.lower.is_none() && part.range.upper.is_none() => {
+                format!("{query} WHERE {bucket}")
+            }
             Some(bucket) => format!("{query} AND {bucket}"),
         }
     }
@@ -124,8 +126,7 @@ impl Cutting {
         };
         let lower = part.range.lower.as_ref().map(|lower| compare(&columns, &bound(lower), ">", ">"));
         let upper = part.range.upper.as_ref().map(|upper| compare(&columns, &bound(upper), "<", "<="));
-        let conditions: Vec<String> =
-            lower.into_iter().chain(upper).chain(self.bucket(part, |hash| &hash.1)).collect();
+        let conditions: Vec<String> = lower.into_iter().chain(upper).chain(self.bucket(part, |hash| &hash.1)).collect();
         if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") }
     }
 

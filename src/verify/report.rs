@@ -148,7 +148,8 @@ impl TableReport {
             (self.repaired, "repaired"),
             (self.not_held, "repaired in vain"),
         ];
-        let mut text = format!("{} ({} rows{sample})", if self.is_equal() { "equal now" } else { "NOT EQUAL" }, self.rows);
+        let mut text =
+            format!("{} ({} rows{sample})", if self.is_equal() { "equal now" } else { "NOT EQUAL" }, self.rows);
         for (count, what) in counts.iter().filter(|(count, _)| *count > 0) {
             let Ok(()) = write!(text, "; {count} {what}") else { return text };
         }
@@ -185,13 +186,13 @@ mod tests {
 
     #[test]
     fn keys_are_told_with_their_values() {
-        let column =
-            ColumnReport { name: "price".to_owned(), mysql: "1.50".to_owned(), clickhouse: "1.05".to_owned() };
+        let column = ColumnReport { name: "price".to_owned(), mysql: "1.50".to_owned(), clickhouse: "1.05".to_owned() };
         let keys = vec![
             KeyReport { class: "differing", key: "id = 7".to_owned(), columns: vec![column] },
             KeyReport { class: "missing", key: "id = 8".to_owned(), columns: Vec::new() },
         ];
-        let report = TableReport { name: "shop.t".to_owned(), differing: 1, missing: 1, keys, ..TableReport::default() };
+        let report =
+            TableReport { name: "shop.t".to_owned(), differing: 1, missing: 1, keys, ..TableReport::default() };
         let expected = "  differing   id = 7: price is 1.50 in MySQL, 1.05 in ClickHouse\n  missing     id = 8\n";
         assert!(report.text().ends_with(expected), "{}", report.text());
     }

@@ -200,13 +200,7 @@ fn read_images(select: &mut Select, table: &Table, rows_per_second: u64, images:
     Ok(count)
 }
 
-fn take_rows(
-    mut bytes: &[u8],
-    table: &Table,
-    wanted: Option<&Keys>,
-    key: &mut Vec<u8>,
-    rows: &mut Rows,
-) -> Result<()> {
+fn take_rows(mut bytes: &[u8], table: &Table, wanted: Option<&Keys>, key: &mut Vec<u8>, rows: &mut Rows) -> Result<()> {
     let unlike = || Error::new(ErrorKind::TableShape, "a row is not as its columns say");
     while !bytes.is_empty() {
         let len = table.layout.row_len(bytes).ok_or_else(unlike)?;

@@ -43,13 +43,7 @@ pub fn shown(
 ///
 /// # Errors
 /// As [`shown`].
-pub fn held(
-    client: &Client,
-    table: &Table,
-    part: &Part,
-    version: u64,
-    mut each: impl FnMut(&[u8], u64),
-) -> Result<()> {
+pub fn held(client: &Client, table: &Table, part: &Part, version: u64, mut each: impl FnMut(&[u8], u64)) -> Result<()> {
     let query = format!(
         "SELECT {}, {VERSION} FROM {} WHERE {VERSION} > {version} AND {} FORMAT RowBinary",
         key_columns(table),
