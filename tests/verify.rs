@@ -103,6 +103,7 @@ fn seed_faults(test: &Fixture, first: u32) -> Vec<(String, String)> {
         ))
     };
     gone(1);
+    gone(5002);
     old(5002, "'extra' AS name");
     gone(3);
     old(3, "'stale' AS name, _version - 10 AS _version");
@@ -292,7 +293,7 @@ const KEYS: &[(&str, &str, &str)] = &[
         "SELECT 18446744073709551615 - i % 2, CONCAT('k', i) FROM n",
     ),
     ("signed", "a TINYINT PRIMARY KEY", "SELECT i - 129 FROM n WHERE i <= 256"),
-    ("wide", "a BIGINT PRIMARY KEY", "SELECT -9223372036854775809 + i * 18000000000000000 FROM n"),
+    ("wide", "a BIGINT PRIMARY KEY", "SELECT (i - 300) * 30000000000000000 FROM n"),
     ("filled", "a INT(8) ZEROFILL PRIMARY KEY", "SELECT i * 9 FROM n"),
     (
         "words",
