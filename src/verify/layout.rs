@@ -121,6 +121,19 @@ impl Layout {
         found
     }
 
+    /// Each column's value as a text that holds all of it: strings in hexadecimal.
+    pub fn exact_texts(&self, row: &[u8]) -> Option<Vec<String>> {
+        let spans = self.spans(row)?.into_iter();
+        let text = |(column, span): (&Column, Range<usize>)| {
+            let value = row.get(span)?;
+            Some(match column.kind {
+                Kind::String if !column.nullable => hexadecimal(value.get(leb128(value)?.1..)?),
+                _ => column.text(value, 0),
+            })
+        };
+        self.columns.iter().zip(spans).map(text).collect()
+    }
+
     /// Each column's value as text.
     pub fn texts(&self, row: &[u8]) -> Vec<(String, String)> {
         let spans = self.spans(row).unwrap_or_default();
@@ -344,15 +357,19 @@ fn string(bytes: &[u8], place: usize) -> String {
     let part = bytes.get(start..end).unwrap_or_default();
     let mut text = match std::str::from_utf8(part) {
         Ok(text) if !text.chars().any(char::is_control) => format!("'{text}'"),
-        _ => part.iter().fold("0x".to_owned(), |mut text, byte| {
-            let Ok(()) = write!(text, "{byte:02X}") else { return text };
-            text
-        }),
+        _ => format!("0x{}", hexadecimal(part)),
     };
     if part.len() < bytes.len() {
         let Ok(()) = write!(text, " (bytes {start}..{end} of {})", bytes.len()) else { return text };
     }
     text
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let Ok(()) = write!(text, "{byte:02X}") else { return text };
+        text
+    })
 }
 
 #[cfg(test)]

@@ -266,7 +266,10 @@ impl Verifier<'_> {
     ) -> Result<Option<Keys>> {
         let mut repaired = Keys::default();
         for _ in 0..PASSES_MAX {
-            let Some((open, now_repaired)) = self.pass(reading, wanted.as_ref(), role, report)? else {
+            let Reading { table, part, .. } = *reading;
+            let narrowed = wanted.as_ref().and_then(|keys| table.cutting.narrow(part, keys, &table.key_layout));
+            let reading = Reading { part: narrowed.as_ref().unwrap_or(part), ..*reading };
+            let Some((open, now_repaired)) = self.pass(&reading, wanted.as_ref(), role, report)? else {
                 return Ok(None);
             };
             repaired.extend(now_repaired);

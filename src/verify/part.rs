@@ -7,6 +7,8 @@
 //! and DOUBLE have no such text and no exact literal: a part of nothing else is not cut. A condition names key columns
 //! only, so under FINAL it takes all versions of a row or none. Pure text.
 
+use super::compare::Keys;
+use super::layout::Layout;
 use crate::clickhouse::sql;
 use crate::mysql::chunks::{Bound, Chunk, Cuts, compare};
 use crate::mysql::source::quoted_name;
@@ -14,6 +16,8 @@ use crate::schema::catalog::SourceTable;
 use crate::schema::target::TargetColumn;
 use crate::schema::types::{Charset, SourceColumn, SourceType};
 
+/// Keys that are looked up one by one.
+const LOOKED_UP_MAX: u64 = 500;
 /// A bucket costs a scan of its whole range on both sides, so halving ends here.
 const BUCKETS_MAX: u32 = 1 << 16;
 
@@ -26,12 +30,14 @@ pub struct Part {
     pub buckets: u32,
     /// Which one this is, from 0.
     pub bucket: u32,
+    /// Instead of all that: the conditions for a few keys, in MySQL's SQL and in ClickHouse's.
+    keys: Option<(String, String)>,
 }
 
 impl Part {
     /// A whole range.
     pub fn of(range: Chunk) -> Self {
-        Self { range, buckets: 1, bucket: 0 }
+        Self { range, buckets: 1, bucket: 0, keys: None }
     }
 
     /// The `buckets` of a part that is cut so often once more.
@@ -40,6 +46,7 @@ impl Part {
             range: self.range.clone(),
             buckets: self.buckets * buckets,
             bucket: self.bucket + index * self.buckets,
+            keys: None,
         };
         (0..buckets).map(part).collect()
     }
@@ -49,32 +56,43 @@ impl Part {
 #[derive(Debug)]
 pub struct Cutting {
     cuts: Cuts,
-    ranged: Vec<Ranged>,
+    /// The key's columns up to the first that has no literal.
+    looked_up: Vec<LookedUp>,
+    /// Whether those are all.
+    finds_keys: bool,
+    /// How many of them, from the first on, are ordered alike by both servers.
+    ranged: usize,
     /// Expressions of the key's CRC32, in MySQL's SQL and in ClickHouse's.
     hashes: Vec<(String, String)>,
 }
 
-/// A column whose order both servers share.
+/// A column whose values have literals.
 #[derive(Debug)]
-struct Ranged {
+struct LookedUp {
+    /// What MySQL compares.
+    source: String,
     /// What ClickHouse compares.
-    expression: String,
+    target: String,
     literal: Literal,
 }
 
-/// What ClickHouse reads as the value of MySQL's literal.
+/// How the value of MySQL's literal is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Literal {
-    /// The same digits.
+    /// The same digits on both sides.
     Number,
-    /// The text cast to this type.
-    Cast(String),
-    /// Days since 1970.
+    /// For ClickHouse, the digits cast to this type.
+    Decimal(String),
+    /// For ClickHouse, the text cast to this type.
+    Time(String),
+    /// For ClickHouse, days since 1970.
     Days,
-    /// Ticks of so many decimals of a second since 1970, as this type.
+    /// For ClickHouse, ticks of so many decimals of a second since 1970, as this type.
     Ticks(u8, String),
-    /// The bytes.
+    /// Bytes.
     Bytes,
+    /// Text, which is no range: the servers order it differently.
+    Text(Charset),
 }
 
 impl Cutting {
@@ -86,14 +104,41 @@ impl Cutting {
                 Some((column, target.iter().find(|target| target.name == column.name)?))
             })
         };
-        let ranged: Vec<Ranged> = key().map_while(|(column, target)| Ranged::of(column, target)).collect();
-        let cuts = Cuts::by_leading(source, ranged.len());
-        Self { cuts, ranged, hashes: key().filter_map(|(column, _)| hash(column)).collect() }
+        let looked_up: Vec<LookedUp> = key().map_while(|(column, target)| LookedUp::of(column, target)).collect();
+        let ranged = looked_up.iter().take_while(|column| !matches!(column.literal, Literal::Text(_))).count();
+        Self {
+            cuts: Cuts::by_leading(source, ranged),
+            finds_keys: looked_up.len() == source.key.len(),
+            ranged,
+            looked_up,
+            hashes: key().filter_map(|(column, _)| hash(column)).collect(),
+        }
+    }
+
+    /// The part of these `keys` alone, if there are few and each can be found: later passes need not read the rest.
+    /// `layout` is that of the keys.
+    pub fn narrow(&self, part: &Part, keys: &Keys, layout: &Layout) -> Option<Part> {
+        if !self.finds_keys || keys.is_empty() || keys.len() > LOOKED_UP_MAX {
+            return None;
+        }
+        let (mut source, mut target) = (Vec::new(), Vec::new());
+        for key in keys.iter() {
+            let values = layout.exact_texts(key)?;
+            let literals = self.looked_up.iter().zip(&values);
+            source.push(tuple(literals.clone().map(|(column, value)| column.literal.for_source(value)))?);
+            target.push(tuple(literals.map(|(column, value)| Some(column.literal.for_target(value))))?);
+        }
+        let condition = |columns: fn(&LookedUp) -> &str, tuples: &[String]| {
+            let columns: Vec<&str> = self.looked_up.iter().map(columns).collect();
+            format!("({}) IN ({})", columns.join(", "), tuples.join(", "))
+        };
+        let keys = (condition(|column| &column.source, &source), condition(|column| &column.target, &target));
+        Some(Part { keys: Some(keys), ..part.clone() })
     }
 
     /// Whether the table is one range.
     pub fn is_whole(&self) -> bool {
-        self.ranged.is_empty()
+        self.ranged == 0
     }
 
     /// Whether this part can be cut into buckets.
@@ -108,6 +153,10 @@ impl Cutting {
 
     /// MySQL's query for the rows of a part.
     pub fn source_query(&self, columns: &str, part: &Part) -> String {
+        if let Some((keys, _)) = &part.keys {
+            let whole = Chunk { number: 0, lower: None, upper: None };
+            return format!("{} WHERE {keys}", self.cuts.select(columns, &whole));
+        }
         let query = self.cuts.select(columns, &part.range);
         match self.bucket(part, |hash| &hash.0) {
             None => query,
@@ -120,9 +169,13 @@ impl Cutting {
 
     /// ClickHouse's condition for the keys of a part.
     pub fn target_condition(&self, part: &Part) -> String {
-        let columns: Vec<String> = self.ranged.iter().map(|ranged| ranged.expression.clone()).collect();
+        if let Some((_, keys)) = &part.keys {
+            return keys.clone();
+        }
+        let ranged = || self.looked_up.iter().take(self.ranged);
+        let columns: Vec<String> = ranged().map(|column| column.target.clone()).collect();
         let bound = |bound: &Bound| -> Vec<String> {
-            self.ranged.iter().zip(bound).map(|(ranged, literal)| ranged.literal.of(literal)).collect()
+            ranged().zip(bound).map(|(column, literal)| column.literal.for_target(bare(literal))).collect()
         };
         let lower = part.range.lower.as_ref().map(|lower| compare(&columns, &bound(lower), ">", ">"));
         let upper = part.range.upper.as_ref().map(|upper| compare(&columns, &bound(upper), "<", "<="));
@@ -136,52 +189,85 @@ impl Cutting {
     }
 }
 
-impl Ranged {
+impl LookedUp {
     fn of(source: &SourceColumn, target: &TargetColumn) -> Option<Self> {
         let name = sql::identifier(&target.name);
         let ty = target.ty.clone();
         let literal = match &source.ty {
             SourceType::Int { .. } | SourceType::Year | SourceType::Bit { .. } => Literal::Number,
-            SourceType::Decimal { .. } => Literal::Cast(ty),
-            SourceType::Time { .. } | SourceType::OldTime if ty.starts_with("Time64") => Literal::Cast(ty),
+            SourceType::Decimal { .. } => Literal::Decimal(ty),
+            SourceType::Time { .. } | SourceType::OldTime if ty.starts_with("Time64") => Literal::Time(ty),
             SourceType::Date => Literal::Days,
             SourceType::DateTime { fsp } | SourceType::Timestamp { fsp } => Literal::Ticks(*fsp, ty),
             SourceType::OldDateTime | SourceType::OldTimestamp => Literal::Ticks(0, ty),
-            SourceType::Char { charset: Charset::Binary, .. }
-            | SourceType::VarChar { charset: Charset::Binary, .. }
-            | SourceType::Blob { charset: Charset::Binary, .. } => Literal::Bytes,
-            SourceType::Char { .. }
-            | SourceType::VarChar { .. }
-            | SourceType::Blob { .. }
-            | SourceType::Time { .. }
+            SourceType::Char { charset, .. }
+            | SourceType::VarChar { charset, .. }
+            | SourceType::Blob { charset, .. } => {
+                if *charset == Charset::Binary {
+                    Literal::Bytes
+                } else {
+                    Literal::Text(*charset)
+                }
+            }
+            SourceType::Enum { .. } | SourceType::Set { .. } => Literal::Text(Charset::Utf8),
+            SourceType::Time { .. }
             | SourceType::OldTime
             | SourceType::Float
             | SourceType::Double
-            | SourceType::Enum { .. }
-            | SourceType::Set { .. }
             | SourceType::Json
             | SourceType::Geometry
             | SourceType::Vector
             | SourceType::Unsupported { .. } => return None,
         };
         // ClickHouse before 26.8 takes no Date32 outside 1900..2299 for what it is; the number is right everywhere.
-        let expression = if literal == Literal::Days { format!("toInt32({name})") } else { name };
-        Some(Self { expression, literal })
+        let target = if literal == Literal::Days { format!("toInt32({name})") } else { name };
+        Some(Self { source: quoted_name(&source.name), target, literal })
     }
 }
 
 impl Literal {
-    /// ClickHouse's literal of the value that MySQL prints as `literal`.
-    fn of(&self, literal: &str) -> String {
-        let text = literal.trim_matches('\'');
+    /// MySQL's literal of a value as [`Layout::exact_texts`] has it; `None` when MySQL would refuse it.
+    fn for_source(&self, value: &str) -> Option<String> {
+        Some(match self {
+            Literal::Number | Literal::Decimal(_) => value.to_owned(),
+            Literal::Time(_) | Literal::Days | Literal::Ticks(..) => format!("'{value}'"),
+            Literal::Bytes | Literal::Text(Charset::Binary) => format!("X'{value}'"),
+            Literal::Text(charset) => {
+                let text = is_utf8(value).then(|| format!("_utf8mb4 X'{value}'"))?;
+                if *charset == Charset::Latin1 { format!("CONVERT({text} USING latin1)") } else { text }
+            }
+        })
+    }
+
+    /// ClickHouse's literal of the same value.
+    fn for_target(&self, value: &str) -> String {
         match self {
-            Literal::Number => number(literal),
-            Literal::Cast(ty) => format!("CAST({}, {})", sql::text(text), sql::text(ty)),
-            Literal::Days => days(text).to_string(),
-            Literal::Ticks(fsp, ty) => format!("reinterpret(toInt64({}), {})", ticks(text, *fsp), sql::text(ty)),
-            Literal::Bytes => format!("unhex('{}')", text.trim_start_matches("X'")),
+            Literal::Number => number(value),
+            Literal::Decimal(ty) | Literal::Time(ty) => format!("CAST({}, {})", sql::text(value), sql::text(ty)),
+            Literal::Days => days(value).to_string(),
+            Literal::Ticks(fsp, ty) => format!("reinterpret(toInt64({}), {})", ticks(value, *fsp), sql::text(ty)),
+            Literal::Bytes | Literal::Text(_) => format!("unhex('{value}')"),
         }
     }
+}
+
+/// What stands in MySQL's own literal: without quotes and `X`.
+fn bare(literal: &str) -> &str {
+    literal.trim_start_matches('X').trim_matches('\'')
+}
+
+/// `(a, b)`.
+fn tuple(values: impl Iterator<Item = Option<String>>) -> Option<String> {
+    let values: Vec<String> = values.collect::<Option<_>>()?;
+    Some(format!("({})", values.join(", ")))
+}
+
+/// Whether the bytes in hexadecimal are UTF-8.
+fn is_utf8(hex: &str) -> bool {
+    let digits: Option<Vec<u8>> = hex.chars().map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
+    let bytes =
+        digits.unwrap_or_default().chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    String::from_utf8(bytes).is_ok()
 }
 
 /// Without the zeros that ZEROFILL shows.
@@ -301,13 +387,40 @@ mod tests {
 
     #[test]
     fn literals_of_all_kinds() {
-        let days = |text: &str| Literal::Days.of(text);
+        let days = |text: &str| Literal::Days.for_target(bare(text));
         assert_eq!((days("'1000-01-01'").as_str(), days("'9999-12-31'").as_str()), ("-354285", "2932896"));
-        let ticks = Literal::Ticks(3, "DateTime64(3, 'UTC')".to_owned()).of("'1969-12-31 23:59:59.999'");
+        let ticks = Literal::Ticks(3, "DateTime64(3, 'UTC')".to_owned()).for_target("1969-12-31 23:59:59.999");
         assert_eq!(ticks, "reinterpret(toInt64(-1), 'DateTime64(3, \\'UTC\\')')");
-        assert_eq!(Literal::Cast("Decimal(5, 2)".to_owned()).of("-0.50"), "CAST('-0.50', 'Decimal(5, 2)')");
-        assert_eq!((Literal::Number.of("-00000").as_str(), Literal::Number.of("042").as_str()), ("0", "42"));
-        assert_eq!(Literal::Bytes.of("X'00FF'"), "unhex('00FF')");
+        assert_eq!(Literal::Decimal("Decimal(5, 2)".to_owned()).for_target("-0.50"), "CAST('-0.50', 'Decimal(5, 2)')");
+        assert_eq!(
+            (Literal::Number.for_target("-00000").as_str(), Literal::Number.for_target("042").as_str()),
+            ("0", "42")
+        );
+        assert_eq!(Literal::Bytes.for_target(bare("X'00FF'")), "unhex('00FF')");
+        let text = |charset| Literal::Text(charset);
+        assert_eq!(text(Charset::Utf8).for_source("C3A9").unwrap(), "_utf8mb4 X'C3A9'");
+        assert_eq!(text(Charset::Latin1).for_source("").unwrap(), "CONVERT(_utf8mb4 X'' USING latin1)");
+        assert_eq!(text(Charset::Utf8).for_source("C3"), None);
+    }
+
+    #[test]
+    fn a_few_keys_are_looked_up() {
+        let text = SourceType::VarChar { max_bytes: 80, charset: Charset::Utf8 };
+        let table = cutting(&[(SourceType::Date, "Date32"), (text, "String")]);
+        let columns = [("c0", "Date32"), ("c1", "String")];
+        let columns = columns.map(|(name, ty)| TargetColumn { name: name.to_owned(), ty: ty.to_owned() });
+        let layout = Layout::new(&columns, &[0, 1]).unwrap();
+        let whole = Part::of(Chunk { number: 0, lower: None, upper: None });
+        let mut keys = Keys::default();
+        assert_eq!(table.narrow(&whole, &keys, &layout), None);
+        keys.insert([1, 0, 0, 0, 1, b'x'].into());
+        let part = table.narrow(&whole, &keys, &layout).unwrap();
+        assert_eq!(
+            table.source_query("*", &part),
+            "SELECT * FROM `d`.`t` WHERE (`c0`, `c1`) IN (('1970-01-02', _utf8mb4 X'78'))"
+        );
+        assert_eq!(table.target_condition(&part), "(toInt32(`c0`), `c1`) IN ((1, unhex('78')))");
+        assert_eq!(cutting(&[(SourceType::Float, "Float32")]).narrow(&whole, &keys, &layout), None);
     }
 
     #[test]
