@@ -1,7 +1,7 @@
 //! Arguments, configuration file, logging, dispatch and exit codes (DESIGN 9). No work of its own.
 //!
-//! Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 `check` found problems. The error that ends a command is
-//! printed here, once, on stderr; output that is data goes to stdout alone.
+//! Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 `check` found problems or `verify` differences. The error
+//! that ends a command is printed here, once, on stderr; output that is data goes to stdout alone.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -408,3 +408,63 @@ fn what_cannot_be_compared_is_said() {
     assert!(found.code == Some(3) && found.count("t", "from_future") == 1, "{found}");
     assert!(found.keys("t") == [("id = 1".to_owned(), "from_future".to_owned())], "{found}");
 }
+
+#[test]
+fn without_gtid_and_after_a_rotation() {
+    let options = ["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"];
+    let test = Fixture::on(Servers::own_mysql("verify_no_gtid", &options), "verify_no_gtid");
+    test.sql("GRANT BACKUP_ADMIN ON *.* TO bridge; GRANT SELECT ON performance_schema.log_status TO bridge;");
+    test.sql("CREATE TABLE w (id INT NOT NULL PRIMARY KEY, v INT NOT NULL, s VARCHAR(200));");
+    let mut config = test.config();
+    config.set("snapshot.chunk_rows", 3000);
+    let mut bridge = Bridge::start(&config);
+    allow_many_numbers(&test);
+    test.sql(&format!("INSERT INTO w {} SELECT i, i, 'x' FROM n;", numbers(0, 20_000)));
+    let writer = Writer::start(&test, change);
+    for _ in 0..3 {
+        let found = verify(&config, &[]);
+        let counts = ["differing", "missing", "extra", "from_future"].map(|what| found.count("w", what));
+        assert_eq!(counts, [0; 4], "{found}");
+    }
+    drop(writer);
+    bridge.wait_caught_up(&test, PATIENCE);
+    // The source now stands in a file that has no transaction.
+    test.sql("FLUSH BINARY LOGS;");
+    test.clickhouse("ALTER TABLE {db}.w DELETE WHERE id = 20000 SETTINGS mutations_sync = 2");
+    let found = verify(&config, &["--repair"]);
+    assert_eq!((found.count("w", "missing"), found.count("w", "repaired")), (1, 1), "{found}");
+    found.assert_equal();
+    test.assert_equal("w");
+}
+
+#[test]
+fn parts_that_do_not_fit_are_cut() {
+    let test = Fixture::new("verify_large");
+    // On average a row is small, so the server's statistics do not tell that some ranges are large.
+    test.sql(
+        "CREATE TABLE skewed (id INT NOT NULL PRIMARY KEY, s LONGBLOB);
+         CREATE TABLE bare (f DOUBLE NOT NULL PRIMARY KEY, s LONGBLOB);",
+    );
+    let config = test.config();
+    let mut bridge = Bridge::start(&config);
+    allow_many_numbers(&test);
+    test.sql(&format!("INSERT INTO skewed {} SELECT i, 'small' FROM n;", numbers(1, 20_000)));
+    for first in (0..90).step_by(15) {
+        let numbers = numbers(first + 1, first + 15);
+        test.sql(&format!(
+            "REPLACE INTO skewed {numbers} SELECT 500 + i, REPEAT(CHAR(65 + i % 26), 1000000) FROM n;
+             INSERT INTO bare {numbers} SELECT i / 8, REPEAT(CHAR(65 + i % 26), 1000000) FROM n;"
+        ));
+    }
+    bridge.wait_caught_up(&test, PATIENCE);
+    test.clickhouse(
+        "INSERT INTO {db}.skewed SELECT * REPLACE(concat(substring(assumeNotNull(s), 1, 999999), '!') AS s)
+         FROM (SELECT * FROM {db}.skewed FINAL WHERE id IN (501, 533, 590))",
+    );
+    let found = verify(&config, &["--repair"]);
+    assert_eq!((found.count("skewed", "differing"), found.count("skewed", "repaired")), (3, 3), "{found}");
+    assert_eq!(found.count("skewed", "rows"), 20_000);
+    let reason = found.table("bare")["not_compared"].as_str().unwrap();
+    assert!(found.code == Some(3) && reason.contains("64 MiB"), "{found}");
+    verify(&config, &[&format!("{}.skewed", test.database)]).assert_equal();
+}

@@ -13,11 +13,14 @@
 //! the same from V until W, MySQL's row was read within, and what is stored must be equal to it; a key that is not shown must
 //! not be there. A key with a higher version changed meanwhile: it stays open and the part is read again, from a new V,
 //! for the open keys alone. What is open after [`PASSES_MAX`] passes is told as undecided, never as a difference.
-//! Without an open transaction in the stream a version above V's is a row's own place, at least an event header of 19
-//! bytes behind V. The [`REPAIRS_MAX`] versions between are free for repairs, and count as V.
+//! The [`REPAIRS_MAX`] versions behind V are bytes of the next event's header, never a row's own place: they are free for
+//! repairs, and count as V.
 //!
 //! A version above the end of the source's log is none of the stream's. It would hide later changes and is told apart. (The
 //! stream's own position is no such limit: rows of a transaction that has not ended are stored already.)
+//!
+//! A row that MySQL has deleted since the SELECT is told as missing only if ClickHouse has cleaned its tombstone away in the
+//! same moment, which it does when it is told to (`FINAL CLEANUP`).
 //!
 //! Memory: a part whose rows take more than [`PART_BYTES`] is cut in two by a hash of the key, and those again.
 
