@@ -18,7 +18,7 @@
 //!
 //! Reading before writing is no lock, and needs none: rows are safe by their versions, saves by their order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -37,7 +37,7 @@ const CLAIM_STEP: u64 = 2;
 
 /// The columns of both checkpoint tables that are written; `id` and `created_at` have defaults.
 const COLUMNS: &str = "`pipeline`, `owner`, `seq`, `file`, `offset`, `gtid_set`, `server_uuid`, `file_timestamp`, \
-                       `timeline`, `base_file`, `last_binlog_timestamp_us`";
+                       `timeline`, `base_file`, `last_binlog_timestamp_us`, `settled_xids`";
 
 /// Where a pipeline stands: everything below `position` is in ClickHouse (I4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +96,8 @@ struct CheckpointRow {
     base_file: u32,
     /// Microseconds since 1970.
     last_binlog_timestamp_us: u64,
+    #[serde(default)]
+    settled_xids: BTreeSet<String>,
 }
 
 /// The state of one pipeline, as one process sees it.
@@ -129,6 +131,9 @@ impl Store {
         tables::create_database(&self.client, &self.database)?;
         self.create_table("checkpoints", &checkpoints_definition(ttl))?;
         self.create_table("checkpoint_latest", &latest_definition())?;
+        for table in ["checkpoints", "checkpoint_latest"] {
+            self.add_settled_xids(table)?;
+        }
         self.create_table(COPY_CHUNKS, COPY_CHUNKS_DEFINITION)?;
         self.create_table(TABLE_STATES, TABLE_STATES_DEFINITION)?;
         let newest = format!(
@@ -250,16 +255,20 @@ impl Store {
         self.client.rows(&select).map_err(of_state)
     }
 
+    /// Takes what columns there are: before [`Store::create`], tables of an earlier version lack some.
     fn newest(&self, tables: &[&str]) -> Result<Option<CheckpointRow>> {
-        // The owner only makes the choice among equals the same for all who look.
-        let newest = "ORDER BY `timeline` DESC, `seq` DESC, `owner` DESC LIMIT 1";
-        let one = |table: &&str| {
-            let (table, pipeline) = (self.quoted(table), sql::text(&self.pipeline));
-            format!("SELECT * FROM (SELECT {COLUMNS} FROM {table} WHERE `pipeline` = {pipeline} {newest})")
-        };
-        let all = tables.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
-        let mut rows = self.client.rows(&format!("SELECT * FROM ({all}) {newest}")).map_err(of_state)?;
-        Ok(rows.pop())
+        let mut newest: Option<CheckpointRow> = None;
+        for table in tables {
+            // The owner only makes the choice among equals the same for all who look.
+            let select = format!(
+                "SELECT * FROM {} WHERE `pipeline` = {} ORDER BY `timeline` DESC, `seq` DESC, `owner` DESC LIMIT 1",
+                self.quoted(table),
+                sql::text(&self.pipeline)
+            );
+            let found = self.client.rows::<CheckpointRow>(&select).map_err(of_state)?;
+            newest = newest.into_iter().chain(found).max_by_key(|row| (row.timeline, row.seq, row.owner));
+        }
+        Ok(newest)
     }
 
     /// All rows or none: they are one block.
@@ -277,6 +286,17 @@ impl Store {
         if tables::existing_table(&self.client, &self.name(table))?.is_none() {
             let statement = format!("CREATE TABLE IF NOT EXISTS {} {definition}", self.quoted(table));
             self.client.query(&statement).map_err(|error| of_state(error.at_table(self.name(table))))?;
+        }
+        Ok(())
+    }
+
+    /// The one column that tables of earlier versions lack.
+    fn add_settled_xids(&self, table: &str) -> Result<()> {
+        let existing = tables::existing_table(&self.client, &self.name(table))?;
+        if existing.is_some_and(|existing| existing.table.columns.iter().all(|column| column.name != "settled_xids")) {
+            let table = self.quoted(table);
+            let alter = format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS `settled_xids` Array(String)");
+            self.client.query(&alter).map_err(of_state)?;
         }
         Ok(())
     }
@@ -331,7 +351,7 @@ const CHECKPOINT_COLUMNS: &str = "\
     `file_timestamp` UInt32, `timeline` UInt16, `base_file` UInt32, `last_binlog_timestamp_us` UInt64, \
     `last_binlog_timestamp` DateTime64(6, 'UTC') \
     ALIAS fromUnixTimestamp64Micro(toInt64(`last_binlog_timestamp_us`), 'UTC'), \
-    `created_at` DateTime64(3, 'UTC') DEFAULT now64(3)";
+    `created_at` DateTime64(3, 'UTC') DEFAULT now64(3), `settled_xids` Array(String)";
 
 const COPY_CHUNKS: &str = "copy_chunks";
 
@@ -378,6 +398,7 @@ impl CheckpointRow {
             timeline: timeline.number,
             base_file: timeline.base_file,
             last_binlog_timestamp_us: position.last_commit_us,
+            settled_xids: position.settled_xids.clone(),
         }
     }
 
@@ -389,6 +410,7 @@ impl CheckpointRow {
             server_uuid: self.server_uuid,
             file_timestamp: self.file_timestamp,
             last_commit_us: self.last_binlog_timestamp_us,
+            settled_xids: self.settled_xids,
         };
         let timeline = Timeline { number: self.timeline, base_file: self.base_file };
         Ok(Checkpoint { seq: self.seq, position, timeline })

@@ -55,7 +55,7 @@ pub fn run(config: Config) -> Result<()> {
     let (used_buffers, recycled) = bounded(CHUNKS);
     let (jobs, to_writers) = bounded(0);
     let (to_acks, acks) = unbounded();
-    let Prepared { client, store, claim, tables, copies, decided, ignores_case } = prepared;
+    let Prepared { client, store, claim, tables, copies, ignores_case } = prepared;
     for number in 0..config.pipeline.worker_count {
         let (client, store) = (Arc::clone(&client), Arc::clone(&store));
         let (jobs, acks) = (to_writers.clone(), to_acks.clone());
@@ -78,7 +78,7 @@ pub fn run(config: Config) -> Result<()> {
         copy_tables(&config, start.clone(), copies, ends)?
     };
     spawn("reader", move || read(reader, start))?;
-    let beginning = Beginning { claim, tables, copies: progress, copied_xids: decided };
+    let beginning = Beginning { claim, tables, copies: progress };
     let router = Router::new(settings(&config, ignores_case), Arc::clone(&budget), Arc::clone(&status), beginning);
     let wiring = Wiring { inbox, copies, used_buffers, jobs, acks, commands: from_engine };
     let router = spawn("router", move || router.run(&wiring))?;

@@ -8,7 +8,7 @@
 //! prepared (XA) at the position is in neither until it is decided; so that is waited for, before a copy reads anything.
 //! With another start the rows below the position are missing, and the tables say so: `unverified`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -44,8 +44,6 @@ pub struct Prepared {
     pub tables: Vec<Table>,
     /// Those of them whose rows are to be copied.
     pub copies: Vec<CopyTable>,
-    /// XA transactions that were prepared at the first position and decided since: the copies have seen them.
-    pub decided: HashSet<String>,
     /// Whether the source compares table names without case.
     pub ignores_case: bool,
 }
@@ -62,7 +60,6 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     };
     let mut source = Source::connect(&config.mysql)?;
     let store = Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::new_v4());
-    let mut decided = HashSet::new();
     let (checkpoint, chosen) = match store.load()? {
         Some(saved) => {
             check_still_there(&mut source, &saved.position, &facts.server_uuid)?;
@@ -75,11 +72,13 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         None => {
             inspection.refuse()?;
             let (mut checkpoint, mut chosen) = first_start(config, &mut source, client, &inspection.tables)?;
-            decided = wait_for_prepared(&mut source, &chosen)?;
+            let decided = wait_for_prepared(&mut source, &chosen)?;
             if !decided.is_empty() {
                 // They may have written to a table that looked empty before.
                 chosen.iter_mut().for_each(|table| table.state = State::Snapshot);
             }
+            // The copies see them.
+            checkpoint.position.settled_xids = decided;
             store.create(config.state.checkpoint_ttl)?;
             // Whoever begins anew may have left the chunks of copies before: those are not ours.
             let before = store.load_chunks()?.iter().map(|chunk| Version(chunk.version).timeline()).max();
@@ -104,7 +103,6 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         claim,
         tables,
         copies,
-        decided,
         ignores_case: facts.lower_case_table_names != 0,
     })
 }
@@ -197,17 +195,17 @@ fn copied_if_filled(source: &mut Source, table: &TableName) -> Result<State> {
 
 /// Waits until the transactions that are prepared now are decided, if anything is to be copied; their xids as the binary
 /// log has them. An account that may not see them goes on: the stream then says which tables may lack rows.
-fn wait_for_prepared(source: &mut Source, tables: &[Chosen]) -> Result<HashSet<String>> {
+fn wait_for_prepared(source: &mut Source, tables: &[Chosen]) -> Result<BTreeSet<String>> {
     if !tables.iter().any(Chosen::is_copied) {
-        return Ok(HashSet::new());
+        return Ok(BTreeSet::new());
     }
-    let prepared: HashSet<String> = source.prepared_xids()?.into_iter().collect();
+    let prepared: BTreeSet<String> = source.prepared_xids()?.into_iter().collect();
     if !prepared.is_empty() {
         log::info!("waiting for XA transactions to be decided before the copy: {prepared:?}");
     }
     let deadline = Instant::now() + PREPARED_PATIENCE;
     loop {
-        let now: HashSet<String> = source.prepared_xids()?.into_iter().collect();
+        let now: BTreeSet<String> = source.prepared_xids()?.into_iter().collect();
         let open: Vec<&str> = prepared.intersection(&now).map(String::as_str).collect();
         if open.is_empty() {
             return Ok(prepared);

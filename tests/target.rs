@@ -416,6 +416,7 @@ fn checkpoint(seq: u64, timeline: u16, offset: u64) -> Checkpoint {
         server_uuid: "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned(),
         file_timestamp: u32::MAX,
         last_commit_us: 1_700_000_000_123_456,
+        ..Position::default()
     };
     Checkpoint { seq, position, timeline: Timeline { number: timeline, base_file: 7 } }
 }
@@ -439,8 +440,36 @@ fn checkpoints_come_back_as_saved() {
                   FROM target_checkpoints.checkpoints WHERE seq = 1";
     assert_eq!(bridge().query(select).unwrap(), "2023-11-14 22:13:20.123456\t1\n");
     assert_eq!(store.load().unwrap(), Some(with_gtid));
+    let mut with_xids = checkpoint(4, 1, 4);
+    with_xids.position.settled_xids = ["X'61',X'',1".to_owned(), "'\\".to_owned()].into();
+    store.save(&with_xids).unwrap();
+    assert_eq!(store.load().unwrap(), Some(with_xids));
     let other = self::store(&database, "other", 1);
     assert_eq!(other.load().unwrap(), None, "pipelines do not see each other");
+}
+
+/// Both tables, or one of them: a process may have died between the two.
+#[test]
+fn tables_of_a_version_that_knew_no_settled_xids_go_on() {
+    let database = Database::new("target_upgrade");
+    let elder = store(&database, "main", 1);
+    elder.save(&checkpoint(1, 0, 4)).unwrap();
+    for tables in [&["checkpoints", "checkpoint_latest"][..], &["checkpoint_latest"]] {
+        for table in tables {
+            let drop = format!("ALTER TABLE {}.{table} DROP COLUMN settled_xids", database.0);
+            administrator().query(&drop).unwrap();
+        }
+        assert_eq!(elder.load().unwrap(), Some(checkpoint(1, 0, 4)));
+        administrator_store(&database).create(Duration::from_secs(86_400)).unwrap();
+        assert_eq!(elder.load().unwrap(), Some(checkpoint(1, 0, 4)));
+    }
+    elder.save(&checkpoint(2, 0, 40)).unwrap();
+    assert_eq!(elder.load().unwrap(), Some(checkpoint(2, 0, 40)));
+}
+
+/// The account may change columns and TTL in the database of its own state only.
+fn administrator_store(database: &Database) -> Store {
+    Store::new(Arc::new(administrator()), database.0, "main", Uuid::from_u128(1))
 }
 
 #[test]
@@ -449,9 +478,7 @@ fn the_ttl_takes_the_history_and_never_the_newest() {
     store(&database, "main", 1).save(&checkpoint(1, 0, 4)).unwrap();
     let engine = |table: &str| tables::existing_table(&bridge(), &database.table(table)).unwrap().unwrap().engine_full;
     assert!(engine("checkpoints").contains("toIntervalSecond(86400)"));
-    // By the administrator: the account may change a TTL in the database of its own state only.
-    let client = Arc::new(administrator());
-    let short = Store::new(client, database.0, "main", Uuid::from_u128(1));
+    let short = administrator_store(&database);
     short.create(Duration::from_secs(5)).unwrap();
     assert!(engine("checkpoints").contains("toIntervalSecond(5)"), "{}", engine("checkpoints"));
     bridge().query("TRUNCATE TABLE target_ttl.checkpoints").unwrap();

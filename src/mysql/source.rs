@@ -160,7 +160,7 @@ impl Source {
         };
         let server_uuid = self.variable("server_uuid")?;
         let file_timestamp = dump::file_timestamp(&self.config, &file)?;
-        Ok(Position { file, offset, gtid_set, server_uuid, file_timestamp, last_commit_us: 0 })
+        Ok(Position { file, offset, gtid_set, server_uuid, file_timestamp, ..Position::default() })
     }
 
     /// The position that somebody names: only file and offset resume there, because the set before it is not known.
@@ -170,7 +170,7 @@ impl Source {
     pub fn position_at(&mut self, file: &str, offset: u64) -> Result<Position> {
         let server_uuid = self.variable("server_uuid")?;
         let file_timestamp = dump::file_timestamp(&self.config, file)?;
-        Ok(Position { file: file.to_owned(), offset, gtid_set: None, server_uuid, file_timestamp, last_commit_us: 0 })
+        Ok(Position { file: file.to_owned(), offset, server_uuid, file_timestamp, ..Position::default() })
     }
 
     /// Names and sizes in bytes of the binary log files, oldest first.

@@ -187,7 +187,7 @@ impl Router {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashSet};
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
@@ -234,7 +234,6 @@ mod tests {
             claim,
             tables: vec![Table::new(name, State::Snapshot, reason.to_owned(), None)],
             copies: BTreeMap::from([(0, Copy::new(&[chunk], Arc::default()))]),
-            copied_xids: HashSet::new(),
         };
         Router::new(settings, Arc::new(Budget::new(1 << 20)), Arc::new(Status::starting()), beginning)
     }

@@ -20,7 +20,7 @@ pub mod tables;
 pub mod transaction;
 mod xa;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -107,8 +107,6 @@ pub struct Beginning {
     pub tables: Vec<Table>,
     /// The copies of those in the state `snapshot`.
     pub copies: BTreeMap<TableIndex, Copy>,
-    /// XA transactions prepared before the start whose rows the copies have seen.
-    pub copied_xids: HashSet<String>,
 }
 
 /// All replication state.
@@ -154,10 +152,10 @@ struct Stopping {
 impl Router {
     /// A router that goes on from `beginning`.
     pub fn new(settings: Settings, budget: Arc<Budget>, status: Arc<Status>, beginning: Beginning) -> Self {
-        let Beginning { claim, tables, copies, copied_xids } = beginning;
+        let Beginning { claim, tables, copies } = beginning;
         let now = Instant::now();
         let mut router = Self {
-            stream: Stream::new(claim.timeline, claim.position.clone(), copied_xids),
+            stream: Stream::new(claim.timeline, claim.position.clone()),
             tables: Tables::default(),
             batcher: Batcher::new(settings.pace.clone(), now),
             ledger: Ledger::default(),
