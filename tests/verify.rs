@@ -15,7 +15,6 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 use serde_json::Value;
@@ -236,18 +235,15 @@ fn under_full_load_there_are_no_differences_but_real_ones() {
     test.sql(&format!("INSERT INTO w {} SELECT i, i, 'x' FROM n;", numbers(0, 20_000)));
     let shop = Shop::open(&test, 3);
     let writers = [Writer::start(&test, change), Writer::start(&test, change)];
-    let started = Instant::now();
-    let mut times = 0;
-    while started.elapsed() < Duration::from_secs(15) {
+    for _ in 0..3 {
         let found = verify(&config, &[]);
         for table in SHOP_TABLES.iter().chain(&["w"]) {
             let counts = ["differing", "missing", "extra", "from_future"].map(|what| found.count(table, what));
             assert_eq!(counts, [0; 4], "{found}");
+            println!("{table}: {} rows, {} undecided", found.count(table, "rows"), found.count(table, "undecided"));
         }
-        println!("{} rows, {} undecided", found.count("w", "rows"), found.count("w", "undecided"));
-        times += 1;
     }
-    assert!(times >= 2, "{times}");
+    println!("{} transactions of the shop", shop.transactions());
     // A row that nobody writes to any more, and one that was never there.
     test.clickhouse("ALTER TABLE {db}.w DELETE WHERE id = 20000 SETTINGS mutations_sync = 2");
     test.clickhouse("INSERT INTO {db}.w VALUES (-5, 1, 'extra', 1, 0)");

@@ -232,10 +232,8 @@ impl Literal {
             Literal::Number | Literal::Decimal(_) => value.to_owned(),
             Literal::Time(_) | Literal::Days | Literal::Ticks(..) => format!("'{value}'"),
             Literal::Bytes | Literal::Text(Charset::Binary) => format!("X'{value}'"),
-            Literal::Text(charset) => {
-                let text = is_utf8(value).then(|| format!("_utf8mb4 X'{value}'"))?;
-                if *charset == Charset::Latin1 { format!("CONVERT({text} USING latin1)") } else { text }
-            }
+            // A literal's collation gives way to the column's.
+            Literal::Text(_) => is_utf8(value).then(|| format!("_utf8mb4 X'{value}'"))?,
         })
     }
 
@@ -399,7 +397,7 @@ mod tests {
         assert_eq!(Literal::Bytes.for_target(bare("X'00FF'")), "unhex('00FF')");
         let text = |charset| Literal::Text(charset);
         assert_eq!(text(Charset::Utf8).for_source("C3A9").unwrap(), "_utf8mb4 X'C3A9'");
-        assert_eq!(text(Charset::Latin1).for_source("").unwrap(), "CONVERT(_utf8mb4 X'' USING latin1)");
+        assert_eq!(text(Charset::Latin1).for_source("").unwrap(), "_utf8mb4 X''");
         assert_eq!(text(Charset::Utf8).for_source("C3"), None);
     }
 
