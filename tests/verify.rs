@@ -232,7 +232,10 @@ fn under_full_load_there_are_no_differences_but_real_ones() {
     config.set("snapshot.chunk_rows", 3000);
     let mut bridge = Bridge::start(&config);
     allow_many_numbers(&test);
-    test.sql(&format!("INSERT INTO w {} SELECT i, i, 'x' FROM n;", numbers(0, 20_000)));
+    test.sql(&format!(
+        "INSERT INTO w {} SELECT i, i, 'x' FROM n;\nINSERT INTO w VALUES (-6, 0, 'still');",
+        numbers(0, 20_000)
+    ));
     let shop = Shop::open(&test, 3);
     let writers = [Writer::start(&test, change), Writer::start(&test, change)];
     for _ in 0..3 {
@@ -244,8 +247,8 @@ fn under_full_load_there_are_no_differences_but_real_ones() {
         }
     }
     println!("{} transactions of the shop", shop.transactions());
-    // A row that nobody writes to any more, and one that was never there.
-    test.clickhouse("ALTER TABLE {db}.w DELETE WHERE id = 20000 SETTINGS mutations_sync = 2");
+    // A row that nobody writes to, and one that was never there.
+    test.clickhouse("ALTER TABLE {db}.w DELETE WHERE id = -6 SETTINGS mutations_sync = 2");
     test.clickhouse("INSERT INTO {db}.w VALUES (-5, 1, 'extra', 1, 0)");
     let found = verify(&config, &["--repair", &format!("{}.w", test.database)]);
     assert_eq!(

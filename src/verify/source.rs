@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Place, Whereabouts};
 use crate::mysql::chunks::Bound;
 use crate::mysql::select::Select;
-use crate::mysql::source::{Source, number};
+use crate::mysql::source::{Source, number, text};
 use crate::position::{Timeline, Version};
 use crate::rowbinary::{Body, ChunkPool};
 use crate::schema::types::TableName;
@@ -57,18 +57,16 @@ impl SourceSide {
     /// # Errors
     /// When the server is away, is not the stream's, or does not see it in time.
     pub fn see(&mut self, at: &Whereabouts) -> Result<u64> {
-        let select = self.select()?;
-        match &at.reached_gtid_set {
-            Some(set) => {
-                select.see(&at.server_uuid, Some(set))?;
-                Ok(at.version)
-            }
-            None => {
-                select.see(&at.server_uuid, None)?;
-                let (file, offset) = self.plain.log_status()?;
-                Ok(version(at, &file, offset)?.0)
-            }
+        let modes = self.plain.rows("reading @@gtid_mode", "SELECT @@GLOBAL.gtid_mode")?;
+        // In any other mode there may be transactions without one.
+        let has_gtids = modes.first().is_some_and(|row| text(row, 0) == "ON");
+        let gtid_set = at.reached_gtid_set.as_deref().filter(|_| has_gtids);
+        self.select()?.see(&at.server_uuid, gtid_set)?;
+        if gtid_set.is_some() {
+            return Ok(at.version);
         }
+        let (file, offset) = self.plain.log_status()?;
+        Ok(version(at, &file, offset)?.0)
     }
 
     /// The end of the log.
@@ -96,11 +94,11 @@ impl SourceSide {
     /// # Errors
     /// When the server is away or refuses.
     pub fn size(&mut self, table: &TableName) -> Result<(u64, u64)> {
-        let text = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+        let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
         let query = format!(
             "SELECT TABLE_ROWS, AVG_ROW_LENGTH FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-            text(&table.database),
-            text(&table.table)
+            quoted(&table.database),
+            quoted(&table.table)
         );
         let rows = self.plain.rows("asking for the size of a table", &query)?;
         Ok(rows.first().map(|row| (number(row, 0), number(row, 1))).unwrap_or_default())
