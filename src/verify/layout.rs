@@ -126,10 +126,10 @@ impl Layout {
         let spans = self.spans(row)?.into_iter();
         let text = |(column, span): (&Column, Range<usize>)| {
             let value = row.get(span)?;
-            Some(match column.kind {
-                Kind::String if !column.nullable => hexadecimal(value.get(leb128(value)?.1..)?),
-                _ => column.text(value, 0),
-            })
+            if column.kind == Kind::String && !column.nullable {
+                return Some(hexadecimal(value.get(leb128(value)?.1..)?));
+            }
+            Some(column.text(value, 0))
         };
         self.columns.iter().zip(spans).map(text).collect()
     }

@@ -184,7 +184,7 @@ impl Verifier<'_> {
         })?;
         let table = Table::new(source, &target.table)?;
         let size = self.source.size(&table.name)?;
-        let future = self.from_future(&table, report)?;
+        let future = self.find_future(&table, report)?;
         match table.cutting.is_whole() {
             true => self.buckets(&table, size, &future, report),
             false => self.ranges(&table, size, &future, report),
@@ -201,7 +201,7 @@ impl Verifier<'_> {
             if self.is_sampled() {
                 compared += 1;
                 self.part(table, part, size.0, future, report)?;
-            } else if skipped.is_empty() || Uuid::new_v4().as_u64_pair().1 % (u64::from(number) + 1) == 0 {
+            } else if skipped.is_empty() || random().is_multiple_of(u64::from(number) + 1) {
                 // One of those that were passed over, each as likely.
                 skipped = vec![part];
             }
@@ -222,7 +222,7 @@ impl Verifier<'_> {
         let parts = if table.cutting.can_cut(&whole) { whole.cut(buckets) } else { vec![whole] };
         let mut sampled: Vec<Part> = parts.iter().filter(|_| self.is_sampled()).cloned().collect();
         if sampled.is_empty() {
-            let index = usize::try_from(Uuid::new_v4().as_u64_pair().1 % parts.len() as u64).unwrap_or_default();
+            let index = usize::try_from(random() % parts.len() as u64).unwrap_or_default();
             sampled.extend(parts.into_iter().nth(index));
         }
         sampled.into_iter().try_for_each(|part| self.part(table, part, size.0, future, report))
@@ -230,7 +230,7 @@ impl Verifier<'_> {
 
     fn is_sampled(&self) -> bool {
         const MILLION: u64 = 1_000_000;
-        let drawn = (Uuid::new_v4().as_u64_pair().1 % MILLION) as f64 / MILLION as f64;
+        let drawn = (random() % MILLION) as f64 / MILLION as f64;
         self.options.sample.is_none_or(|percent| drawn * 100.0 < percent)
     }
 
@@ -329,7 +329,7 @@ impl Verifier<'_> {
     }
 
     /// Keys with a version above the end of the source's log.
-    fn from_future(&mut self, table: &Table, report: &mut TableReport) -> Result<Keys> {
+    fn find_future(&mut self, table: &Table, report: &mut TableReport) -> Result<Keys> {
         let mut future = Keys::default();
         let highest = targets::max_version(&self.client, &table.target.table)?;
         if highest <= self.last_version()? {
@@ -428,6 +428,11 @@ enum Role {
 fn rows_of_part(rows_max: u64, row_bytes: u64) -> u64 {
     let bytes_max = PART_BYTES as u64 / 2;
     rows_max.min(bytes_max / (row_bytes + 128)).max(1)
+}
+
+/// 62 random bits.
+fn random() -> u64 {
+    Uuid::new_v4().as_u64_pair().1 & (u64::MAX >> 2)
 }
 
 fn ordered(place: &Place) -> Result<(u32, u64)> {

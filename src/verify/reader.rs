@@ -99,7 +99,7 @@ mod tests {
             let mut reader = RowReader::new(Drip(&bytes, step), &layout);
             for len in [0, 1, 300, 400_000, 5] {
                 let (row, version) = reader.next_row().unwrap().unwrap();
-                assert!(row.len() > len as usize && version == len);
+                assert!(row.len() > len && version == len as u64);
             }
             assert_eq!(reader.next_row(), Ok(None));
         }
