@@ -467,3 +467,32 @@ fn parts_that_do_not_fit_are_cut() {
     assert!(found.code == Some(3) && reason.contains("64 MiB"), "{found}");
     verify(&config, &[&format!("{}.skewed", test.database)]).assert_equal();
 }
+
+/// `cargo test --release --test verify -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn rows_per_second() {
+    let test = Fixture::new("verify_speed");
+    test.sql(
+        "CREATE TABLE narrow (id BIGINT PRIMARY KEY, a INT, b INT, name VARCHAR(20), price DECIMAL(10, 2), created DATETIME);
+         CREATE TABLE words (word VARCHAR(20) PRIMARY KEY, a INT, price DECIMAL(10, 2), created DATETIME);",
+    );
+    let config = test.config();
+    let mut bridge = Bridge::start(&config);
+    allow_many_numbers(&test);
+    let numbers = numbers(1, 1_000_000);
+    let values = "i, -i, CONCAT('name-', i), i / 7, '2020-01-01' + INTERVAL i SECOND";
+    test.sql(&format!(
+        "INSERT INTO narrow {numbers} SELECT i, {values} FROM n;
+         INSERT INTO words {numbers} SELECT CONCAT('word-', i), i, i / 7, '2020-01-01' + INTERVAL i SECOND FROM n;
+         ANALYZE TABLE narrow, words;"
+    ));
+    bridge.wait_caught_up(&test, 10 * PATIENCE);
+    for table in ["narrow", "words", "narrow", "words"] {
+        let started = std::time::Instant::now();
+        let found = verify(&config, &[&format!("{}.{table}", test.database)]);
+        found.assert_equal();
+        let (rows, seconds) = (found.count(table, "rows"), started.elapsed().as_secs_f64());
+        println!("{table}: {rows} rows, {:.0} rows/s, {}", rows as f64 / seconds, found.stderr.trim());
+    }
+}
