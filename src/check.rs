@@ -7,9 +7,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::checkpoint::Store;
-use crate::clickhouse::check::check_existing;
+use crate::clickhouse::check::{check_existing, reserved_names};
 use crate::clickhouse::grants::Wanted;
-use crate::clickhouse::{Client, sql, tables};
+use crate::clickhouse::{Client, tables};
 use crate::config::{Config, Start};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::mysql::checks;
@@ -182,47 +182,8 @@ fn dates_note(version: (u32, u32), tables: &[Inspected]) -> Option<String> {
     ))
 }
 
-fn reserved_names(source: &SourceTable) -> Vec<Problem> {
-    let reserved =
-        source.columns.iter().filter(|column| [tables::VERSION, tables::IS_DELETED].contains(&column.name.as_str()));
-    reserved
-        .map(|column| {
-            Problem::new(
-                format!("{}: the column name {} is taken by Stream Bridge", source.name, column.name),
-                format!("rename the column, or exclude the table: exclude = [\"{}\"]", source.name),
-            )
-        })
-        .collect()
-}
-
 fn count(problems: usize) -> String {
     if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
-}
-
-/// Until tables can be copied beside their rows, a first start with `start = "snapshot"` is for empty targets.
-///
-/// # Errors
-/// When the server is away or refuses.
-pub fn existing_rows(client: &Client, tables: &[Inspected]) -> Result<Vec<Problem>> {
-    let mut problems = Vec::new();
-    for table in tables {
-        let name = &table.source.name;
-        if let Some(target) = &table.target
-            && tables::has_rows(client, &target.name)?
-        {
-            let text = format!(
-                "{name} has rows in ClickHouse ({}), and mysql.start = \"snapshot\" cannot copy beside existing rows yet",
-                target.name
-            );
-            let repair = format!(
-                "TRUNCATE TABLE {}; or set mysql.start = \"current\" to replicate only what changes from now on; or \
-                 exclude the table",
-                sql::table(&target.name)
-            );
-            problems.push(Problem::new(text, repair).of_table(name));
-        }
-    }
-    Ok(problems)
 }
 
 /// What only a first start meets.
@@ -232,7 +193,6 @@ fn inspect_first_start(config: &Config, inspection: &mut Inspection) -> Result<(
     if config.mysql.start == Start::Snapshot && store.load()?.is_none() {
         let mut source = Source::connect(&config.mysql)?;
         source.current_position(true)?;
-        inspection.problems.extend(existing_rows(client, &inspection.tables)?);
     }
     Ok(())
 }

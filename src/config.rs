@@ -95,13 +95,15 @@ pub enum Start {
     Gtid(String),
 }
 
-/// `mysql.on_lost_position`, as far as this version has it.
+/// `mysql.on_lost_position`: what is done when the source no longer has our position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnLostPosition {
-    /// Copy again; acts as [`OnLostPosition::Fail`] until copying is built.
+    /// Copy all tables anew beside their targets.
     #[default]
     Snapshot,
+    /// Go on from the present position; the tables are marked `unverified`.
+    Current,
     /// Stop with an error.
     Fail,
 }

@@ -208,7 +208,6 @@ fn what_is_not_built_is_refused_not_skipped() {
     };
     check("clickhouse", "tls_ca = \"ca.pem\"", "tls_ca");
     check("mysql", "hosts = [\"db1:3306\"]", "hosts");
-    check("mysql", "on_lost_position = \"current\"", "on_lost_position");
     check("clickhouse", "compression = \"zstd\"", "compression");
     check("clickhouse", "current_views = true", "current_views");
     check("ddl", "drop_table = \"ignore\"", "drop_table");

@@ -239,8 +239,8 @@ const STEPS: &[(&str, &str)] = &[
     ("Rows", "applied"),
     ("Payload", "applied"),
     ("RefusedRows", "quarantine"),
-    ("Statement", "quarantine"),
-    ("RolledBack", "quarantine"),
+    ("Statement", "copy"),
+    ("RolledBack", "copy"),
     ("XaCommitted", "applied"),
     ("UnknownXaCommit", "unverified"),
 ];

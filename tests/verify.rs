@@ -394,7 +394,8 @@ fn what_cannot_be_compared_is_said() {
     assert!(odd.code == Some(2) && odd.stderr.contains("above 0"), "{odd}");
     test.sql("INSERT INTO t VALUES (1, 1);\nINSERT INTO set_aside VALUES (1, 1);");
     bridge.wait_caught_up(&test, PATIENCE);
-    test.sql("ALTER TABLE set_aside ADD COLUMN more INT;");
+    // A row of which the binary log does not have all columns.
+    test.sql("SET SESSION binlog_row_image = MINIMAL;\nINSERT INTO set_aside (id) VALUES (2);\nSET SESSION binlog_row_image = FULL;");
     bridge.wait_quarantined(&test, "set_aside");
     let found = verify(&config, &[]);
     assert!(found.code == Some(3) && found.count("t", "rows") == 1, "{found}");

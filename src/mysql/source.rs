@@ -182,6 +182,24 @@ impl Source {
         Ok(rows.iter().map(|row| (text(row, 0), number(row, 1))).collect())
     }
 
+    /// Which of the transactions after this set the server no longer has, or which of the set it never had; `None` when
+    /// a dump after the set lacks nothing.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub fn lost_gtids(&mut self, set: &GtidSet) -> Result<Option<String>> {
+        let query = format!(
+            "SELECT GTID_SUBTRACT(@@GLOBAL.gtid_purged, '{set}'), GTID_SUBTRACT('{set}', @@GLOBAL.gtid_executed)"
+        );
+        let row = self.rows("asking for transactions that are gone", &query)?.into_iter().next().unwrap_or_default();
+        let (purged, unknown) = (text(&row, 0), text(&row, 1));
+        Ok(match () {
+            () if !purged.is_empty() => Some(format!("the source has purged the transactions {purged}")),
+            () if !unknown.is_empty() => Some(format!("the source does not have the transactions {unknown} any more")),
+            () => None,
+        })
+    }
+
     /// The xids of the transactions that are prepared, as the binary log writes them; none when we may not ask
     /// (XA_RECOVER_ADMIN).
     ///

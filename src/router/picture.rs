@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::copy::Copy;
 use super::{Router, Stopping};
 use crate::error::{Error, Result};
 use crate::message::{Chunk, Place, TableIndex, Whereabouts};
@@ -160,7 +161,7 @@ impl Router {
             timeline: timeline.number,
             base_file: timeline.base_file,
             end: Place::of(end),
-            version: timeline.version(&end.file, end.offset)?.0,
+            version: self.stream.end_version()?.0,
             reached_gtid_set: self.stream.reached().gtid_set.map(|set| set.to_string()),
             acked: Place::of(self.ledger.low_water(self.stream.end())),
         })
@@ -183,7 +184,7 @@ impl Router {
         let (state, reason) = match &self.stopping {
             Some(Stopping { cause: Some(cause), .. }) => ("failed", cause.to_string()),
             Some(_) => ("stopping", String::new()),
-            None => self.progress.state(!self.copies.is_empty()),
+            None => self.progress.state(self.copies.keys().any(|&index| self.tables.shadowed_by(index).is_none())),
         };
         Picture {
             state: state.to_owned(),
@@ -199,19 +200,30 @@ impl Router {
             bytes_total: self.progress.bytes,
             rows_per_second,
             memory_bytes: self.budget.used_bytes() as u64,
-            tables: (0..self.tables.list().len()).map(|index| self.table_picture(index)).collect(),
+            tables: self.tables.named().into_iter().map(|index| self.table_picture(index)).collect(),
         }
     }
 
     fn table_picture(&self, index: TableIndex) -> TablePicture {
         let table = &self.tables.list()[index];
+        let (state, reason) = self.told(index);
         TablePicture {
             name: table.name.to_string(),
-            state: table.state.name().to_owned(),
-            reason: self.copies.get(&index).map_or_else(|| table.reason.clone(), |copy| copy.told(Instant::now())),
+            state: state.to_owned(),
+            reason,
             rows: table.rows,
             version: table.version,
             lag_seconds: self.lag_seconds(Some(index)),
+        }
+    }
+
+    /// A table's state and the reason for it.
+    fn told(&self, index: TableIndex) -> (&'static str, String) {
+        let table = &self.tables.list()[index];
+        let copied = |index| self.copies.get(&index).map(|copy: &Copy| copy.told(Instant::now()));
+        match self.resyncs.get(&index) {
+            Some(resync) => ("resync", resync.told().or_else(|| copied(resync.shadow()?)).unwrap_or_default()),
+            None => (table.state.name(), copied(index).unwrap_or_else(|| table.reason.clone())),
         }
     }
 

@@ -5,6 +5,7 @@
 //! is a function of file and offset alone (I2). Rows may be inserted before their XID is seen: the binary log holds only
 //! committed transactions, and only the checkpoint waits for the end. XA is the exception: see [`super::xa`].
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::binlog::control::{FormatDescription, Heartbeat, Rotate, XaPrepare};
@@ -119,6 +120,29 @@ impl Stream {
             self.undecided.add_gtids(set);
         }
         position
+    }
+
+    /// The version of the last transaction end.
+    ///
+    /// # Errors
+    /// When versions have run out.
+    pub fn end_version(&self) -> Result<Version> {
+        self.timeline.version(&self.end.file, self.end.offset)
+    }
+
+    /// Whether no transaction is open.
+    pub fn is_between_groups(&self) -> bool {
+        self.group.is_none()
+    }
+
+    /// The xids of the XA transactions that are prepared.
+    pub fn undecided_xids(&self) -> HashSet<String> {
+        self.undecided.xids().map(str::to_owned).collect()
+    }
+
+    /// Whether the XA transaction of this xid is prepared.
+    pub fn is_undecided(&self, xid: &str) -> bool {
+        self.undecided.xids().any(|other| other == xid)
     }
 
     /// The file that events come from now.

@@ -28,7 +28,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::tables::{State, TablePlan};
+use super::tables::TablePlan;
 use super::{Router, check_columns, shape_error};
 use crate::binlog::rows::RowsEvent;
 use crate::error::{Action, Error, ErrorKind, Result};
@@ -190,6 +190,11 @@ impl Undecided {
         }
     }
 
+    /// Their xids.
+    pub fn xids(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|prepared| prepared.transaction.xid.as_str())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -272,7 +277,8 @@ impl Router {
     ) -> Result<()> {
         let version = Timeline::check_offset(span.offset).map(|()| self.stream.version(span.offset));
         for rows in transaction.rows {
-            if self.tables.list()[rows.table].state == State::Quarantined {
+            let table = &self.tables.list()[rows.table];
+            if !table.flows() || version.as_ref().is_ok_and(|&version| version < table.floor) {
                 continue;
             }
             match version.clone().and_then(|version| self.append_held(&rows, version, start, now)) {
@@ -287,7 +293,7 @@ impl Router {
         let mut last = rows.plan.rows.last_rows(&rows.body)?;
         while !last.is_done() {
             let (ledger, limits) = (&mut self.ledger, self.batcher.limits());
-            let body = self.batcher.body(rows.table, &rows.plan.target, now, || ledger.enter(start));
+            let body = self.batcher.body(rows.table, &rows.plan.columns, now, || ledger.enter(start));
             last.append(version, body, &mut self.pool, limits);
             self.batcher.close_if_full(rows.table, now);
         }

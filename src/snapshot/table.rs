@@ -8,13 +8,12 @@ use uuid::Uuid;
 use crate::checkpoint::CopyChunk;
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::TableIndex;
+use crate::message::{CopyOrder, TableIndex};
 use crate::mysql::chunks::{Bound, Chunk, Cuts};
 use crate::mysql::select::{Select, select_list};
 use crate::position::{Position, Version};
 use crate::rowbinary::{Body, ChunkPool};
-use crate::schema::catalog::SourceTable;
-use crate::schema::target::{InsertTarget, TargetTable};
+use crate::schema::target::InsertColumns;
 use crate::schema::types::TableName;
 use crate::transcode::packet::{PacketPlan, copy_columns};
 use crate::transcode::{Limits, RowPlan, RowsCursor};
@@ -23,44 +22,39 @@ use crate::transcode::{Limits, RowPlan, RowsCursor};
 #[derive(Debug)]
 pub struct CopyTable {
     index: TableIndex,
+    shadow: Uuid,
     name: TableName,
     version: Version,
+    position: Arc<Position>,
     cuts: Cuts,
     select_list: String,
     packets: PacketPlan,
     rows: RowPlan,
-    target: Arc<InsertTarget>,
+    insert: Arc<InsertColumns>,
     is_set_aside: Arc<AtomicBool>,
-    /// Of a copy that was begun before.
-    saved: Vec<CopyChunk>,
 }
 
 impl CopyTable {
-    /// The copy of `source`, the router's table `index`, to `target`; `saved` are its chunks if it was begun before, and
-    /// `is_set_aside` is raised when it is to end.
+    /// What `order` says, with rows of this version.
     ///
     /// # Errors
     /// [`ErrorKind::TableShape`] naming the column that does not fit.
-    pub fn new(
-        index: TableIndex,
-        source: &SourceTable,
-        target: &TargetTable,
-        version: Version,
-        saved: Vec<CopyChunk>,
-    ) -> Result<Self> {
+    pub fn new(order: &CopyOrder, version: Version) -> Result<Self> {
+        let CopyOrder { source, target, .. } = order;
         let rows = RowPlan::compile(&copy_columns(&source.columns), &source.key, &target.columns)?;
-        let target = Arc::new(InsertTarget { table: target.name.clone(), columns: rows.insert_columns() });
+        let insert = Arc::new(InsertColumns(rows.insert_columns()));
         Ok(Self {
-            index,
+            index: order.index,
+            shadow: order.shadow,
             name: source.name.clone(),
             version,
+            position: Arc::clone(&order.position),
             cuts: Cuts::of(source),
             select_list: select_list(&source.columns),
             packets: PacketPlan::compile(&source.columns, &source.key)?,
             rows,
-            target,
-            is_set_aside: Arc::default(),
-            saved,
+            insert,
+            is_set_aside: Arc::clone(&order.flag),
         })
     }
 
@@ -74,41 +68,19 @@ impl CopyTable {
         &self.name
     }
 
-    /// Where its rows go.
-    pub fn target(&self) -> Arc<InsertTarget> {
-        Arc::clone(&self.target)
+    /// The columns of its rows.
+    pub fn columns(&self) -> Arc<InsertColumns> {
+        Arc::clone(&self.insert)
     }
 
-    /// Raised by the router when the copy is to end.
-    pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_set_aside)
+    /// What a session must have seen.
+    pub fn position(&self) -> &Arc<Position> {
+        &self.position
     }
 
     /// Whether the copy is to end.
     pub fn is_set_aside(&self) -> bool {
         self.is_set_aside.load(Ordering::Relaxed)
-    }
-
-    /// The chunks as they are saved.
-    pub fn saved_chunks(&self) -> &[CopyChunk] {
-        &self.saved
-    }
-
-    /// The chunks of a copy that was begun before that are not done; `None` when nothing was begun.
-    pub fn remaining(&self) -> Option<Vec<Chunk>> {
-        if self.saved.is_empty() {
-            return None;
-        }
-        let mut lower: Option<Bound> = None;
-        let mut chunks = Vec::new();
-        for saved in &self.saved {
-            let upper = (!saved.upper.is_empty()).then(|| saved.upper.clone());
-            if saved.done == 0 {
-                chunks.push(Chunk { number: saved.chunk, lower, upper: upper.clone() });
-            }
-            lower = upper;
-        }
-        Some(chunks)
     }
 
     /// Finds the chunks, and the number of rows in each (0 for the last one, which nobody counts); `None` when it `ends`
@@ -149,6 +121,7 @@ impl CopyTable {
         let saved = |(chunk, &rows): (&Chunk, &u64)| CopyChunk {
             table: self.name.to_string(),
             version: self.version.0,
+            shadow: self.shadow,
             plan,
             chunk: chunk.number,
             upper: chunk.upper.clone().unwrap_or_default(),
@@ -195,6 +168,20 @@ impl ChunkRows<'_> {
     }
 }
 
+/// The chunks of a copy that are not done.
+pub fn remaining(saved: &[CopyChunk]) -> Vec<Chunk> {
+    let mut lower: Option<Bound> = None;
+    let mut chunks = Vec::new();
+    for saved in saved {
+        let upper = (!saved.upper.is_empty()).then(|| saved.upper.clone());
+        if saved.done == 0 {
+            chunks.push(Chunk { number: saved.chunk, lower, upper: upper.clone() });
+        }
+        lower = upper;
+    }
+    chunks
+}
+
 fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
     let rows = select.connection()?.rows(query)?;
     let Some(row) = rows.into_iter().next() else { return Ok(None) };
@@ -202,12 +189,35 @@ fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
     bound.map(Some).ok_or_else(|| Error::new(ErrorKind::TableShape, "a key column is NULL"))
 }
 
-/// A session that sees everything from before the stream's start: on the stream's own server, after its transactions.
-///
-/// # Errors
-/// When the source is away, is another server, or does not see them in time.
-pub fn connect(config: &MysqlConfig, start: &Position) -> Result<Select> {
-    let mut select = Select::open(config)?;
-    select.see(&start.server_uuid, start.gtid_set.as_ref().map(ToString::to_string).as_deref())?;
-    Ok(select)
+/// A session on the stream's own server.
+#[derive(Debug)]
+pub struct Session {
+    /// To read with.
+    pub select: Select,
+    /// It sees everything before this place.
+    seen: Option<Arc<Position>>,
+}
+
+impl Session {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the source is away or refuses.
+    pub fn open(config: &MysqlConfig) -> Result<Self> {
+        Ok(Self { select: Select::open(config)?, seen: None })
+    }
+
+    /// Waits until what it selects contains everything before `position`.
+    ///
+    /// # Errors
+    /// When the source is away, is another server, or does not see it in time.
+    pub fn see(&mut self, position: &Arc<Position>) -> Result<()> {
+        if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, position)) {
+            return Ok(());
+        }
+        let gtid_set = position.gtid_set.as_ref().map(ToString::to_string);
+        self.select.see(&position.server_uuid, gtid_set.as_deref())?;
+        self.seen = Some(Arc::clone(position));
+        Ok(())
+    }
 }

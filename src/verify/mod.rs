@@ -331,7 +331,7 @@ impl Verifier<'_> {
     /// Keys with a version above the end of the source's log.
     fn find_future(&mut self, table: &Table, report: &mut TableReport) -> Result<Keys> {
         let mut future = Keys::default();
-        let highest = targets::max_version(&self.client, &table.target.table)?;
+        let highest = targets::max_version(&self.client, &table.target)?;
         if highest <= self.last_version()? {
             return Ok(future);
         }

@@ -5,7 +5,7 @@ use super::part::Cutting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::select::select_list;
 use crate::schema::catalog::SourceTable;
-use crate::schema::target::{InsertTarget, TargetTable};
+use crate::schema::target::{InsertColumns, TargetTable};
 use crate::schema::types::TableName;
 use crate::transcode::RowPlan;
 use crate::transcode::packet::{PacketPlan, copy_columns};
@@ -24,8 +24,10 @@ pub struct Table {
     pub packets: PacketPlan,
     /// Images to rows.
     pub rows: RowPlan,
-    /// Where repairs go.
-    pub target: InsertTarget,
+    /// The target's name.
+    pub target: TableName,
+    /// What repairs have.
+    pub columns: InsertColumns,
     /// Rows without `_version` and `_is_deleted`.
     pub layout: Layout,
     /// Keys alone.
@@ -55,7 +57,8 @@ impl Table {
             key_layout: layout.of_key(),
             layout,
             cutting: Cutting::of(source, &target.columns),
-            target: InsertTarget { table: target.name.clone(), columns },
+            target: target.name.clone(),
+            columns: InsertColumns(columns),
         })
     }
 

@@ -29,7 +29,7 @@ pub fn shown(
     let query = format!(
         "SELECT {}, {VERSION} FROM {} FINAL WHERE {} FORMAT RowBinary",
         sql::identifiers(table.layout.columns.iter().map(|column| column.name.as_str())),
-        sql::table(&table.target.table),
+        sql::table(&table.target),
         table.cutting.target_condition(part)
     );
     let mut key = Vec::new();
@@ -47,7 +47,7 @@ pub fn held(client: &Client, table: &Table, part: &Part, version: u64, mut each:
     let query = format!(
         "SELECT {}, {VERSION} FROM {} WHERE {VERSION} > {version} AND {} FORMAT RowBinary",
         key_columns(table),
-        sql::table(&table.target.table),
+        sql::table(&table.target),
         table.cutting.target_condition(part)
     );
     read_keys(client, table, &query, |key, version| {
@@ -64,7 +64,7 @@ pub fn highest(client: &Client, table: &Table, limit: usize) -> Result<Vec<(Vec<
     let query = format!(
         "SELECT {}, {VERSION} FROM {} ORDER BY {VERSION} DESC LIMIT {limit} FORMAT RowBinary",
         key_columns(table),
-        sql::table(&table.target.table)
+        sql::table(&table.target)
     );
     let mut found = Vec::new();
     read_keys(client, table, &query, |key, version| {
@@ -157,7 +157,12 @@ impl<'a> Repair<'a> {
         if body.is_empty() {
             return Ok(());
         }
-        self.client.insert(&self.table.target, &body, &format!("stream-bridge-repair-{}", Uuid::new_v4()))?;
+        self.client.insert(
+            &self.table.target,
+            &self.table.columns,
+            &body,
+            &format!("stream-bridge-repair-{}", Uuid::new_v4()),
+        )?;
         self.pool.recycle(body);
         Ok(())
     }
