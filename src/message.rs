@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::checkpoint::{Checkpoint, CopyChunk, TableState};
@@ -205,7 +205,7 @@ pub enum Command {
 }
 
 /// Where the stream is: what a reader of both sides needs to tell a difference from a delay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Whereabouts {
     /// The source.
     pub server_uuid: String,
@@ -224,7 +224,7 @@ pub struct Whereabouts {
 }
 
 /// A place in the binary log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Binlog file.
     pub file: String,

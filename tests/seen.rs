@@ -113,9 +113,11 @@ fn looks(test: &Fixture, config: &MysqlConfig) -> Vec<(Position, usize)> {
     let load = Load::start(test);
     let look = |_| {
         let position = Source::connect(config).unwrap().current_position(true).unwrap();
-        let mut select = snapshot::connect(config, &position).unwrap();
-        let rows = select.connection().unwrap().rows(COUNT).unwrap();
-        (position, rows[0][0].as_deref().unwrap().parse().unwrap())
+        let position = Arc::new(position);
+        let mut session = snapshot::Session::open(config).unwrap();
+        session.see(&position).unwrap();
+        let rows = session.select.connection().unwrap().rows(COUNT).unwrap();
+        (Position::clone(&position), rows[0][0].as_deref().unwrap().parse().unwrap())
     };
     let begin = Instant::now();
     let looks: Vec<(Position, usize)> =

@@ -18,9 +18,6 @@ use crate::schema::types::TableName;
 use crate::transcode::packet::{PacketPlan, copy_columns};
 use crate::transcode::{Limits, RowPlan, RowsCursor};
 
-/// How long a server may take to see what it has said it has executed.
-const EXECUTED_SECONDS: u32 = 60;
-
 /// A table to copy.
 #[derive(Debug)]
 pub struct CopyTable {
@@ -201,7 +198,6 @@ fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
 pub struct Session {
     /// To read with.
     pub select: Select,
-    server_uuid: String,
     /// It sees everything before this place.
     seen: Option<Arc<Position>>,
 }
@@ -212,10 +208,7 @@ impl Session {
     /// # Errors
     /// When the source is away or refuses.
     pub fn open(config: &MysqlConfig) -> Result<Self> {
-        let mut select = Select::open(config)?;
-        let answer = select.connection()?.rows("SELECT @@server_uuid")?;
-        let server_uuid = answer.into_iter().flatten().flatten().next().unwrap_or_default();
-        Ok(Self { select, server_uuid, seen: None })
+        Ok(Self { select: Select::open(config)?, seen: None })
     }
 
     /// Waits until what it selects contains everything before `position`.
@@ -226,18 +219,8 @@ impl Session {
         if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, position)) {
             return Ok(());
         }
-        if self.server_uuid != position.server_uuid {
-            let text =
-                format!("the copy reached another server than the stream, whose uuid is {}", position.server_uuid);
-            return Err(Error::new(ErrorKind::LostPosition, text));
-        }
-        if let Some(set) = &position.gtid_set {
-            let query = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {EXECUTED_SECONDS})");
-            if self.select.connection()?.rows(&query)? != [[Some("0".to_owned())]] {
-                let text = format!("the source has not executed {set} after {EXECUTED_SECONDS} s");
-                return Err(Error::new(ErrorKind::SourceDown, text));
-            }
-        }
+        let gtid_set = position.gtid_set.as_ref().filter(|set| !set.is_empty()).map(ToString::to_string);
+        self.select.see(&position.server_uuid, gtid_set.as_deref())?;
         self.seen = Some(Arc::clone(position));
         Ok(())
     }
