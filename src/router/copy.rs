@@ -211,7 +211,7 @@ impl Router {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -230,12 +230,12 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn chunk(done: u8) -> CopyChunk {
+    pub fn chunk(done: u8) -> CopyChunk {
         CopyChunk { table: "d.t".to_owned(), done, ..CopyChunk::default() }
     }
 
     /// A router whose only table's copy has this one chunk, and was saved with this reason.
-    fn router(chunk: CopyChunk, reason: &str) -> Router {
+    pub fn router(chunk: CopyChunk, reason: &str) -> Router {
         let pace = Pace {
             limits: Limits { rows: 100, bytes: 1 << 20 },
             batch_timeout: SECOND,

@@ -335,11 +335,14 @@ impl Router {
         }
         let failed = self.tables.get_mut(table);
         log::warn!("{}: the copy beside its target ended: {error}", failed.name);
-        failed.reason = match failed.state {
-            State::Unverified => return,
-            State::Quarantined => format!("copying it anew failed: {error}"),
-            State::Streaming | State::Snapshot => format!("goes on as before, copying it anew failed: {error}"),
-        };
+        match failed.state {
+            // Its reason still holds.
+            State::Unverified => {}
+            State::Quarantined => failed.reason = format!("copying it anew failed: {error}"),
+            State::Streaming | State::Snapshot => {
+                failed.reason = format!("goes on as before, copying it anew failed: {error}");
+            }
+        }
         self.save_state(table);
     }
 
@@ -386,5 +389,67 @@ impl Router {
             self.resync_failed(table, error, now);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::EventSpan;
+    use crate::router::copy::tests::{chunk, router};
+    use crate::router::transaction::Step;
+    use crate::schema::catalog::SourceTable;
+    use crate::schema::target::TargetTable;
+    use crate::transcode::Stride;
+
+    fn name(table: &str) -> TableName {
+        TableName { database: "d".to_owned(), table: table.to_owned() }
+    }
+
+    /// The shadow of the router's only table, which is being copied into it.
+    fn copying(router: &mut Router) -> TableIndex {
+        let now = Instant::now();
+        router.begin_resync(0, now);
+        let source = SourceTable { name: name("t"), columns: Vec::new(), key: Vec::new(), allows_zero_dates: false };
+        let target = TargetTable { name: name("shadow"), columns: Vec::new() };
+        let id = router.resyncs[&0].id;
+        router.prepared(0, Box::new(NewShadow { id, source, name: name("t"), target, copy_where: None }));
+        router.advance_resyncs(now);
+        router.resyncs[&0].shadow.unwrap()
+    }
+
+    #[test]
+    fn a_group_that_began_before_an_exchange_and_rolls_back_copies_what_took_the_tables_place() {
+        let mut router = router(chunk(1), "");
+        let (shadow, now) = (copying(&mut router), Instant::now());
+        router.touched.extend([0, shadow]);
+        let exchange = Exchange { id: router.resyncs[&0].id, target: name("t"), shadow: name("shadow"), floor: 5 };
+        router.exchanged(&exchange, now);
+        let (span, transactions) = (EventSpan { start: 0, len: 30, offset: 700 }, router.stream.transactions);
+        router.carry_out(Step::RolledBack("cut"), transactions, span, Stride::Bytes, now).unwrap();
+        assert_eq!(router.resyncs.keys().collect::<Vec<_>>(), [&shadow], "what it replaced is nobody's table any more");
+    }
+
+    #[test]
+    fn a_shadow_that_failed_is_not_gone_on_with_whatever_the_tables_state() {
+        for state in [State::Streaming, State::Unverified, State::Quarantined] {
+            let mut router = router(chunk(1), "");
+            let shadow = copying(&mut router);
+            router.tables.get_mut(0).state = state;
+            router.noted(shadow, Version(5), String::new());
+            router.resync_failed(0, &Error::new(ErrorKind::TableShape, "why"), Instant::now());
+            let (position, timeline) = (Arc::default(), router.stream.timeline());
+            let mut last = None;
+            loop {
+                match router.saver.take(&position, timeline) {
+                    Save::Checkpoint(_) => break,
+                    save => {
+                        router.saver.done(&save, Instant::now());
+                        last = if let Save::TableState(state) = save { Some(state.shadow.id) } else { last };
+                    }
+                }
+            }
+            assert_eq!(last, Some(Uuid::nil()), "{state:?}");
+        }
     }
 }

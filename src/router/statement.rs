@@ -94,7 +94,8 @@ impl Router {
 
     /// What the stream says of this table cannot be followed: what readers see stays as it is, and is replaced by a copy.
     pub(super) fn copy_anew(&mut self, table: TableIndex, error: Error, span: EventSpan, now: Instant) {
-        let table = self.tables.shadowed_by(table).unwrap_or(table);
+        // A shadow, and what one has replaced or been, have the name of the table that is meant.
+        let table = self.tables.find(&self.tables.list()[table].name).unwrap_or(table);
         self.quarantine(table, error, span, now);
         self.begin_resync(table, now);
     }

@@ -265,7 +265,8 @@ impl Tables {
     /// The table whose name differs from this one in case only.
     pub fn find_ignoring_case(&self, name: &TableName) -> Option<TableIndex> {
         let folded = |name: &TableName| (name.database.to_lowercase(), name.table.to_lowercase());
-        self.list.iter().position(|table| folded(&table.name) == folded(name))
+        // Not in the list: what a shadow has replaced is there too.
+        self.by_name.iter().find(|(known, _)| folded(known) == folded(name)).map(|(_, &index)| index)
     }
 
     /// The table whose target has this name.
@@ -321,5 +322,25 @@ impl Tables {
             Some(_) if refused.is_empty() => Mapped::Settled,
             Some(_) => Mapped::Refused(refused),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_other_case_means_the_table_that_has_it_now() {
+        let name = |table: &str| TableName { database: "d".to_owned(), table: table.to_owned() };
+        let table = |target: &str| {
+            let target = TargetTable { name: name(target), columns: Vec::new() };
+            Table::new(name("t"), State::Streaming, String::new(), Some(Shape { key: Vec::new(), target }))
+        };
+        let mut tables = Tables::default();
+        let old = tables.add(table("t"));
+        let shadow = tables.add_shadow(old, table("shadow"));
+        assert_eq!(tables.find_ignoring_case(&name("T")), Some(old));
+        tables.replace(old, name("t"), Version(5));
+        assert_eq!(tables.find_ignoring_case(&name("T")), Some(shadow));
     }
 }
