@@ -252,7 +252,10 @@ impl Starting<'_> {
             let copy_where = chosen.inspected.copy_where.clone();
             let order = self.order(saved.id, source, table, copy_where, Version(saved.version), position)?;
             self.made.shadow_copies.push(order);
-            let shadow = Table::new(chosen.inspected.source.name.clone(), State::Snapshot, String::new(), Some(shape));
+            let name = chosen.inspected.source.name.clone();
+            let mut shadow = Table::new(name, State::Snapshot, String::new(), Some(shape));
+            // Its SELECTs have seen what lies below, and its target may refuse it already, before the exchange.
+            shadow.floor = Version(saved.version);
             self.made.resyncs.push(BegunResync { table: index, saved, target: target.clone(), shadow });
         } else {
             // It was never made, or somebody has dropped it.
@@ -457,15 +460,18 @@ fn resumed_tables(inspection: &Inspection, states: &[TableState]) -> Vec<Chosen>
 }
 
 /// A table that was replicated and is not any more (excluded, or dropped) misses rows from here on, and must say so if it
-/// is ever chosen again.
+/// is ever chosen again. Its copy misses them too, and is given up.
 fn set_aside_unchosen(store: &Store, chosen: &[Chosen]) -> Result<()> {
     let is_chosen =
         |state: &TableState| chosen.iter().any(|table| table.inspected.source.name.to_string() == state.table);
-    for state in store.load_table_states()? {
-        if State::from_name(&state.state) != State::Quarantined && !is_chosen(&state) {
+    for state in store.load_table_states()?.into_iter().filter(|state| !is_chosen(state)) {
+        let shadow = Shadow::default();
+        if State::from_name(&state.state) != State::Quarantined {
             let reason = "it was not replicated for a while (not chosen, or not there): rows are missing".to_owned();
-            let (name, shadow) = (State::Quarantined.name().to_owned(), Shadow::default());
+            let name = State::Quarantined.name().to_owned();
             store.save_table_state(&TableState { state: name, reason, shadow, ..state })?;
+        } else if state.shadow != shadow {
+            store.save_table_state(&TableState { shadow, ..state })?;
         }
     }
     Ok(())

@@ -375,3 +375,69 @@ fn without_gtid_too() {
     test.sql("UPDATE big SET n = 8 WHERE id < 300");
     assert_all_flow_and_equal(&mut bridge, &test);
 }
+
+/// Waits until chunks of a table's copy into a shadow are done, but not all.
+fn wait_half_copied(bridge: &mut Bridge, test: &Fixture, table: &str) {
+    let name = format!("{}.{table}", test.database);
+    let is_half = |reason: &str| reason.contains(" %, ") && !reason.contains("copying: 0 %");
+    bridge.wait_for("half of a copy", COPY, |status| is_half(&status.table_reason(&name)));
+}
+
+/// The shadow has its floor already, and the stream comes again from below it.
+#[test]
+fn a_kill_between_floor_and_exchange_does_not_end_the_copy() {
+    let test = Fixture::new("resync_floor");
+    create_big(&test, 4000);
+    let mut config = test.config();
+    config.set("state.checkpoint_interval", "1h").set("snapshot.chunk_rows", 500);
+    let mut bridge = Bridge::spawn(&config);
+    wait_state(&mut bridge, &test, "big", "streaming");
+    assert_eq!(bridge.sigterm(), Some(0));
+    config.set("snapshot.max_rows_per_second", 500);
+    let mut bridge = Bridge::start(&config);
+    test.sql("UPDATE big SET n = n + 1 WHERE id < 300");
+    bridge.wait_caught_up(&test, PATIENCE);
+    resync(&bridge, &test, "big");
+    wait_half_copied(&mut bridge, &test, "big");
+    bridge.kill9();
+    let saved = "SELECT concat('big__copy_', substring(toString(shadow), 1, 8), '` ADD CONSTRAINT stream_bridge_floor \
+                 CHECK _version >= ', toString(shadow_version)) FROM `{db}_state`.table_states FINAL WHERE table = '{db}.big'";
+    let floor = test.clickhouse(saved).trim().to_owned();
+    test.clickhouse(&format!("ALTER TABLE `{{db}}`.`{floor}"));
+    config.remove("snapshot.max_rows_per_second");
+    let mut bridge = Bridge::spawn(&config);
+    assert_all_flow_and_equal(&mut bridge, &test);
+    assert!(!bridge.log().contains("ended"), "{}", bridge.log());
+    assert_eq!(bridge.status().unwrap().table_reason(&format!("{}.big", test.database)), "");
+}
+
+/// What changed meanwhile is in no chunk that was done before.
+#[test]
+fn a_copy_whose_table_was_left_out_for_a_while_is_not_gone_on_with() {
+    let test = Fixture::new("resync_left_out");
+    create_big(&test, 4000);
+    test.sql("CREATE TABLE other (id INT PRIMARY KEY)");
+    let mut config = test.config();
+    config.set("snapshot.chunk_rows", 500);
+    let mut bridge = Bridge::spawn(&config);
+    wait_state(&mut bridge, &test, "big", "streaming");
+    assert_eq!(bridge.sigterm(), Some(0));
+    config.set("snapshot.max_rows_per_second", 500);
+    let mut bridge = Bridge::start(&config);
+    test.sql("ALTER TABLE big ADD COLUMN more INT");
+    wait_half_copied(&mut bridge, &test, "big");
+    assert_eq!(bridge.sigterm(), Some(0));
+    config.remove("snapshot.max_rows_per_second").set("replicate.exclude", vec![format!("{}.big", test.database)]);
+    let mut bridge = Bridge::start(&config);
+    test.sql("UPDATE big SET more = 5;\nINSERT INTO other VALUES (1)");
+    bridge.wait_caught_up(&test, PATIENCE);
+    assert_eq!(bridge.sigterm(), Some(0));
+    config.remove("replicate.exclude");
+    let mut bridge = Bridge::spawn(&config);
+    let reason = bridge.wait_quarantined(&test, "big");
+    assert!(reason.contains("ALTER TABLE"), "{reason}");
+    resync(&bridge, &test, "big");
+    wait_state(&mut bridge, &test, "big", "streaming");
+    bridge.wait_caught_up(&test, PATIENCE);
+    test.assert_equal("big");
+}
