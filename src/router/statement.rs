@@ -96,6 +96,10 @@ impl Router {
     pub(super) fn copy_anew(&mut self, table: TableIndex, error: Error, span: EventSpan, now: Instant) {
         let table = self.tables.shadowed_by(table).unwrap_or(table);
         self.quarantine(table, error, span, now);
-        self.begin_resync(table, now);
+        // A copy whose SELECTs have seen it, before a restart, goes on.
+        let at = self.version_of(span);
+        if !self.resyncs.get(&table).is_some_and(|resync| resync.has_seen(at)) {
+            self.begin_resync(table, now);
+        }
     }
 }
