@@ -13,22 +13,26 @@
 mod support;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use stream_bridge::clickhouse::{Client, tables as targets};
 use stream_bridge::config::Config;
+use stream_bridge::message::CopyOrder;
 use stream_bridge::mysql::chunks::{Chunk, Cuts};
 use stream_bridge::mysql::select::{Select, select_list};
 use stream_bridge::mysql::source::Source;
 use stream_bridge::mysql::tables;
-use stream_bridge::position::Version;
+use stream_bridge::position::{Timeline, Version};
 use stream_bridge::rowbinary::Body;
 use stream_bridge::schema::catalog::SourceTable;
-use stream_bridge::schema::target::InsertTarget;
+use stream_bridge::schema::target::InsertColumns;
 use stream_bridge::schema::types::TableName;
 use stream_bridge::snapshot::CopyTable;
 use stream_bridge::transcode::Limits;
+
+use uuid::Uuid;
 
 use support::bridge::{Bridge, PATIENCE};
 use support::fixture::Fixture;
@@ -100,7 +104,7 @@ struct Rig<'a> {
     source: SourceTable,
     chunks: Vec<Chunk>,
     bodies: Vec<Body>,
-    target: InsertTarget,
+    columns: Arc<InsertColumns>,
     rows: u64,
 }
 
@@ -112,8 +116,19 @@ impl<'a> Rig<'a> {
         let name = TableName { database: DATABASE.to_owned(), table: "narrow".to_owned() };
         let mut source = Source::connect(&config.mysql).unwrap();
         let source = tables::read(&mut source, &|found| *found == name, false).unwrap().remove(0).table;
-        let target = targets::create_table(&client, &source, &name).unwrap();
-        let table = CopyTable::new(0, &source, &target, Version(1 << 54), Vec::new()).unwrap();
+        let target = targets::create_table(&client, &source, &name, None).unwrap();
+        let order = CopyOrder {
+            index: 0,
+            shadow: Uuid::nil(),
+            source: source.clone(),
+            target,
+            version: None,
+            timeline: Timeline { number: 1, base_file: 0 },
+            position: Arc::default(),
+            saved: Vec::new(),
+            flag: Arc::default(),
+        };
+        let table = CopyTable::new(&order, Version(1 << 54), None).unwrap();
         let mut select = Select::open(&config.mysql).unwrap();
         let mut chunks: Vec<Chunk> = Vec::new();
         while let Some(begin) = chunks.last().map_or(Some(Chunk::first()), Chunk::next) {
@@ -128,8 +143,8 @@ impl<'a> Rig<'a> {
             }
         }
         assert_eq!(bodies.iter().map(|body| body.rows() as u64).sum::<u64>(), rows);
-        let target = InsertTarget::clone(&table.target());
-        Self { test, config, client, source, chunks, bodies, target, rows }
+        let columns = table.columns();
+        Self { test, config, client, source, chunks, bodies, columns, rows }
     }
 
     fn run(&self, number: u64) -> Run {
@@ -156,10 +171,9 @@ impl<'a> Rig<'a> {
     /// How long the reads took, and the posts beside them.
     fn references(&self, number: u64) -> (Duration, Duration) {
         let name = TableName { table: format!("reference{number}"), ..self.source.name.clone() };
-        targets::create_table(&self.client, &self.source, &name).unwrap();
-        let target = InsertTarget { table: name.clone(), ..self.target.clone() };
+        targets::create_table(&self.client, &self.source, &name, None).unwrap();
         let (next_chunk, next_body, begin) = (AtomicUsize::new(0), AtomicUsize::new(0), Instant::now());
-        let Self { config, client, source, chunks, bodies, .. } = self;
+        let Self { config, client, source, chunks, bodies, columns, .. } = self;
         let read = || {
             let mut select = Select::open(&config.mysql).unwrap();
             let (cuts, columns) = (Cuts::of(source), select_list(&source.columns));
@@ -173,7 +187,7 @@ impl<'a> Rig<'a> {
             loop {
                 let index = next_body.fetch_add(1, Ordering::Relaxed);
                 let Some(body) = bodies.get(index) else { return begin.elapsed() };
-                client.insert(&target, body, &format!("reference-{number}-{index}")).unwrap();
+                client.insert(&name, columns, body, &format!("reference-{number}-{index}")).unwrap();
             }
         };
         let times = std::thread::scope(|scope| {

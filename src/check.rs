@@ -7,9 +7,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::checkpoint::Store;
-use crate::clickhouse::check::check_existing;
+use crate::clickhouse::check::{check_existing, reserved_names};
 use crate::clickhouse::grants::Wanted;
-use crate::clickhouse::{Client, sql, tables};
+use crate::clickhouse::{Client, tables};
 use crate::config::{Config, Start};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::mysql::checks;
@@ -52,8 +52,6 @@ pub struct Inspected {
     pub target_name: TableName,
     /// Its target, if it is there.
     pub target: Option<TargetTable>,
-    /// The rows that a copy takes; `None`: all.
-    pub copy_where: Option<String>,
 }
 
 /// Looks at both servers.
@@ -62,7 +60,6 @@ pub fn inspect(config: &Config) -> Inspection {
     let found = checks::check(&config.mysql, &|name| replicate.selection.selects(name));
     let tables = found.tables.into_iter().map(|found| Inspected {
         target_name: replicate.target_name(&found.table.name),
-        copy_where: replicate.copy_where(&found.table.name).map(str::to_owned),
         source: found.table,
         target: None,
     });
@@ -187,47 +184,8 @@ fn dates_note(version: (u32, u32), tables: &[Inspected]) -> Option<String> {
     ))
 }
 
-fn reserved_names(source: &SourceTable) -> Vec<Problem> {
-    let reserved =
-        source.columns.iter().filter(|column| [tables::VERSION, tables::IS_DELETED].contains(&column.name.as_str()));
-    reserved
-        .map(|column| {
-            Problem::new(
-                format!("{}: the column name {} is taken by Stream Bridge", source.name, column.name),
-                format!("rename the column, or exclude the table: exclude = [\"{}\"]", source.name),
-            )
-        })
-        .collect()
-}
-
 fn count(problems: usize) -> String {
     if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
-}
-
-/// Until tables can be copied beside their rows, a first start with `start = "snapshot"` is for empty targets.
-///
-/// # Errors
-/// When the server is away or refuses.
-pub fn existing_rows(client: &Client, tables: &[Inspected]) -> Result<Vec<Problem>> {
-    let mut problems = Vec::new();
-    for table in tables {
-        let name = &table.source.name;
-        if let Some(target) = &table.target
-            && tables::has_rows(client, &target.name)?
-        {
-            let text = format!(
-                "{name} has rows in ClickHouse ({}), and mysql.start = \"snapshot\" cannot copy beside existing rows yet",
-                target.name
-            );
-            let repair = format!(
-                "TRUNCATE TABLE {}; or set mysql.start = \"current\" to replicate only what changes from now on; or \
-                 exclude the table",
-                sql::table(&target.name)
-            );
-            problems.push(Problem::new(text, repair).of_table(name));
-        }
-    }
-    Ok(problems)
 }
 
 /// Rules whose `where` the source does not understand, in the session that a copy reads in.
@@ -238,12 +196,12 @@ pub fn bad_conditions(config: &Config, tables: &[Inspected]) -> Result<Vec<Probl
     let mut problems = Vec::new();
     let mut select = None;
     for table in tables {
-        let Some(condition) = &table.copy_where else { continue };
+        let name = &table.source.name;
+        let Some(condition) = config.replicate.copy_where(name) else { continue };
         let select = match &mut select {
             Some(select) => select,
             None => select.insert(Select::open(&config.mysql)?),
         };
-        let name = &table.source.name;
         if let Err((code, message)) = select.connection()?.ask(&trial(name, condition))? {
             let text = format!("{name}: where = {condition:?} of its replicate.rule: MySQL says {code}: {message}");
             problems.push(Problem::new(text, "write an SQL condition on the table's columns").of_table(name));
@@ -259,7 +217,6 @@ fn inspect_first_start(config: &Config, inspection: &mut Inspection) -> Result<(
     if config.mysql.start == Start::Snapshot && store.load()?.is_none() {
         let mut source = Source::connect(&config.mysql)?;
         source.current_position(true)?;
-        inspection.problems.extend(existing_rows(client, &inspection.tables)?);
         inspection.problems.extend(bad_conditions(config, &inspection.tables)?);
     }
     Ok(())
@@ -313,7 +270,7 @@ mod tests {
             let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
             let columns = vec![SourceColumn { name: "at".to_owned(), ty, nullable: false }];
             let source = SourceTable { name: name.clone(), columns, key: Vec::new(), allows_zero_dates: false };
-            dates_note(version, &[Inspected { source, target_name: name, target: None, copy_where: None }]).is_some()
+            dates_note(version, &[Inspected { source, target_name: name, target: None }]).is_some()
         };
         assert!(note((26, 7), SourceType::Date) && !note((26, 8), SourceType::Date));
         assert!(note((25, 8), SourceType::DateTime { fsp: 3 }) && !note((26, 7), SourceType::DateTime { fsp: 3 }));

@@ -18,7 +18,7 @@
 //!
 //! Reading before writing is no lock, and needs none: rows are safe by their versions, saves by their order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -37,7 +37,7 @@ const CLAIM_STEP: u64 = 2;
 
 /// The columns of both checkpoint tables that are written; `id` and `created_at` have defaults.
 const COLUMNS: &str = "`pipeline`, `owner`, `seq`, `file`, `offset`, `gtid_set`, `server_uuid`, `file_timestamp`, \
-                       `timeline`, `base_file`, `last_binlog_timestamp_us`";
+                       `timeline`, `base_file`, `last_binlog_timestamp_us`, `settled_xids`";
 
 /// Where a pipeline stands: everything below `position` is in ClickHouse (I4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,26 @@ pub struct TableState {
     pub state: String,
     /// Why, for a person.
     pub reason: String,
+    /// The version below which the stream's rows are in the target already.
+    #[serde(default)]
+    pub floor: u64,
+    /// Its copy into a shadow.
+    #[serde(flatten)]
+    pub shadow: Shadow,
+}
+
+/// A copy beside the target, as it is saved.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Shadow {
+    /// The shadow's UUID; nil when there is none.
+    #[serde(rename = "shadow", default)]
+    pub id: Uuid,
+    /// The copied rows' version; 0 until it is noted.
+    #[serde(rename = "shadow_version", default)]
+    pub version: u64,
+    /// The GTIDs that the copy's SELECTs must have seen; empty without GTID.
+    #[serde(rename = "shadow_gtid_set", default)]
+    pub gtid_set: String,
 }
 
 /// A key range of a table's copy.
@@ -66,8 +86,11 @@ pub struct TableState {
 pub struct CopyChunk {
     /// `database.table` of the source.
     pub table: String,
-    /// The version of the copy's rows: the copy's name.
+    /// The version of the copy's rows.
     pub version: u64,
+    /// The UUID of the shadow that is filled; nil when the target is.
+    #[serde(default)]
+    pub shadow: Uuid,
     /// Made up when the copy was cut: chunks of two cuts never mix.
     pub plan: Uuid,
     /// Its place among the table's chunks, from 0.
@@ -96,6 +119,8 @@ struct CheckpointRow {
     base_file: u32,
     /// Microseconds since 1970.
     last_binlog_timestamp_us: u64,
+    #[serde(default)]
+    settled_xids: BTreeSet<String>,
 }
 
 /// The state of one pipeline, as one process sees it.
@@ -129,8 +154,13 @@ impl Store {
         tables::create_database(&self.client, &self.database)?;
         self.create_table("checkpoints", &checkpoints_definition(ttl))?;
         self.create_table("checkpoint_latest", &latest_definition())?;
+        for table in ["checkpoints", "checkpoint_latest"] {
+            self.add_columns(table, &[("settled_xids", "Array(String)")])?;
+        }
         self.create_table(COPY_CHUNKS, COPY_CHUNKS_DEFINITION)?;
+        self.add_columns(COPY_CHUNKS, &[("shadow", "UUID")])?;
         self.create_table(TABLE_STATES, TABLE_STATES_DEFINITION)?;
+        self.add_columns(TABLE_STATES, SHADOW_COLUMNS)?;
         let newest = format!(
             "SELECT max(`number`) AS newest FROM {} WHERE `pipeline` = {}",
             self.quoted(TABLE_STATES),
@@ -205,7 +235,9 @@ impl Store {
         }
         let number = self.state_number.fetch_add(1, Ordering::Relaxed);
         let row = Row { pipeline: &self.pipeline, number, state };
-        self.insert(TABLE_STATES, "`pipeline`, `number`, `table`, `state`, `reason`", [row])
+        let columns =
+            "`pipeline`, `number`, `table`, `state`, `reason`, `floor`, `shadow`, `shadow_version`, `shadow_gtid_set`";
+        self.insert(TABLE_STATES, columns, [row])
     }
 
     /// Saves chunks of copies. Saving the same again is harmless; one that is done stays so.
@@ -220,7 +252,11 @@ impl Store {
             chunk: &'a CopyChunk,
         }
         let rows = chunks.iter().map(|chunk| Row { pipeline: &self.pipeline, chunk });
-        self.insert(COPY_CHUNKS, "`pipeline`, `table`, `version`, `plan`, `chunk`, `upper`, `rows`, `done`", rows)
+        self.insert(
+            COPY_CHUNKS,
+            "`pipeline`, `table`, `version`, `shadow`, `plan`, `chunk`, `upper`, `rows`, `done`",
+            rows,
+        )
     }
 
     /// The chunks of all copies, each copy's in order.
@@ -229,7 +265,7 @@ impl Store {
     /// As [`Client::query`].
     pub fn load_chunks(&self) -> Result<Vec<CopyChunk>> {
         let select = format!(
-            "SELECT `table`, `version`, `plan`, `chunk`, `upper`, `rows`, `done` FROM {} FINAL WHERE `pipeline` = {} \
+            "SELECT * EXCEPT (`pipeline`, `changed_at`) FROM {} FINAL WHERE `pipeline` = {} \
              ORDER BY `table`, `version`, `plan`, `chunk`",
             self.quoted(COPY_CHUNKS),
             sql::text(&self.pipeline)
@@ -243,23 +279,27 @@ impl Store {
     /// As [`Client::query`].
     pub fn load_table_states(&self) -> Result<Vec<TableState>> {
         let select = format!(
-            "SELECT `table`, `state`, `reason` FROM {} FINAL WHERE `pipeline` = {} ORDER BY `table`",
+            "SELECT * EXCEPT (`pipeline`, `number`, `changed_at`) FROM {} FINAL WHERE `pipeline` = {} ORDER BY `table`",
             self.quoted(TABLE_STATES),
             sql::text(&self.pipeline)
         );
         self.client.rows(&select).map_err(of_state)
     }
 
+    /// Takes what columns there are: before [`Store::create`], tables of an earlier version lack some.
     fn newest(&self, tables: &[&str]) -> Result<Option<CheckpointRow>> {
-        // The owner only makes the choice among equals the same for all who look.
-        let newest = "ORDER BY `timeline` DESC, `seq` DESC, `owner` DESC LIMIT 1";
-        let one = |table: &&str| {
-            let (table, pipeline) = (self.quoted(table), sql::text(&self.pipeline));
-            format!("SELECT * FROM (SELECT {COLUMNS} FROM {table} WHERE `pipeline` = {pipeline} {newest})")
-        };
-        let all = tables.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
-        let mut rows = self.client.rows(&format!("SELECT * FROM ({all}) {newest}")).map_err(of_state)?;
-        Ok(rows.pop())
+        let mut newest: Option<CheckpointRow> = None;
+        for table in tables {
+            // The owner only makes the choice among equals the same for all who look.
+            let select = format!(
+                "SELECT * FROM {} WHERE `pipeline` = {} ORDER BY `timeline` DESC, `seq` DESC, `owner` DESC LIMIT 1",
+                self.quoted(table),
+                sql::text(&self.pipeline)
+            );
+            let found = self.client.rows::<CheckpointRow>(&select).map_err(of_state)?;
+            newest = newest.into_iter().chain(found).max_by_key(|row| (row.timeline, row.seq, row.owner));
+        }
+        Ok(newest)
     }
 
     /// All rows or none: they are one block.
@@ -277,6 +317,19 @@ impl Store {
         if tables::existing_table(&self.client, &self.name(table))?.is_none() {
             let statement = format!("CREATE TABLE IF NOT EXISTS {} {definition}", self.quoted(table));
             self.client.query(&statement).map_err(|error| of_state(error.at_table(self.name(table))))?;
+        }
+        Ok(())
+    }
+
+    /// What an earlier version's table lacks.
+    fn add_columns(&self, table: &str, columns: &[(&str, &str)]) -> Result<()> {
+        let Some(existing) = tables::existing_table(&self.client, &self.name(table))? else { return Ok(()) };
+        let is_missing = |name: &str| existing.table.columns.iter().all(|column| column.name != name);
+        let missing = columns.iter().filter(|(name, _)| is_missing(name));
+        let added: Vec<_> = missing.map(|(name, ty)| format!("ADD COLUMN IF NOT EXISTS `{name}` {ty}")).collect();
+        if !added.is_empty() {
+            let alter = format!("ALTER TABLE {} {}", self.quoted(table), added.join(", "));
+            self.client.query(&alter).map_err(of_state)?;
         }
         Ok(())
     }
@@ -304,10 +357,10 @@ impl Store {
 /// its successor's, which begins and ends its chunks elsewhere. Whatever is done in either plan is done, so either will do.
 fn one_plan_each(chunks: &[CopyChunk]) -> Vec<CopyChunk> {
     let done = |plan: &[CopyChunk]| plan.iter().filter(|chunk| chunk.done == 1).count();
-    let mut copies: BTreeMap<(&str, u64), &[CopyChunk]> = BTreeMap::new();
+    let mut copies: BTreeMap<(&str, u64, Uuid), &[CopyChunk]> = BTreeMap::new();
     for plan in chunks.chunk_by(|a, b| (&a.table, a.version, a.plan) == (&b.table, b.version, b.plan)) {
-        let Some(CopyChunk { table, version, .. }) = plan.first() else { continue };
-        let furthest = copies.entry((table, *version)).or_insert(plan);
+        let Some(CopyChunk { table, version, shadow, .. }) = plan.first() else { continue };
+        let furthest = copies.entry((table, *version, *shadow)).or_insert(plan);
         if done(plan) > done(furthest) {
             *furthest = plan;
         }
@@ -331,13 +384,13 @@ const CHECKPOINT_COLUMNS: &str = "\
     `file_timestamp` UInt32, `timeline` UInt16, `base_file` UInt32, `last_binlog_timestamp_us` UInt64, \
     `last_binlog_timestamp` DateTime64(6, 'UTC') \
     ALIAS fromUnixTimestamp64Micro(toInt64(`last_binlog_timestamp_us`), 'UTC'), \
-    `created_at` DateTime64(3, 'UTC') DEFAULT now64(3)";
+    `created_at` DateTime64(3, 'UTC') DEFAULT now64(3), `settled_xids` Array(String)";
 
 const COPY_CHUNKS: &str = "copy_chunks";
 
 /// A chunk that is done wins over the same as it was planned.
 const COPY_CHUNKS_DEFINITION: &str = "\
-    (`pipeline` String, `table` String, `version` UInt64, `plan` UUID, `chunk` UInt32, `upper` Array(String), `rows` UInt64, \
+    (`pipeline` String, `table` String, `version` UInt64, `shadow` UUID, `plan` UUID, `chunk` UInt32, `upper` Array(String), `rows` UInt64, \
     `done` UInt8, `changed_at` DateTime64(3, 'UTC') DEFAULT now64(3)) \
     ENGINE = ReplacingMergeTree(`done`) ORDER BY (`pipeline`, `table`, `version`, `plan`, `chunk`)";
 
@@ -346,9 +399,13 @@ const TABLE_STATES: &str = "table_states";
 /// The state with the highest number counts. As with checkpoints, one save is in flight at a time and a fresh process
 /// begins two above what it sees, so a request that lands late never undoes a later state.
 const TABLE_STATES_DEFINITION: &str = "\
-    (`pipeline` String, `number` UInt64, `table` String, `state` String, `reason` String, \
-    `changed_at` DateTime64(3, 'UTC') DEFAULT now64(3)) \
+    (`pipeline` String, `number` UInt64, `table` String, `state` String, `reason` String, `floor` UInt64, \
+    `shadow` UUID, `shadow_version` UInt64, `shadow_gtid_set` String, `changed_at` DateTime64(3, 'UTC') DEFAULT now64(3)) \
     ENGINE = ReplacingMergeTree(`number`) ORDER BY (`pipeline`, `table`)";
+
+/// Those that came later.
+const SHADOW_COLUMNS: &[(&str, &str)] =
+    &[("floor", "UInt64"), ("shadow", "UUID"), ("shadow_version", "UInt64"), ("shadow_gtid_set", "String")];
 
 fn checkpoints_definition(ttl: Duration) -> String {
     format!("({CHECKPOINT_COLUMNS}) ENGINE = MergeTree ORDER BY (`pipeline`, `timeline`, `seq`) {}", ttl_clause(ttl))
@@ -378,6 +435,7 @@ impl CheckpointRow {
             timeline: timeline.number,
             base_file: timeline.base_file,
             last_binlog_timestamp_us: position.last_commit_us,
+            settled_xids: position.settled_xids.clone(),
         }
     }
 
@@ -389,6 +447,7 @@ impl CheckpointRow {
             server_uuid: self.server_uuid,
             file_timestamp: self.file_timestamp,
             last_commit_us: self.last_binlog_timestamp_us,
+            settled_xids: self.settled_xids,
         };
         let timeline = Timeline { number: self.timeline, base_file: self.base_file };
         Ok(Checkpoint { seq: self.seq, position, timeline })

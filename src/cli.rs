@@ -6,13 +6,13 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
 use stream_bridge::config::{Config, LogConfig, LogFormat};
 use stream_bridge::error::{Error, ErrorKind, Result};
+use stream_bridge::http::running;
 use stream_bridge::progress::CLEAR;
 use stream_bridge::{check, engine, replay};
 
@@ -41,16 +41,26 @@ enum Command {
     Config(Output),
     /// (not built yet) Show the DDL that would be executed
     Plan(NotBuilt),
-    /// (not built yet) Copy tables
-    Snapshot(NotBuilt),
-    /// (not built yet) Copy tables again
-    Resync(NotBuilt),
+    /// Have the running process copy tables that it does not replicate yet
+    Snapshot(Tables),
+    /// Have the running process copy tables again, beside those that are read meanwhile
+    Resync(Tables),
     /// (not built yet) Compare tables byte by byte
     Verify(NotBuilt),
 }
 
 #[derive(Args)]
 struct Output {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Tables {
+    /// Tables of the source
+    #[arg(required = true, value_name = "DATABASE.TABLE")]
+    tables: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -107,8 +117,8 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
         Command::Replay(replay) => replay::run(&replay.files, replay.output.as_deref(), replay.json)?,
         Command::Config(output) => return show_config(&arguments.config, output.json),
         Command::Plan(_) => return Err(not_built("plan")),
-        Command::Snapshot(_) => return Err(not_built("snapshot")),
-        Command::Resync(_) => return Err(not_built("resync")),
+        Command::Snapshot(tables) => copy(&load()?, "snapshot", tables)?,
+        Command::Resync(tables) => copy(&load()?, "resync", tables)?,
         Command::Verify(_) => return Err(not_built("verify")),
     }
     Ok(ExitCode::SUCCESS)
@@ -179,15 +189,7 @@ fn show_config(path: &Path, as_json: bool) -> Result<ExitCode> {
 }
 
 fn status(config: &Config, as_json: bool) -> Result<()> {
-    let listen = config.http.listen.as_str();
-    if listen.is_empty() {
-        let text = "http.listen is off, so the running process cannot be asked: set http.listen = \"127.0.0.1:9187\"";
-        return Err(Error::new(ErrorKind::Config, text));
-    }
-    let picture = ask_status(listen).map_err(|error| {
-        let text = format!("no running stream-bridge answers on {listen} ({error}): start it with `stream-bridge run`");
-        Error::new(ErrorKind::SourceDown, text)
-    })?;
+    let picture = running::get(&config.http, "/status")?;
     if as_json {
         print_json(&picture)
     } else {
@@ -196,18 +198,17 @@ fn status(config: &Config, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-fn ask_status(listen: &str) -> std::result::Result<Value, String> {
-    // What listens on every address is asked on this machine.
-    let host_port = listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(5)))
-        .proxy(None)
-        .http_status_as_error(true)
-        .build()
-        .into();
-    let mut response = agent.get(format!("http://{host_port}/status")).call().map_err(|error| error.to_string())?;
-    let text = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
-    serde_json::from_str(&text).map_err(|_| "the answer is no JSON: another program listens there".to_owned())
+/// Asks the running process to copy each of the tables; the first that it refuses is the error.
+fn copy(config: &Config, how: &str, tables: &Tables) -> Result<()> {
+    let path = format!("/{how}");
+    let ask = |table: &String| running::post(&config.http, &path, table);
+    let answers = tables.tables.iter().map(ask).collect::<Result<Vec<_>>>()?;
+    if tables.json {
+        print_json(&json!({ "answers": answers }));
+    } else {
+        print(&format!("{}\n", answers.join("\n")));
+    }
+    Ok(())
 }
 
 fn status_table(picture: &Value) -> String {

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::types::TableName;
 use section::Section;
-pub use selection::Selection;
+pub use selection::{Selection, table_name};
 pub use tls::Tls;
 
 /// A validated configuration.
@@ -93,13 +93,15 @@ pub enum Start {
     Gtid(String),
 }
 
-/// `mysql.on_lost_position`, as far as this version has it.
+/// `mysql.on_lost_position`: what is done when the source no longer has our position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnLostPosition {
-    /// Copy again; acts as [`OnLostPosition::Fail`] until copying is built.
+    /// Copy all tables anew beside their targets.
     #[default]
     Snapshot,
+    /// Go on from the present position; the tables are marked `unverified`.
+    Current,
     /// Stop with an error.
     Fail,
 }
@@ -201,7 +203,7 @@ pub struct StateConfig {
 pub struct HttpConfig {
     /// `host:port`, empty when off.
     pub listen: String,
-    /// Asked of requests that change something; this version has none.
+    /// Asked of requests that change something, unless only this machine can reach the listener.
     pub token: Secret,
     /// No progress for so long is unhealthy.
     pub stuck_after: Duration,

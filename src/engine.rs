@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http;
-use crate::message::{Budget, Command, FromReader, FromSnapshot};
+use crate::http::{self, Interface};
+use crate::message::{Budget, Command, FromReader, ToSnapshot};
 use crate::metrics::Status;
 use crate::position::Position;
 use crate::progress;
@@ -28,7 +28,7 @@ use crate::router::batch::Pace;
 use crate::router::copy::Copy;
 use crate::router::saves::SavePace;
 use crate::router::{Beginning, Router, Settings, Wiring};
-use crate::snapshot::{CopyTable, Ends, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::start::{self, Prepared};
 use crate::transcode::Limits;
 use crate::writer;
@@ -45,10 +45,10 @@ const BODIES: usize = 2;
 /// What stopped it.
 pub fn run(config: Config) -> Result<()> {
     let (commands, from_engine) = unbounded();
-    watch_signals(commands)?;
+    watch_signals(commands.clone())?;
     let status = Arc::new(Status::starting());
     let stop = Arc::new(AtomicBool::new(false));
-    serve_status(&config, &status)?;
+    serve(&config, &status, commands)?;
     let prepared = start::prepare(&config)?;
     tell_progress(&status, &stop)?;
     let budget = Arc::new(Budget::new(config.pipeline.memory_limit_bytes));
@@ -57,7 +57,7 @@ pub fn run(config: Config) -> Result<()> {
     let (used_buffers, recycled) = bounded(CHUNKS);
     let (jobs, to_writers) = bounded(0);
     let (to_acks, acks) = unbounded();
-    let Prepared { client, store, claim, tables, copies, decided, ignores_case } = prepared;
+    let Prepared { client, store, claim, tables, copies, resyncs, wanted, ignores_case } = prepared;
     for number in 0..config.pipeline.worker_count {
         let (client, store) = (Arc::clone(&client), Arc::clone(&store));
         let (jobs, acks) = (to_writers.clone(), to_acks.clone());
@@ -74,33 +74,29 @@ pub fn run(config: Config) -> Result<()> {
         stop: Arc::clone(&stop),
     };
     let start = claim.position.clone();
-    let progress = copies.iter().map(|copy| (copy.index(), Copy::new(copy.saved_chunks(), copy.flag()))).collect();
-    let copies = {
-        let ends = Ends { budget: Arc::clone(&budget), stop: Arc::clone(&stop) };
-        copy_tables(&config, start.clone(), copies, ends)?
+    let (orders, to_snapshot) = unbounded();
+    let (from_snapshot, copied) = bounded(BODIES);
+    let snapshot = {
+        let (budget, stop) = (Arc::clone(&budget), Arc::clone(&stop));
+        Arc::new(Snapshot::new(config.clone(), client, limits(&config), budget, stop, to_snapshot))
     };
+    for number in 0..config.snapshot.connections {
+        let (snapshot, to_router) = (Arc::clone(&snapshot), from_snapshot.clone());
+        spawn(&format!("snapshot-{number}"), move || snapshot.run(&to_router))?;
+    }
+    let progress = copies.iter().map(|order| (order.index, Copy::new(&order.saved, Arc::clone(&order.flag)))).collect();
+    // The stage lives as long as the process.
+    copies.into_iter().for_each(|order| drop(orders.send(ToSnapshot::Copy(Box::new(order)))));
     spawn("reader", move || read(reader, start))?;
-    let beginning = Beginning { claim, tables, copies: progress, copied_xids: decided };
+    let beginning = Beginning { claim, tables, copies: progress, resyncs, wanted };
     let router = Router::new(settings(&config, ignores_case), Arc::clone(&budget), Arc::clone(&status), beginning);
-    let wiring = Wiring { inbox, copies, used_buffers, jobs, acks, commands: from_engine };
+    let wiring = Wiring { inbox, copies: copied, orders, used_buffers, jobs, acks, commands: from_engine };
     let router = spawn("router", move || router.run(&wiring))?;
 
     let ended = router.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::TableShape, "the router panicked")));
     stop.store(true, Ordering::Relaxed);
     budget.close();
     ended
-}
-
-/// Starts the copies; where they come from.
-fn copy_tables(config: &Config, start: Position, copies: Vec<CopyTable>, ends: Ends) -> Result<Receiver<FromSnapshot>> {
-    let (to_router, from_snapshot) = bounded(BODIES);
-    let limits = limits(config);
-    let snapshot = Arc::new(Snapshot::new(config.mysql.clone(), config.snapshot.clone(), limits, start, copies, ends));
-    for number in 0..config.snapshot.connections {
-        let (snapshot, to_router) = (Arc::clone(&snapshot), to_router.clone());
-        spawn(&format!("snapshot-{number}"), move || snapshot.run(&to_router))?;
-    }
-    Ok(from_snapshot)
 }
 
 /// Runs the reader; its error is the last thing that the router hears of it.
@@ -153,10 +149,10 @@ fn watch_signals(commands: Sender<Command>) -> Result<()> {
     Ok(())
 }
 
-fn serve_status(config: &Config, status: &Arc<Status>) -> Result<()> {
+fn serve(config: &Config, status: &Arc<Status>, commands: Sender<Command>) -> Result<()> {
     let Some(listener) = http::bind(&config.http.listen)? else { return Ok(()) };
-    let (status, stuck_after) = (Arc::clone(status), config.http.stuck_after);
-    spawn("http", move || listener.run(&status, stuck_after))?;
+    let interface = Interface::new(Arc::clone(status), commands, config.http.clone());
+    spawn("http", move || listener.run(&interface))?;
     Ok(())
 }
 

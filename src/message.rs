@@ -4,16 +4,20 @@
 //! No stage calls another; they know these types and the channels that the engine gives them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
+use serde::Serialize;
+use uuid::Uuid;
 
 use crate::checkpoint::{Checkpoint, CopyChunk, TableState};
 use crate::error::{Error, Result};
-use crate::position::Position;
+use crate::position::{Position, Timeline, Version};
 use crate::rowbinary::Body;
-use crate::schema::target::InsertTarget;
+use crate::schema::catalog::SourceTable;
+use crate::schema::target::{Exchange, InsertColumns, TargetTable};
 use crate::schema::types::TableName;
 
 /// Bytes of the reader's buffers, unless an event needs more; only such a buffer is used again.
@@ -62,8 +66,8 @@ pub struct Batch {
     pub table: TableIndex,
     /// Names the batch in the ledger and in `query_id`.
     pub number: u64,
-    /// Where and how it is inserted.
-    pub target: Arc<InsertTarget>,
+    /// The columns of its rows.
+    pub columns: Arc<InsertColumns>,
     /// The rows.
     pub body: Body,
     /// Failed attempts so far.
@@ -85,16 +89,65 @@ pub enum Origin {
 /// What the snapshot stage tells the router of the table with this index.
 #[derive(Debug)]
 pub enum FromSnapshot {
-    /// The next of the chunks that its copy is cut into.
-    Planned(TableIndex, Vec<CopyChunk>),
+    /// Its shadow was made.
+    Prepared(TableIndex, Box<NewShadow>),
+    /// The shadow of this UUID cannot be made.
+    NotPrepared(TableIndex, Uuid, Error),
+    /// The next of the chunks that its copy is cut into; the version of its rows, and the GTIDs that its SELECTs have seen, if there are any.
+    Planned { table: TableIndex, version: Version, gtid_set: String, chunks: Vec<CopyChunk> },
     /// Rows of a chunk; the budget was charged for them.
-    Rows { table: TableIndex, chunk: u32, target: Arc<InsertTarget>, body: Body, charged_bytes: usize },
+    Rows { table: TableIndex, chunk: u32, columns: Arc<InsertColumns>, body: Body, charged_bytes: usize },
     /// All rows of this chunk were sent.
     ChunkRead(TableIndex, u32),
     /// Its copy is tried again, and why.
     Waiting(TableIndex, Error),
     /// It cannot be copied.
     Failed(TableIndex, Error),
+}
+
+/// What the router asks of the snapshot stage.
+#[derive(Debug)]
+pub enum ToSnapshot {
+    /// Make the shadow `id` of a table, in the shape that the source has at this position or later.
+    Prepare { table: TableIndex, name: TableName, id: Uuid, position: Position },
+    /// Copy a table.
+    Copy(Box<CopyOrder>),
+}
+
+/// A shadow: an empty table beside the target of a table that is to be copied anew.
+#[derive(Debug)]
+pub struct NewShadow {
+    /// Its UUID.
+    pub id: Uuid,
+    /// The table's shape in the source.
+    pub source: SourceTable,
+    /// The name that it takes in the end.
+    pub name: TableName,
+    /// The shadow.
+    pub target: TargetTable,
+}
+
+/// A table to be copied.
+#[derive(Debug)]
+pub struct CopyOrder {
+    /// What is filled, among the router's tables: the table, or its shadow.
+    pub index: TableIndex,
+    /// The shadow's UUID; nil when the table's own target is filled.
+    pub shadow: Uuid,
+    /// The table's shape in the source.
+    pub source: SourceTable,
+    /// What is filled.
+    pub target: TargetTable,
+    /// The version of the rows. `None`: that of a place which is found without GTID, later than `position`.
+    pub version: Option<Version>,
+    /// Of the versions.
+    pub timeline: Timeline,
+    /// The copy must see everything before it.
+    pub position: Arc<Position>,
+    /// The chunks of a copy that was begun before.
+    pub saved: Vec<CopyChunk>,
+    /// Raised when the copy is to end.
+    pub flag: Arc<AtomicBool>,
 }
 
 /// What the router asks of the writers, most urgent first.
@@ -104,8 +157,8 @@ pub enum Job {
     Save(Save),
     /// Count the targets' active parts, for the pace of their inserts.
     Inspect,
-    /// Insert a batch.
-    Insert(Batch),
+    /// Insert a batch into this table of the target.
+    Insert(TableName, Batch),
 }
 
 /// State to save; one save is out at a time.
@@ -117,6 +170,10 @@ pub enum Save {
     TableState(TableState),
     /// Chunks of a copy, as planned or as done.
     Chunks(Arc<Vec<CopyChunk>>),
+    /// Not state but what states rely on: a shadow takes its target's place.
+    Exchange(Arc<Exchange>),
+    /// A shadow is not needed any more: the table of this name, if that is still its UUID.
+    Drop(TableName, Uuid),
 }
 
 /// A writer's answer to a [`Job`].
@@ -135,6 +192,46 @@ pub enum Ack {
 pub enum Command {
     /// Flush, wait for acks, save, end.
     Stop,
+    /// Say where the stream is.
+    Where(Sender<Result<Whereabouts>>),
+    /// Copy this table of the source; one that is replicated already only unless `only_new`. The answer says what
+    /// happens, or why it does not.
+    Copy { table: TableName, only_new: bool, reply: Sender<Result<String>> },
+}
+
+/// Where the stream is: what a reader of both sides needs to tell a difference from a delay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Whereabouts {
+    /// The source.
+    pub server_uuid: String,
+    /// The run of comparable positions.
+    pub timeline: u16,
+    /// The binlog file number that counts as 0 in versions.
+    pub base_file: u32,
+    /// The router's last transaction end.
+    pub end: Place,
+    /// The version of that place: every row of the stream up to it has a lower one, every later row a higher one.
+    pub version: u64,
+    /// All GTIDs up to that place, of undecided XA transactions as well; `None` when the set is not complete.
+    pub reached_gtid_set: Option<String>,
+    /// Every row below it is in ClickHouse.
+    pub acked: Place,
+}
+
+/// A place in the binary log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Binlog file.
+    pub file: String,
+    /// Byte offset.
+    pub offset: u64,
+}
+
+impl Place {
+    /// The place of a position.
+    pub fn of(position: &Position) -> Self {
+        Self { file: position.file.clone(), offset: position.offset }
+    }
 }
 
 /// The memory that chunks and bodies may hold together, counted in capacity.

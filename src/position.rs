@@ -4,6 +4,8 @@
 //! function of timeline, binlog file and byte offset (I2), so replay makes the same bytes and batches may land in any
 //! order. This module does no IO and knows nothing of tables.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::gtid::GtidSet;
 
@@ -107,6 +109,9 @@ pub struct Position {
     pub file_timestamp: u32,
     /// Commit time of the last transaction, microseconds since 1970; 0 when none is known.
     pub last_commit_us: u64,
+    /// XA transactions prepared before this position and decided after it whose rows the target has: a stream that starts
+    /// here has not seen them prepared, and passes over their outcome. As the binary log writes xids.
+    pub settled_xids: BTreeSet<String>,
 }
 
 #[cfg(test)]

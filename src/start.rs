@@ -7,25 +7,32 @@
 //! come between the two are in the stream. Tables with rows are copied while the stream goes on. A transaction that is
 //! prepared (XA) at the position is in neither until it is decided; so that is waited for, before a copy reads anything.
 //! With another start the rows below the position are missing, and the tables say so: `unverified`.
+//!
+//! Whatever has no empty target of its own is copied beside it ([`crate::router::resync`]): targets that have rows already,
+//! tables that are chosen later, and all tables when the source no longer has our position. Such a table is saved as set
+//! aside, with a shadow that is still to be made, so that a restart does not forget it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
 use crate::check::{self, Inspected, Inspection};
-use crate::checkpoint::{Checkpoint, CopyChunk, Store, TableState};
+use crate::checkpoint::{Checkpoint, CopyChunk, Shadow, Store, TableState};
+use crate::clickhouse::exchange::{self, shadow_name, table_of};
 use crate::clickhouse::{Client, tables as targets};
-use crate::config::{Config, Start};
+use crate::config::{Config, OnLostPosition, Start};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gtid::GtidSet;
-use crate::message::TableIndex;
+use crate::message::{CopyOrder, TableIndex};
 use crate::mysql::source::Source;
 use crate::position::{Position, Timeline, Version, file_number};
+use crate::router::resync::BegunResync;
 use crate::router::tables::{Shape, State, Table};
+use crate::schema::catalog::SourceTable;
+use crate::schema::target::{Exchange, TargetTable};
 use crate::schema::types::TableName;
-use crate::snapshot::CopyTable;
 
 /// How long prepared transactions may take to be decided.
 const PREPARED_PATIENCE: Duration = Duration::from_secs(60);
@@ -42,10 +49,12 @@ pub struct Prepared {
     pub claim: Checkpoint,
     /// The chosen tables.
     pub tables: Vec<Table>,
-    /// Those of them whose rows are to be copied.
-    pub copies: Vec<CopyTable>,
-    /// XA transactions that were prepared at the first position and decided since: the copies have seen them.
-    pub decided: HashSet<String>,
+    /// The copies of those in the state `snapshot`, and those into shadows that are there.
+    pub copies: Vec<CopyOrder>,
+    /// The shadows, which follow the tables in this order.
+    pub resyncs: Vec<BegunResync>,
+    /// Tables whose shadows are still to be made.
+    pub wanted: Vec<TableIndex>,
     /// Whether the source compares table names without case.
     pub ignores_case: bool,
 }
@@ -62,41 +71,36 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     };
     let mut source = Source::connect(&config.mysql)?;
     let store = Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::new_v4());
-    let mut decided = HashSet::new();
-    let (checkpoint, chosen) = match store.load()? {
-        Some(saved) => {
-            check_still_there(&mut source, &saved.position, &facts.server_uuid)?;
-            let states = store.load_table_states()?;
-            let chosen = resumed_tables(client, &inspection, &states)?;
-            store.create(config.state.checkpoint_ttl)?;
-            set_aside_unchosen(&store, &chosen, states)?;
-            (saved, chosen)
-        }
+    let mut begun = match store.load()? {
+        Some(saved) => match lost(&mut source, &saved.position, &facts.server_uuid)? {
+            None => resume(&store, saved, &inspection)?,
+            Some(why) => begin_anew(config, &mut source, client, &inspection, &saved, &why)?,
+        },
         None => {
             inspection.refuse()?;
-            let (mut checkpoint, mut chosen) = first_start(config, &mut source, client, &inspection.tables)?;
-            decided = wait_for_prepared(&mut source, &chosen)?;
-            if !decided.is_empty() {
-                // They may have written to a table that looked empty before.
-                chosen.iter_mut().for_each(|table| table.state = State::Snapshot);
-            }
-            store.create(config.state.checkpoint_ttl)?;
-            // Whoever begins anew may have left the chunks of copies before: those are not ours.
-            let before = store.load_chunks()?.iter().map(|chunk| Version(chunk.version).timeline()).max();
-            let timeline = &mut checkpoint.timeline;
-            timeline.number = timeline.number.max(before.unwrap_or_default() + 1);
-            (checkpoint, chosen)
+            first_start(config, &mut source, client, &inspection.tables)?
         }
     };
-    let saved = if chosen.iter().any(Chosen::is_copied) { store.load_chunks()? } else { Vec::new() };
-    let version = checkpoint.timeline.first_version();
-    let (mut tables, mut copies) = (Vec::new(), Vec::new());
-    for table in chosen {
-        let (table, copy) = table.create(client, &store, tables.len(), version, &saved)?;
-        tables.push(table);
-        copies.extend(copy);
+    if begun.is_new {
+        begun.wait_for_prepared(&mut source)?;
     }
-    let claim = store.claim(checkpoint)?;
+    store.create(config.state.checkpoint_ttl)?;
+    let saved = store.load_chunks()?;
+    if begun.is_new {
+        // Whoever begins anew may have left the chunks of copies before: those are not ours.
+        let before = saved.iter().map(|chunk| Version(chunk.version).timeline()).max();
+        let timeline = &mut begun.checkpoint.timeline;
+        timeline.number = timeline.number.max(before.unwrap_or_default() + 1);
+    }
+    set_aside_unchosen(&store, &begun.tables)?;
+    let claim = begun.checkpoint;
+    let mut starting = Starting { client, store: &store, claim: &claim, saved: &saved, made: Made::default() };
+    begun.tables.into_iter().try_for_each(|table| starting.make(table))?;
+    let Made { tables, copies, resyncs, shadow_copies, wanted } = starting.made;
+    let shadow_copies = shadow_copies.into_iter().enumerate();
+    let shadow_copies = shadow_copies.map(|(number, order)| CopyOrder { index: tables.len() + number, ..order });
+    let copies = copies.into_iter().chain(shadow_copies).collect();
+    let claim = store.claim(claim)?;
     log::info!("going on from {}:{} as checkpoint {}", claim.position.file, claim.position.offset, claim.seq);
     Ok(Prepared {
         client: Arc::clone(client),
@@ -104,9 +108,38 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         claim,
         tables,
         copies,
-        decided,
+        resyncs,
+        wanted,
         ignores_case: facts.lower_case_table_names != 0,
     })
+}
+
+/// Where to begin, and with what.
+struct Begun {
+    checkpoint: Checkpoint,
+    tables: Vec<Chosen>,
+    /// Whether positions begin anew here.
+    is_new: bool,
+}
+
+impl Begun {
+    /// Waits until the transactions that are prepared now are decided, if anything is to be copied. An account that may
+    /// not see them goes on: the stream then says which tables may lack rows.
+    fn wait_for_prepared(&mut self, source: &mut Source) -> Result<()> {
+        let is_copied = |table: &Chosen| table.state == State::Snapshot || table.is_wanted();
+        if !self.tables.iter().any(is_copied) {
+            return Ok(());
+        }
+        let decided = wait_for_prepared(source)?;
+        if !decided.is_empty() {
+            // They may have written to a table that looked empty before.
+            let empty = self.tables.iter_mut().filter(|table| table.state == State::Streaming);
+            empty.for_each(|table| table.state = State::Snapshot);
+        }
+        // The copies see them.
+        self.checkpoint.position.settled_xids = decided;
+        Ok(())
+    }
 }
 
 /// A chosen table and the state that it starts in.
@@ -114,69 +147,153 @@ struct Chosen {
     inspected: Inspected,
     state: State,
     reason: String,
+    floor: u64,
+    /// Its copy beside its target.
+    shadow: Shadow,
+    /// Whether this is not what is saved.
     is_new: bool,
 }
 
 impl Chosen {
     fn new(inspected: Inspected, state: State, reason: &str) -> Self {
-        Self { inspected, state, reason: reason.to_owned(), is_new: true }
+        let (reason, shadow) = (reason.to_owned(), Shadow::default());
+        Self { inspected, state, reason, floor: 0, shadow, is_new: true }
     }
 
-    fn is_copied(&self) -> bool {
-        self.state == State::Snapshot
+    /// One that is copied beside its target, for this reason.
+    fn wanted(inspected: Inspected, reason: &str) -> Self {
+        let shadow = Shadow { id: Uuid::new_v4(), ..Shadow::default() };
+        Self { shadow, ..Self::new(inspected, State::Quarantined, reason) }
     }
 
-    /// Creates the target unless it is there, saves the state of a table that is new to the pipeline, and prepares its
-    /// copy, which goes on with its chunks among `saved`.
-    fn create(
-        self,
-        client: &Client,
-        store: &Store,
-        index: TableIndex,
-        version: Version,
-        saved: &[CopyChunk],
-    ) -> Result<(Table, Option<CopyTable>)> {
-        let is_copied = self.is_copied();
-        let Inspected { source, target_name, target, copy_where } = self.inspected;
+    /// Whether its shadow is still to be made.
+    fn is_wanted(&self) -> bool {
+        !self.shadow.id.is_nil() && self.shadow.version == 0
+    }
+}
+
+/// Makes of the chosen tables what the engine wires.
+struct Starting<'a> {
+    client: &'a Client,
+    store: &'a Store,
+    claim: &'a Checkpoint,
+    /// The chunks of copies.
+    saved: &'a [CopyChunk],
+    made: Made,
+}
+
+#[derive(Default)]
+struct Made {
+    tables: Vec<Table>,
+    copies: Vec<CopyOrder>,
+    resyncs: Vec<BegunResync>,
+    /// One for each of `resyncs`; their tables have no index yet.
+    shadow_copies: Vec<CopyOrder>,
+    wanted: Vec<TableIndex>,
+}
+
+impl Starting<'_> {
+    /// Creates the target unless it is there, saves the state of a table that is new to the pipeline, and goes on with
+    /// its copy.
+    fn make(&mut self, mut chosen: Chosen) -> Result<()> {
+        let index = self.made.tables.len();
+        if !chosen.shadow.id.is_nil() && !chosen.is_wanted() {
+            self.go_on(&mut chosen, index)?;
+        }
+        if chosen.is_wanted() {
+            // One that was being made when the process was killed.
+            let (target, id) = (&chosen.inspected.target_name, chosen.shadow.id);
+            exchange::drop_shadow(self.client, &shadow_name(target, id), id)?;
+            self.made.wanted.push(index);
+        }
+        let Chosen { inspected, state, reason, floor, shadow, is_new } = chosen;
+        let Inspected { source, target_name, target } = inspected;
         let target = match target {
             Some(target) => Some(target),
-            None if self.state == State::Quarantined => None,
-            None => Some(targets::create_table(client, &source, &target_name)?),
+            None if state == State::Quarantined => None,
+            None => Some(targets::create_table(self.client, &source, &target_name, None)?),
         };
-        if self.is_new {
-            let (table, state) = (source.name.to_string(), self.state.name().to_owned());
-            store.save_table_state(&TableState { table, state, reason: self.reason.clone() })?;
+        if is_new {
+            let (table, state) = (source.name.to_string(), state.name().to_owned());
+            self.store.save_table_state(&TableState { table, state, reason: reason.clone(), floor, shadow })?;
         }
-        let copy = target.as_ref().filter(|_| is_copied).map(|target| {
-            let name = source.name.to_string();
-            let own = saved.iter().filter(|chunk| chunk.table == name && chunk.version == version.0);
-            let copy = CopyTable::new(index, &source, target, version, own.cloned().collect());
-            copy.map(|copy| copy.only(copy_where.as_deref()))
-        });
-        let copy = copy.transpose()?;
-        if let Some(copy) = copy.as_ref().filter(|copy| copy.is_cut_anew()) {
-            store.save_chunks(copy.saved_chunks())?;
+        if let Some(target) = target.clone().filter(|_| state == State::Snapshot) {
+            let version = self.claim.timeline.first_version();
+            let order = self.order(Uuid::nil(), source.clone(), target, version, self.claim.position.clone())?;
+            self.made.copies.push(CopyOrder { index, ..order });
         }
         let shape = target.map(|target| Shape::new(&source, target));
-        Ok((Table::new(source.name, self.state, self.reason, shape), copy))
+        let mut table = Table::new(source.name, state, reason, shape);
+        table.floor = Version(floor);
+        self.made.tables.push(table);
+        Ok(())
+    }
+
+    /// Goes on with a copy into a shadow: its UUID tells how far it had got.
+    fn go_on(&mut self, chosen: &mut Chosen, index: TableIndex) -> Result<()> {
+        let (target, saved) = (&chosen.inspected.target_name, chosen.shadow.clone());
+        let shadow = shadow_name(target, saved.id);
+        let place = table_of(self.client, &target.database, saved.id)?;
+        if place.as_ref() == Some(target) {
+            // It had become the table already; what it replaced may still be there.
+            let exchange = Exchange { id: saved.id, target: target.clone(), shadow, floor: saved.version };
+            exchange::exchange(self.client, &exchange, &[])?;
+            (chosen.state, chosen.reason, chosen.floor) = (State::Streaming, String::new(), saved.version);
+            (chosen.shadow, chosen.is_new) = (Shadow::default(), true);
+        } else if place.as_ref() == Some(&shadow) {
+            let table = targets::created(self.client, &shadow)?;
+            let gtid_set =
+                Some(saved.gtid_set.as_str()).filter(|set| !set.is_empty()).map(GtidSet::parse).transpose()?;
+            let position = Position { gtid_set, ..self.claim.position.clone() };
+            let source = chosen.inspected.source.clone();
+            let shape = Shape::new(&source, table.clone());
+            let order = self.order(saved.id, source, table, Version(saved.version), position)?;
+            self.made.shadow_copies.push(order);
+            let shadow = Table::new(chosen.inspected.source.name.clone(), State::Snapshot, String::new(), Some(shape));
+            self.made.resyncs.push(BegunResync { table: index, saved, target: target.clone(), shadow });
+        } else {
+            // It was never made, or somebody has dropped it.
+            (chosen.shadow, chosen.is_new) = (Shadow { id: Uuid::new_v4(), ..Shadow::default() }, true);
+        }
+        Ok(())
+    }
+
+    fn order(
+        &self,
+        shadow: Uuid,
+        source: SourceTable,
+        target: TargetTable,
+        version: Version,
+        position: Position,
+    ) -> Result<CopyOrder> {
+        let name = source.name.to_string();
+        let is_own = |chunk: &&CopyChunk| chunk.table == name && chunk.version == version.0 && chunk.shadow == shadow;
+        let saved = self.cut_anew(self.saved.iter().filter(is_own).cloned().collect())?;
+        let (timeline, position) = (self.claim.timeline, Arc::new(position));
+        let (version, flag) = (Some(version), Arc::default());
+        Ok(CopyOrder { index: 0, shadow, source, target, version, timeline, position, saved, flag })
+    }
+
+    /// A copy that was not cut to its end goes on under a new plan, so that a save of the earlier process that lands late
+    /// does not mix with ours.
+    fn cut_anew(&self, mut saved: Vec<CopyChunk>) -> Result<Vec<CopyChunk>> {
+        if saved.last().is_some_and(|last| !last.upper.is_empty()) {
+            let plan = Uuid::new_v4();
+            saved.iter_mut().for_each(|chunk| chunk.plan = plan);
+            self.store.save_chunks(&saved)?;
+        }
+        Ok(saved)
     }
 }
 
 // --- the first start ---
 
 /// Every table of a first start, with the position taken before.
-fn first_start(
-    config: &Config,
-    source: &mut Source,
-    client: &Client,
-    tables: &[Inspected],
-) -> Result<(Checkpoint, Vec<Chosen>)> {
+fn first_start(config: &Config, source: &mut Source, client: &Client, tables: &[Inspected]) -> Result<Begun> {
     let position = match &config.mysql.start {
         Start::Snapshot => {
-            let position = source.current_position(true)?;
-            let problems = [check::existing_rows(client, tables)?, check::bad_conditions(config, tables)?];
-            check::refuse(problems.iter().flatten())?;
-            position
+            check::refuse(&check::bad_conditions(config, tables)?)?;
+            source.current_position(true)?
         }
         Start::Current => source.current_position(false)?,
         Start::File { file, offset } => source.position_at(file, *offset)?,
@@ -187,13 +304,20 @@ fn first_start(
     let timeline =
         Timeline { number: next_timeline(client, tables)?, base_file: base_file(config, source, &position)? };
     let chosen = |table: &Inspected| match config.mysql.start {
+        Start::Snapshot if has_rows(client, table)? => {
+            Ok(Chosen::wanted(table.clone(), "its target had rows at the first start"))
+        }
         Start::Snapshot => Ok(Chosen::new(table.clone(), copied_if_filled(source, &table.source.name)?, "")),
         Start::Current | Start::File { .. } | Start::Gtid(_) => {
             Ok(Chosen::new(table.clone(), State::Unverified, "rows from before the start position were not copied"))
         }
     };
     let tables = tables.iter().map(chosen).collect::<Result<_>>()?;
-    Ok((Checkpoint { seq: 0, position, timeline }, tables))
+    Ok(Begun { checkpoint: Checkpoint { seq: 0, position, timeline }, tables, is_new: true })
+}
+
+fn has_rows(client: &Client, table: &Inspected) -> Result<bool> {
+    table.target.as_ref().map_or(Ok(false), |target| targets::has_rows(client, &target.name))
 }
 
 /// A table that is empty now is the same in the stream from the position on.
@@ -201,19 +325,15 @@ fn copied_if_filled(source: &mut Source, table: &TableName) -> Result<State> {
     Ok(if source.has_rows(table)? { State::Snapshot } else { State::Streaming })
 }
 
-/// Waits until the transactions that are prepared now are decided, if anything is to be copied; their xids as the binary
-/// log has them. An account that may not see them goes on: the stream then says which tables may lack rows.
-fn wait_for_prepared(source: &mut Source, tables: &[Chosen]) -> Result<HashSet<String>> {
-    if !tables.iter().any(Chosen::is_copied) {
-        return Ok(HashSet::new());
-    }
-    let prepared: HashSet<String> = source.prepared_xids()?.into_iter().collect();
+/// Waits until the transactions that are prepared now are decided; their xids as the binary log has them.
+fn wait_for_prepared(source: &mut Source) -> Result<BTreeSet<String>> {
+    let prepared: BTreeSet<String> = source.prepared_xids()?.into_iter().collect();
     if !prepared.is_empty() {
         log::info!("waiting for XA transactions to be decided before the copy: {prepared:?}");
     }
     let deadline = Instant::now() + PREPARED_PATIENCE;
     loop {
-        let now: HashSet<String> = source.prepared_xids()?.into_iter().collect();
+        let now: BTreeSet<String> = source.prepared_xids()?.into_iter().collect();
         let open: Vec<&str> = prepared.intersection(&now).map(String::as_str).collect();
         if open.is_empty() {
             return Ok(prepared);
@@ -266,84 +386,109 @@ fn base_file(config: &Config, source: &mut Source, position: &Position) -> Resul
 
 // --- going on ---
 
-/// Whether the source still has the position. What depends on the file's content the stream itself checks.
-fn check_still_there(source: &mut Source, position: &Position, server_uuid: &str) -> Result<()> {
-    let lost = |text: String| {
-        let remedy = "its tables must be copied anew, which is not built yet (on_lost_position acts as \"fail\")";
-        Err(Error::new(ErrorKind::LostPosition, format!("{text}: {remedy}")))
-    };
+/// Why the source does not have the position any more; `None` when it has. What depends on the file's content the stream
+/// itself checks.
+fn lost(source: &mut Source, position: &Position, server_uuid: &str) -> Result<Option<String>> {
     if position.server_uuid != server_uuid {
-        return lost(format!("the checkpoint is from the server {}, this one is {server_uuid}", position.server_uuid));
+        return Ok(Some(format!(
+            "the checkpoint is from the server {}, this one is {server_uuid}",
+            position.server_uuid
+        )));
     }
-    // A restored source may have given out GTIDs of our set again: a file that is there must be as long as it was.
-    match source.binary_logs()?.into_iter().find(|(file, _)| *file == position.file) {
-        Some((_, size)) if size >= position.offset => Ok(()),
-        Some((file, size)) => lost(format!("{file} has {size} bytes, the checkpoint is at {}", position.offset)),
-        // The server compares the sets itself, and refuses what it has purged or never had.
-        None if position.gtid_set.is_some() => Ok(()),
-        None => lost(format!("the source no longer has {}", position.file)),
+    let logs = source.binary_logs()?;
+    if let Some(set) = &position.gtid_set {
+        return source.lost_gtids(set);
     }
+    Ok(match logs.into_iter().find(|(file, _)| *file == position.file) {
+        Some((_, size)) if size >= position.offset => None,
+        Some((file, size)) => Some(format!("{file} has {size} bytes, the checkpoint is at {}", position.offset)),
+        None => Some(format!("the source no longer has {}", position.file)),
+    })
+}
+
+/// From the checkpoint.
+fn resume(store: &Store, checkpoint: Checkpoint, inspection: &Inspection) -> Result<Begun> {
+    let states = store.load_table_states()?;
+    Ok(Begun { checkpoint, tables: resumed_tables(inspection, &states), is_new: false })
+}
+
+/// From the present position, in a new timeline, as `mysql.on_lost_position` says.
+fn begin_anew(
+    config: &Config,
+    source: &mut Source,
+    client: &Client,
+    inspection: &Inspection,
+    saved: &Checkpoint,
+    why: &str,
+) -> Result<Begun> {
+    let chosen = |table: &Inspected| match config.mysql.on_lost_position {
+        OnLostPosition::Current => {
+            let reason = format!("rows are missing that changed before the present position was taken: {why}");
+            Chosen::new(table.clone(), State::Unverified, &reason)
+        }
+        OnLostPosition::Snapshot | OnLostPosition::Fail => Chosen::wanted(table.clone(), why),
+    };
+    let for_snapshot = match config.mysql.on_lost_position {
+        OnLostPosition::Snapshot => true,
+        OnLostPosition::Current => false,
+        OnLostPosition::Fail => {
+            let text = format!("{why}, and mysql.on_lost_position = \"fail\": \"snapshot\" would copy all tables anew");
+            return Err(Error::new(ErrorKind::LostPosition, text));
+        }
+    };
+    inspection.refuse()?;
+    log::warn!("the saved position is lost ({why}): beginning anew");
+    let position = Position { last_commit_us: now_us(), ..source.current_position(for_snapshot)? };
+    let base_file = file_number(&position.file)?.saturating_sub(1);
+    let number = next_timeline(client, &inspection.tables)?.max(saved.timeline.number + 1);
+    let checkpoint = Checkpoint { seq: saved.seq, position, timeline: Timeline { number, base_file } };
+    Ok(Begun { checkpoint, tables: inspection.tables.iter().map(chosen).collect(), is_new: true })
 }
 
 /// A table that cannot be followed any more is set aside alone: the others go on.
-fn resumed_tables(client: &Client, inspection: &Inspection, states: &[TableState]) -> Result<Vec<Chosen>> {
+fn resumed_tables(inspection: &Inspection, states: &[TableState]) -> Vec<Chosen> {
     let states: HashMap<&str, &TableState> = states.iter().map(|state| (state.table.as_str(), state)).collect();
     let resume = |table: &Inspected| {
         let reason = inspection.reason(&table.source.name);
-        Ok(match states.get(table.source.name.to_string().as_str()) {
+        match states.get(table.source.name.to_string().as_str()) {
             Some(&saved) => resumed(table.clone(), saved.clone(), &reason),
-            None if !reason.is_empty() => Chosen::new(table.clone(), State::Quarantined, &reason),
-            None => added(client, table.clone())?,
-        })
+            // What the source shows of it now may be behind what the stream has passed, and its target may have rows.
+            None => Chosen::wanted(table.clone(), "it was chosen after the first start"),
+        }
     };
     inspection.tables.iter().map(resume).collect()
 }
 
 /// A table that was replicated and is not any more (excluded, or dropped) misses rows from here on, and must say so if it
 /// is ever chosen again.
-fn set_aside_unchosen(store: &Store, chosen: &[Chosen], states: Vec<TableState>) -> Result<()> {
+fn set_aside_unchosen(store: &Store, chosen: &[Chosen]) -> Result<()> {
     let is_chosen =
         |state: &TableState| chosen.iter().any(|table| table.inspected.source.name.to_string() == state.table);
-    for state in states {
+    for state in store.load_table_states()? {
         if State::from_name(&state.state) != State::Quarantined && !is_chosen(&state) {
             let reason = "it was not replicated for a while (not chosen, or not there): rows are missing".to_owned();
-            store.save_table_state(&TableState { state: State::Quarantined.name().to_owned(), reason, ..state })?;
+            let (name, shadow) = (State::Quarantined.name().to_owned(), Shadow::default());
+            store.save_table_state(&TableState { state: name, reason, shadow, ..state })?;
         }
     }
     Ok(())
 }
 
 fn resumed(table: Inspected, saved: TableState, problem: &str) -> Chosen {
-    let state = State::from_name(&saved.state);
-    if state == State::Quarantined {
-        return Chosen { inspected: table, state, reason: saved.reason, is_new: false };
-    }
-    if table.target.is_none() {
-        let reason = format!("its target {} is gone: an empty one in its place would be wrong", table.target_name);
-        return Chosen::new(table, State::Quarantined, &reason);
-    }
-    if !problem.is_empty() {
-        return Chosen::new(table, State::Quarantined, problem);
-    }
-    Chosen { inspected: table, state, reason: saved.reason, is_new: false }
-}
-
-/// A table that the pipeline has not known: it is copied, empty or not, for what the source shows now may be behind what
-/// the stream has passed; the copy waits until it is not. The stream goes on from the checkpoint, so every row that
-/// changes after it comes, and every other one is copied.
-fn added(client: &Client, table: Inspected) -> Result<Chosen> {
-    let target_has_rows = match &table.target {
-        Some(target) => targets::has_rows(client, &target.name)?,
-        None => false,
+    let TableState { reason, floor, shadow, .. } = saved;
+    let gone = || format!("its target {} is gone: an empty one in its place would be wrong", table.target_name);
+    let known = State::from_name(&saved.state);
+    let new_problem = match known {
+        State::Quarantined => None,
+        State::Streaming | State::Snapshot | State::Unverified if table.target.is_none() => Some(gone()),
+        State::Streaming | State::Snapshot | State::Unverified => {
+            Some(problem.to_owned()).filter(|problem| !problem.is_empty())
+        }
     };
-    if target_has_rows {
-        let reason =
-            "chosen after the pipeline's first start, and its target has rows already: empty it, then start again";
-        // Not saved, so that the next start looks again.
-        let reason = reason.to_owned();
-        return Ok(Chosen { inspected: table, state: State::Quarantined, reason, is_new: false });
+    match new_problem {
+        Some(reason) => Chosen { inspected: table, state: State::Quarantined, reason, floor, shadow, is_new: true },
+        None => Chosen { inspected: table, state: known, reason, floor, shadow, is_new: false },
     }
-    Ok(Chosen::new(table, State::Snapshot, ""))
 }
 
 #[cfg(test)]
@@ -356,11 +501,12 @@ mod tests {
         let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
         let source = SourceTable { name: name.clone(), columns: Vec::new(), key: Vec::new(), allows_zero_dates: false };
         let target = has_target.then(|| TargetTable { name: name.clone(), columns: Vec::new() });
-        Inspected { source, target_name: name, target, copy_where: None }
+        Inspected { source, target_name: name, target }
     }
 
     fn saved(state: &str) -> TableState {
-        TableState { table: "shop.orders".to_owned(), state: state.to_owned(), reason: "why".to_owned() }
+        let (table, reason) = ("shop.orders".to_owned(), "why".to_owned());
+        TableState { table, state: state.to_owned(), reason, ..TableState::default() }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::checkpoint::Store;
-use crate::clickhouse::{Client, tables};
+use crate::clickhouse::{Client, exchange, tables};
 use crate::error::Result;
 use crate::message::{Ack, Batch, Job, Save};
 use crate::schema::types::TableName;
@@ -32,28 +32,33 @@ pub fn query_id_prefix(pipeline: &str, table: &TableName) -> String {
 fn done(client: &Client, store: &Store, job: Job) -> Ack {
     match job {
         Job::Save(save) => {
-            let result = saved(store, &save);
+            let result = saved(client, store, &save);
             Ack::Saved(save, result)
         }
         Job::Inspect => Ack::Inspected(tables::active_parts(client)),
-        Job::Insert(batch) => {
+        Job::Insert(table, batch) => {
             let start = Instant::now();
-            let result = client.insert(&batch.target, &batch.body, &query_id(store, &batch));
+            let result = client.insert(&table, &batch.columns, &batch.body, &query_id(store, &table, &batch));
             Ack::Inserted(batch, start.elapsed(), result)
         }
     }
 }
 
-fn saved(store: &Store, save: &Save) -> Result<()> {
+fn saved(client: &Client, store: &Store, save: &Save) -> Result<()> {
     match save {
         Save::Checkpoint(checkpoint) => store.save(checkpoint),
         Save::TableState(state) => store.save_table_state(state),
         Save::Chunks(chunks) => store.save_chunks(chunks),
+        Save::Exchange(order) => {
+            let prefix = |table| query_id_prefix(store.pipeline(), table);
+            exchange::exchange(client, order, &[prefix(&order.target), prefix(&order.shadow)])
+        }
+        Save::Drop(name, id) => exchange::drop_shadow(client, name, *id),
     }
 }
 
 /// No two attempts have the same: the batch's number is unique in a process, the owner among processes.
-fn query_id(store: &Store, batch: &Batch) -> String {
-    let prefix = query_id_prefix(store.pipeline(), &batch.target.table);
+fn query_id(store: &Store, table: &TableName, batch: &Batch) -> String {
+    let prefix = query_id_prefix(store.pipeline(), table);
     format!("{prefix}{}-{}-{}", batch.number, batch.attempts, store.owner())
 }

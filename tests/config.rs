@@ -208,7 +208,6 @@ fn what_is_not_built_is_refused_not_skipped() {
     };
     check("clickhouse", "tls_ca = \"ca.pem\"", "tls_ca");
     check("mysql", "hosts = [\"db1:3306\"]", "hosts");
-    check("mysql", "on_lost_position = \"current\"", "on_lost_position");
     check("clickhouse", "compression = \"zstd\"", "compression");
     check("clickhouse", "current_views = true", "current_views");
     check("ddl", "drop_table = \"ignore\"", "drop_table");
@@ -219,7 +218,7 @@ fn what_is_not_built_is_refused_not_skipped() {
         let text = format!("{TWELVE_LINES}[[replicate.rule]]\ntable = \"shop.a\"\n{line}\n");
         refused(&text, &["replicate.rule[1].", "not built yet in this version"]);
     }
-    for command in ["plan", "snapshot", "resync", "verify"] {
+    for command in ["plan", "verify"] {
         let output = bridge(TWELVE_LINES, &[command]);
         assert_eq!(output.status.code(), Some(2), "{command}");
         assert!(stderr(&output).contains("not built yet: it comes with a later version"), "{}", stderr(&output));
@@ -269,10 +268,13 @@ fn status_says_when_nothing_listens() {
 #[test]
 fn status_shows_the_running_process() {
     let listener = stream_bridge::http::bind("127.0.0.1:0").unwrap().unwrap();
-    let status = stream_bridge::metrics::Status::starting();
     let text = with("http", &format!("listen = \"{}\"", listener.address()));
+    let status = std::sync::Arc::new(stream_bridge::metrics::Status::starting());
+    let (commands, _inbox) = crossbeam_channel::unbounded();
+    let config = stream_bridge::config::Config::resolve(&text, &|_| None, &|_| Ok(String::new())).unwrap();
+    let interface = stream_bridge::http::Interface::new(status, commands, config.http);
     let (table, json) = std::thread::scope(|scope| {
-        scope.spawn(|| listener.run(&status, std::time::Duration::from_secs(60)));
+        scope.spawn(|| listener.run(&interface));
         let outputs = (bridge(&text, &["status"]), bridge(&text, &["status", "--json"]));
         listener.stop();
         outputs

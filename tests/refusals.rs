@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use support::bridge::{Bridge, Config, Ended, PATIENCE, run_command, run_with};
+use support::bridge::{Bridge, Config, Ended, run_command, run_with};
 use support::fixture::Fixture;
 use support::servers::Servers;
 
@@ -237,19 +237,6 @@ fn tables_that_cannot_be_replicated() {
     );
     let words = ["keyless", "PRIMARY KEY", "in_gbk", "kind", "ENUM", "gbk", "in_sjis", "sjis", "_hidden", "_version"];
     assert_refused(&test, &test.config(), &words);
-}
-
-#[test]
-fn a_first_start_into_a_target_with_rows() {
-    let test = with_table("rows");
-    test.sql("INSERT INTO t VALUES (1, 'here before')");
-    let mut bridge = Bridge::start(&test.config());
-    bridge.wait_caught_up(&test, PATIENCE);
-    assert_eq!(bridge.sigterm(), Some(0));
-    // A pipeline that knows nothing of the first one's state.
-    let mut other = test.config();
-    other.set("name", "another");
-    assert_refused(&test, &other, &[&format!("{}.t", test.database), "TRUNCATE TABLE", "mysql.start"]);
 }
 
 /// Tables that exist in ClickHouse in a shape that cannot be used: refused with the table's name, and left alone.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,16 +59,18 @@ fn start() -> Rig {
             let ack = match job {
                 Job::Save(save) => Ack::Saved(save, Ok(())),
                 Job::Inspect => Ack::Inspected(Ok(Vec::new())),
-                Job::Insert(batch) => Ack::Inserted(batch, Duration::ZERO, Ok(())),
+                Job::Insert(_, batch) => Ack::Inserted(batch, Duration::ZERO, Ok(())),
             };
             to_acks.send(ack).unwrap();
         }
     });
     let position = Position { file: "binlog.000001".to_owned(), offset: 4, ..Position::default() };
     let claim = Checkpoint { seq: 2, position, timeline: Timeline { number: 1, base_file: 0 } };
-    let beginning = Beginning { claim, tables: Vec::new(), copies: BTreeMap::new(), copied_xids: HashSet::new() };
+    let beginning =
+        Beginning { claim, tables: Vec::new(), copies: BTreeMap::new(), resyncs: Vec::new(), wanted: Vec::new() };
     let router = Router::new(settings(), Arc::clone(&budget), Arc::clone(&status), beginning);
-    let wiring = Wiring { inbox, copies: never(), used_buffers, jobs, acks, commands: from_engine };
+    let wiring =
+        Wiring { inbox, copies: never(), orders: unbounded().0, used_buffers, jobs, acks, commands: from_engine };
     let thread = std::thread::spawn(move || router.run(&wiring));
     Rig { budget, status, to_router, commands, thread }
 }

@@ -15,7 +15,7 @@ use mysql::prelude::Queryable;
 use stream_bridge::config::MysqlConfig;
 use stream_bridge::mysql::source::Source;
 use stream_bridge::position::Position;
-use stream_bridge::snapshot;
+use stream_bridge::snapshot::Session;
 use support::fixture::Fixture;
 use support::servers::Servers;
 
@@ -109,16 +109,18 @@ fn assert_status_alone_loses_rows(test: &Fixture) {
 }
 
 /// A copy's own way, many times under load: the position and the rows that its SELECT saw.
-fn looks(test: &Fixture, config: &MysqlConfig) -> Vec<(Position, usize)> {
+fn looks(test: &Fixture, config: &MysqlConfig) -> Vec<(Arc<Position>, usize)> {
     let load = Load::start(test);
     let look = |_| {
         let position = Source::connect(config).unwrap().current_position(true).unwrap();
-        let mut select = snapshot::connect(config, &position).unwrap();
-        let rows = select.connection().unwrap().rows(COUNT).unwrap();
+        let position = Arc::new(position);
+        let mut session = Session::open(config).unwrap();
+        session.see(&position).unwrap();
+        let rows = session.select.connection().unwrap().rows(COUNT).unwrap();
         (position, rows[0][0].as_deref().unwrap().parse().unwrap())
     };
     let begin = Instant::now();
-    let looks: Vec<(Position, usize)> =
+    let looks: Vec<(Arc<Position>, usize)> =
         (0..LOOKS).take_while(|&number| number < LOOKS_MIN || begin.elapsed() < LOOKING).map(look).collect();
     drop(load);
     let (first, last) = (looks[0].1, looks[looks.len() - 1].1);
@@ -147,7 +149,7 @@ fn assert_ours_loses_none_by_gtid(test: &Fixture, config: &MysqlConfig) {
     Log::anew(test);
     let before = last_number(&test.row::<String>("SELECT @@gtid_executed"));
     for (position, seen) in looks(test, config) {
-        let below = last_number(&position.gtid_set.unwrap().to_string()) - before;
+        let below = last_number(&position.gtid_set.as_ref().unwrap().to_string()) - before;
         assert!(seen >= below, "{seen} rows seen, {below} in the set");
     }
 }

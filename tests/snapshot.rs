@@ -13,6 +13,7 @@ use mysql::prelude::Queryable;
 use support::bridge::{Bridge, Config, PATIENCE, run_command};
 use support::fixture::Fixture;
 use support::load::{Random, allow_many_numbers, numbers};
+use support::servers::Servers;
 
 /// How long a copy may take.
 const COPY: Duration = Duration::from_secs(180);
@@ -197,7 +198,7 @@ fn a_table_that_is_chosen_later_is_copied_then() {
 
 #[test]
 fn prepared_transactions_are_waited_for() {
-    let test = Fixture::new("snapshot_xa");
+    let test = Fixture::on(Servers::own_mysql("snapshot-xa", &[]), "snapshot_xa");
     test.sql(BIG);
     fill_big(&test, 100);
     let xid = format!("'{}'", test.database);
@@ -215,7 +216,7 @@ fn prepared_transactions_are_waited_for() {
 /// Rows that nobody sees yet, in a table that looks empty until they are committed.
 #[test]
 fn prepared_rows_of_an_empty_table_are_copied_too() {
-    let test = Fixture::new("snapshot_xa_empty");
+    let test = Fixture::on(Servers::own_mysql("snapshot-xa-empty", &[]), "snapshot_xa_empty");
     test.sql(BIG);
     fill_big(&test, 100);
     test.sql("CREATE TABLE none (id INT PRIMARY KEY, v INT)");

@@ -142,28 +142,6 @@ fn a_kill_loses_nothing() {
     test.assert_equal("t");
 }
 
-#[test]
-fn ddl_quarantines_its_table_alone_and_for_good() {
-    let test = Fixture::new("ddl");
-    test.sql(TABLE);
-    test.sql("CREATE TABLE u (id INT NOT NULL PRIMARY KEY, v INT)");
-    let config = test.config();
-    let mut bridge = Bridge::start(&config);
-    test.sql("ALTER TABLE t ADD COLUMN extra INT NOT NULL DEFAULT 7;\nINSERT INTO t (id) VALUES (2);\nINSERT INTO u VALUES (1, 1);");
-    let reason = bridge.wait_quarantined(&test, "t");
-    assert!(reason.contains("ALTER TABLE t ADD COLUMN extra"), "the statement is not in the reason: {reason}");
-    bridge.wait_caught_up(&test, PATIENCE);
-    test.assert_equal("u");
-
-    assert_eq!(bridge.sigterm(), Some(0));
-    let mut bridge = Bridge::start(&config);
-    let again = bridge.wait_quarantined(&test, "t");
-    assert_eq!(again, reason);
-    test.sql("INSERT INTO u VALUES (2, 2)");
-    bridge.wait_caught_up(&test, PATIENCE);
-    test.assert_equal("u");
-}
-
 /// Statements that have no effect on the rows go by: grants, views, other databases' tables, temporary tables.
 #[test]
 fn ddl_that_touches_no_replicated_table_goes_by() {
@@ -187,33 +165,6 @@ fn ddl_that_touches_no_replicated_table_goes_by() {
     let status = bridge.wait_caught_up(&test, PATIENCE);
     test.assert_equal("t");
     assert_eq!(status.table_state(&format!("{}.t", test.database)), "streaming", "{status}");
-}
-
-#[test]
-fn a_matching_table_that_is_created_later_is_quarantined() {
-    let (test, mut bridge) = streaming("later");
-    test.sql("CREATE TABLE later (id INT NOT NULL PRIMARY KEY);\nINSERT INTO later VALUES (1);\nINSERT INTO t (id) VALUES (1);");
-    let reason = bridge.wait_quarantined(&test, "later");
-    assert!(reason.len() > 20, "no reason that helps: {reason:?}");
-    bridge.wait_caught_up(&test, PATIENCE);
-    test.assert_equal("t");
-}
-
-#[test]
-fn rows_changed_by_statement_format_quarantine_their_database() {
-    let test = Fixture::new("statement");
-    test.sql(TABLE);
-    // What else the statement changed by this trigger is nowhere in the binary log.
-    test.sql("CREATE TABLE u (id INT NOT NULL PRIMARY KEY)");
-    test.sql("CREATE TRIGGER also AFTER UPDATE ON t FOR EACH ROW INSERT INTO u VALUES (NEW.id)");
-    let mut bridge = Bridge::start(&test.config());
-    test.sql("INSERT INTO t (id) VALUES (1), (2)");
-    test.sql("SET SESSION binlog_format = 'STATEMENT';\nUPDATE t SET name = 'by statement' WHERE id = 1;\nSET SESSION binlog_format = 'ROW';");
-    for table in ["t", "u"] {
-        let reason = bridge.wait_quarantined(&test, table);
-        assert!(reason.contains("UPDATE t SET name"), "the statement is not in the reason: {reason}");
-    }
-    bridge.wait_caught_up(&test, PATIENCE);
 }
 
 #[test]

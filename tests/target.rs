@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stream_bridge::checkpoint::{Checkpoint, CopyChunk, Store, TableState};
+use stream_bridge::checkpoint::{Checkpoint, CopyChunk, Shadow, Store, TableState};
 use stream_bridge::clickhouse::check::check_existing;
 use stream_bridge::clickhouse::{Client, sql, tables};
 use stream_bridge::config::{ClickHouseConfig, Secret};
@@ -20,7 +20,7 @@ use stream_bridge::position::{Position, Timeline};
 use stream_bridge::rowbinary::{self, Body, ChunkPool};
 use stream_bridge::schema::catalog::SourceTable;
 use stream_bridge::schema::mapping::TargetFeatures;
-use stream_bridge::schema::target::{InsertTarget, TargetColumn, TargetTable};
+use stream_bridge::schema::target::{InsertColumns, TargetColumn, TargetTable};
 use stream_bridge::schema::types::{Charset, SourceColumn, SourceType, TableName};
 use stream_bridge::writer;
 use uuid::Uuid;
@@ -108,8 +108,8 @@ fn narrow() -> SourceTable {
     source(vec![int("id"), varchar("name")], vec![0])
 }
 
-fn insert_target(table: &TargetTable) -> InsertTarget {
-    InsertTarget { table: table.name.clone(), columns: table.columns.clone() }
+fn insert(client: &Client, table: &TargetTable, body: &Body, query_id: &str) -> Result<(), Error> {
+    client.insert(&table.name, &InsertColumns(table.columns.clone()), body, query_id)
 }
 
 /// Rows of [`narrow`], version = position in the list + 1.
@@ -141,28 +141,28 @@ fn count(client: &Client, table: &TableName) -> String {
 #[test]
 fn rows_of_several_chunks_are_read_back() {
     let (database, client) = (Database::new("target_chunks"), bridge());
-    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    let table = tables::create_table(&client, &narrow(), &database.table("t"), None).unwrap();
     assert!(!tables::has_rows(&client, &table.name).unwrap());
     let body = narrow_body((1..=50_000).map(|id| (id, format!("é{}", "x".repeat(usize::try_from(id).unwrap() % 40)))));
     assert!(body.chunks().len() > 4);
-    client.insert(&insert_target(&table), &body, "target_chunks-1").unwrap();
+    insert(&client, &table, &body, "target_chunks-1").unwrap();
     let select = format!("SELECT count(), sum(id), sum(length(name)), max(name) FROM {}", sql::table(&table.name));
     let letters: usize = (1..=50_000).map(|id| 2 + id % 40).sum();
     let expected = format!("50000\t1250025000\t{letters}\té{}\n", "x".repeat(39));
     assert_eq!(client.query(&select).unwrap(), expected);
     assert!(tables::has_rows(&client, &table.name).unwrap());
     assert_eq!(tables::max_version(&client, &table.name).unwrap(), 50_000);
-    client.insert(&insert_target(&table), &body, "target_chunks-2").unwrap();
+    insert(&client, &table, &body, "target_chunks-2").unwrap();
     assert_eq!(count(&client, &table.name), "50000", "a replay changes nothing");
 }
 
 #[test]
 fn repeated_keys_in_a_body_count_as_written() {
     let (database, client) = (Database::new("target_repeated"), bridge());
-    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    let table = tables::create_table(&client, &narrow(), &database.table("t"), None).unwrap();
     let mut body = narrow_body((1..=100).map(|version| (7, format!("version {version}"))));
     body.has_changes = true;
-    client.insert(&insert_target(&table), &body, "target_repeated-1").unwrap();
+    insert(&client, &table, &body, "target_repeated-1").unwrap();
     let select = format!("SELECT count(), max(name) FROM {}", sql::table(&table.name));
     assert_eq!(client.query(&select).unwrap(), "1\tversion 100\n", "optimize_on_insert keeps the last");
 }
@@ -170,14 +170,14 @@ fn repeated_keys_in_a_body_count_as_written() {
 #[test]
 fn a_body_is_one_part_whatever_its_size() {
     let (database, client) = (Database::new("target_one_part"), bridge());
-    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    let table = tables::create_table(&client, &narrow(), &database.table("t"), None).unwrap();
     administrator().query(&format!("SYSTEM STOP MERGES {}", sql::table(&table.name))).unwrap();
     // More rows than ClickHouse's own block limit, 1,048,449, and more bytes (256 MiB in memory).
     let name = "x".repeat(240);
     let body = narrow_body((1..=1_200_000).map(|id| (id, name.clone())));
-    client.insert(&insert_target(&table), &body, "target_one_part-1").unwrap();
+    insert(&client, &table, &body, "target_one_part-1").unwrap();
     assert_eq!(active_parts(&client, &table.name), 1);
-    client.insert(&insert_target(&table), &few_rows(), "target_one_part-2").unwrap();
+    insert(&client, &table, &few_rows(), "target_one_part-2").unwrap();
     assert_eq!(active_parts(&client, &table.name), 2);
     assert_eq!(count(&client, &table.name), "1200000");
 }
@@ -185,14 +185,14 @@ fn a_body_is_one_part_whatever_its_size() {
 #[test]
 fn a_failing_body_leaves_nothing_behind() {
     let (database, client) = (Database::new("target_whole"), bridge());
-    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    let table = tables::create_table(&client, &narrow(), &database.table("t"), None).unwrap();
     let (mut body, mut pool) = (narrow_body((1..=1_200_000).map(|id| (id, String::new()))), ChunkPool::default());
     let half_a_row = |out: &mut Vec<u8>| {
         out.extend([1, 2]);
         Ok::<(), ()>(())
     };
     body.append(&mut pool, 8, half_a_row).unwrap();
-    let error = client.insert(&insert_target(&table), &body, "target_whole-1").unwrap_err();
+    let error = insert(&client, &table, &body, "target_whole-1").unwrap_err();
     assert_eq!(error.kind, ErrorKind::TargetRefused, "{error}");
     assert!(!tables::has_rows(&client, &table.name).unwrap());
 }
@@ -200,11 +200,11 @@ fn a_failing_body_leaves_nothing_behind() {
 #[test]
 fn materialized_views_may_write_more() {
     let (database, client) = (Database::new("target_views"), bridge());
-    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
+    let table = tables::create_table(&client, &narrow(), &database.table("t"), None).unwrap();
     let statement =
         "CREATE MATERIALIZED VIEW target_views.v ENGINE = MergeTree ORDER BY id AS SELECT id FROM target_views.t";
     administrator().query(statement).unwrap();
-    client.insert(&insert_target(&table), &few_rows(), "target_views-1").unwrap();
+    insert(&client, &table, &few_rows(), "target_views-1").unwrap();
     assert_eq!(administrator().query("SELECT count() FROM target_views.v").unwrap(), "3\n");
 }
 
@@ -220,7 +220,7 @@ fn writes_are_synchronous_and_never_deduplicated() {
 fn a_wide_table_takes_its_statement_in_the_body() {
     let (database, client) = (Database::new("target_wide"), bridge());
     let columns = (0..1000).map(|number| int(&format!("a column with a long name, number {number}"))).collect();
-    let table = tables::create_table(&client, &source(columns, vec![0]), &database.table("t")).unwrap();
+    let table = tables::create_table(&client, &source(columns, vec![0]), &database.table("t"), None).unwrap();
     let (mut body, mut pool) = (Body::default(), ChunkPool::default());
     let row = |out: &mut Vec<u8>| {
         (0..1000_i32).for_each(|number| out.extend(number.to_le_bytes()));
@@ -229,7 +229,7 @@ fn a_wide_table_takes_its_statement_in_the_body() {
         Ok::<(), ()>(())
     };
     body.append(&mut pool, 4096, row).unwrap();
-    client.insert(&insert_target(&table), &body, "target_wide-1").unwrap();
+    insert(&client, &table, &body, "target_wide-1").unwrap();
     let select = "SELECT `a column with a long name, number 999`, _version FROM target_wide.t";
     assert_eq!(client.query(select).unwrap(), "999\t9\n");
 }
@@ -238,33 +238,32 @@ fn a_wide_table_takes_its_statement_in_the_body() {
 #[test]
 fn refused_inserts_say_why() {
     let (database, client) = (Database::new("target_refused"), bridge());
-    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
-    let target = insert_target(&table);
-    let check = |client: &Client, target: &InsertTarget, body: &Body, kind: ErrorKind, part: &str| {
-        let error = client.insert(target, body, &format!("target_refused-{part}-{}", body.rows())).unwrap_err();
+    let table = tables::create_table(&client, &narrow(), &database.table("t"), None).unwrap();
+    let check = |client: &Client, target: &TargetTable, body: &Body, kind: ErrorKind, part: &str| {
+        let error = insert(client, target, body, &format!("target_refused-{part}-{}", body.rows())).unwrap_err();
         assert_eq!(error.kind, kind, "{error}");
         assert!(error.text.contains(part) && error.at.table.is_some(), "{error}");
     };
     // The large body is still being sent when the server answers.
     let large = narrow_body((1..=300_000).map(|id| (id, "x".repeat(100))));
     for body in [&few_rows(), &large] {
-        let gone = InsertTarget { table: database.table("gone"), ..target.clone() };
+        let gone = TargetTable { name: database.table("gone"), ..table.clone() };
         check(&client, &gone, body, ErrorKind::TargetRefused, "error 60");
-        let mut other_type = target.clone();
+        let mut other_type = table.clone();
         other_type.columns[0].ty = "Int64".to_owned();
         check(&client, &other_type, body, ErrorKind::TargetRefused, "error 117");
-        let mut other_name = target.clone();
+        let mut other_name = table.clone();
         other_name.columns[1].name = "nome".to_owned();
         check(&client, &other_name, body, ErrorKind::TargetRefused, "error 16");
-        let elsewhere = InsertTarget {
-            table: TableName { database: "system".to_owned(), table: "one".to_owned() },
+        let elsewhere = TargetTable {
+            name: TableName { database: "system".to_owned(), table: "one".to_owned() },
             columns: vec![TargetColumn { name: "dummy".to_owned(), ty: "UInt8".to_owned() }],
         };
         check(&client, &elsewhere, body, ErrorKind::TargetDenied, "error 497");
     }
     let floor = "ALTER TABLE target_refused.t ADD CONSTRAINT floor CHECK _version >= 100";
     client.query(floor).unwrap();
-    check(&client, &target, &few_rows(), ErrorKind::TargetRefused, "error 469");
+    check(&client, &table, &few_rows(), ErrorKind::TargetRefused, "error 469");
     assert!(!tables::has_rows(&client, &table.name).unwrap());
 }
 
@@ -307,7 +306,7 @@ fn odd_names_are_only_names() {
     let (database, client) = (Database::new("target_`odd\\ 'names'"), bridge());
     let name = database.table("a`b; DROP TABLE \"x\"\\");
     let source = source(vec![int("id`"), varchar("o'q, \\n"), varchar("日本")], vec![1, 0]);
-    let table = tables::create_table(&client, &source, &name).unwrap();
+    let table = tables::create_table(&client, &source, &name, None).unwrap();
     let names: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["id`", "o'q, \\n", "日本", "_version", "_is_deleted"]);
     let existing = tables::existing_table(&client, &name).unwrap().unwrap();
@@ -322,7 +321,7 @@ fn odd_names_are_only_names() {
         Ok::<(), ()>(())
     };
     body.append(&mut pool, 64, row).unwrap();
-    client.insert(&insert_target(&table), &body, "odd `'\\ & id").unwrap();
+    insert(&client, &table, &body, "odd `'\\ & id").unwrap();
     assert_eq!(tables::max_version(&client, &name).unwrap(), 5);
     assert_eq!(active_parts(&client, &name), 1);
 }
@@ -331,7 +330,8 @@ fn odd_names_are_only_names() {
 fn a_time_column_can_be_created() {
     let (database, client) = (Database::new("target_time"), bridge());
     let time = SourceColumn { name: "at".to_owned(), ty: SourceType::Time { fsp: 6 }, nullable: true };
-    let table = tables::create_table(&client, &source(vec![int("id"), time], vec![0]), &database.table("t")).unwrap();
+    let table =
+        tables::create_table(&client, &source(vec![int("id"), time], vec![0]), &database.table("t"), None).unwrap();
     let expected = TargetColumn { name: "at".to_owned(), ty: "Nullable(Time64(6))".to_owned() };
     assert_eq!(table.columns[1], expected);
 }
@@ -416,6 +416,7 @@ fn checkpoint(seq: u64, timeline: u16, offset: u64) -> Checkpoint {
         server_uuid: "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned(),
         file_timestamp: u32::MAX,
         last_commit_us: 1_700_000_000_123_456,
+        ..Position::default()
     };
     Checkpoint { seq, position, timeline: Timeline { number: timeline, base_file: 7 } }
 }
@@ -439,8 +440,36 @@ fn checkpoints_come_back_as_saved() {
                   FROM target_checkpoints.checkpoints WHERE seq = 1";
     assert_eq!(bridge().query(select).unwrap(), "2023-11-14 22:13:20.123456\t1\n");
     assert_eq!(store.load().unwrap(), Some(with_gtid));
+    let mut with_xids = checkpoint(4, 1, 4);
+    with_xids.position.settled_xids = ["X'61',X'',1".to_owned(), "'\\".to_owned()].into();
+    store.save(&with_xids).unwrap();
+    assert_eq!(store.load().unwrap(), Some(with_xids));
     let other = self::store(&database, "other", 1);
     assert_eq!(other.load().unwrap(), None, "pipelines do not see each other");
+}
+
+/// Both tables, or one of them: a process may have died between the two.
+#[test]
+fn tables_of_a_version_that_knew_no_settled_xids_go_on() {
+    let database = Database::new("target_upgrade");
+    let elder = store(&database, "main", 1);
+    elder.save(&checkpoint(1, 0, 4)).unwrap();
+    for tables in [&["checkpoints", "checkpoint_latest"][..], &["checkpoint_latest"]] {
+        for table in tables {
+            let drop = format!("ALTER TABLE {}.{table} DROP COLUMN settled_xids", database.0);
+            administrator().query(&drop).unwrap();
+        }
+        assert_eq!(elder.load().unwrap(), Some(checkpoint(1, 0, 4)));
+        administrator_store(&database).create(Duration::from_secs(86_400)).unwrap();
+        assert_eq!(elder.load().unwrap(), Some(checkpoint(1, 0, 4)));
+    }
+    elder.save(&checkpoint(2, 0, 40)).unwrap();
+    assert_eq!(elder.load().unwrap(), Some(checkpoint(2, 0, 40)));
+}
+
+/// The account may change columns and TTL in the database of its own state only.
+fn administrator_store(database: &Database) -> Store {
+    Store::new(Arc::new(administrator()), database.0, "main", Uuid::from_u128(1))
 }
 
 #[test]
@@ -449,9 +478,7 @@ fn the_ttl_takes_the_history_and_never_the_newest() {
     store(&database, "main", 1).save(&checkpoint(1, 0, 4)).unwrap();
     let engine = |table: &str| tables::existing_table(&bridge(), &database.table(table)).unwrap().unwrap().engine_full;
     assert!(engine("checkpoints").contains("toIntervalSecond(86400)"));
-    // By the administrator: the account may change a TTL in the database of its own state only.
-    let client = Arc::new(administrator());
-    let short = Store::new(client, database.0, "main", Uuid::from_u128(1));
+    let short = administrator_store(&database);
     short.create(Duration::from_secs(5)).unwrap();
     assert!(engine("checkpoints").contains("toIntervalSecond(5)"), "{}", engine("checkpoints"));
     bridge().query("TRUNCATE TABLE target_ttl.checkpoints").unwrap();
@@ -496,6 +523,7 @@ fn chunks_of_two_plans_do_not_mix() {
         let chunk = |(chunk, end): (u32, &str)| CopyChunk {
             table: "d.t".to_owned(),
             version: 1 << 54,
+            shadow: Uuid::nil(),
             plan: Uuid::from_u128(plan),
             chunk,
             upper: if end.is_empty() { Vec::new() } else { vec![end.to_owned()] },
@@ -520,6 +548,8 @@ fn table_states_replace_each_other() {
         table: table.to_owned(),
         state: state.to_owned(),
         reason: reason.to_owned(),
+        floor: 7,
+        shadow: Shadow { id: Uuid::from_u128(5), version: 9, gtid_set: "a:1-5".to_owned() },
     };
     let odd = state("shop.`a'b\"", "quarantined", "Code: 60. DB::Exception: 'x'\n\\N \"日本\" \t\u{1}");
     main.save_table_state(&state("shop.b", "quarantined", "why")).unwrap();
@@ -538,25 +568,21 @@ fn table_states_replace_each_other() {
 fn the_writer_does_each_job_once() {
     let (database, client) = (Database::new("target_writer"), bridge());
     let store = store(&database, "main", 1);
-    let table = tables::create_table(&client, &narrow(), &database.table("t")).unwrap();
-    let target = Arc::new(insert_target(&table));
-    let gone = Arc::new(InsertTarget { table: database.table("gone"), ..insert_target(&table) });
-    let batch = |number, target: &Arc<InsertTarget>| {
-        Job::Insert(Batch {
-            table: 3,
-            number,
-            target: Arc::clone(target),
-            body: few_rows(),
-            attempts: 0,
-            origin: Origin::Stream,
-        })
+    let table = tables::create_table(&client, &narrow(), &database.table("t"), None).unwrap();
+    let columns = Arc::new(InsertColumns(table.columns.clone()));
+    let batch = |number, target: &TableName| {
+        let columns = Arc::clone(&columns);
+        Job::Insert(
+            target.clone(),
+            Batch { table: 3, number, columns, body: few_rows(), attempts: 0, origin: Origin::Stream },
+        )
     };
     let (jobs, job_list) = crossbeam_channel::bounded(0);
     let (ack_list, acks) = crossbeam_channel::unbounded();
     std::thread::scope(|scope| {
         scope.spawn(|| writer::run(&client, &store, job_list, ack_list));
-        jobs.send(batch(1, &target)).unwrap();
-        jobs.send(batch(2, &gone)).unwrap();
+        jobs.send(batch(1, &table.name)).unwrap();
+        jobs.send(batch(2, &database.table("gone"))).unwrap();
         jobs.send(Job::Inspect).unwrap();
         jobs.send(Job::Save(Save::Checkpoint(checkpoint(1, 0, 4)))).unwrap();
         drop(jobs);
@@ -633,7 +659,7 @@ fn insert_into(url: &str, body: &Body) -> Result<(), Error> {
     let client = Client::connect(&config(url, "bridge", "bridge-secret"), 1).unwrap();
     let columns = vec![TargetColumn { name: "id".to_owned(), ty: "Int32".to_owned() }];
     let table = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
-    client.insert(&InsertTarget { table, columns }, body, "broken")
+    client.insert(&table, &InsertColumns(columns), body, "broken")
 }
 
 #[test]

@@ -29,6 +29,19 @@ pub fn check_existing(source: &SourceTable, existing: &ExistingTable, features: 
     problems
 }
 
+/// Names of the source's columns that are ours in the target.
+pub fn reserved_names(source: &SourceTable) -> Vec<Problem> {
+    let reserved = source.columns.iter().filter(|column| [VERSION, IS_DELETED].contains(&column.name.as_str()));
+    reserved
+        .map(|column| {
+            Problem::new(
+                format!("{}: the column name {} is taken by Stream Bridge", source.name, column.name),
+                format!("rename the column, or exclude the table: exclude = [\"{}\"]", source.name),
+            )
+        })
+        .collect()
+}
+
 fn check_engine(existing: &ExistingTable) -> Option<Problem> {
     let tokens = sql::tokens(&existing.engine_full);
     let engine = match tokens.first() {

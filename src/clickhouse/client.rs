@@ -14,7 +14,8 @@ use crate::clickhouse::transport::{self, Answer, Transport};
 use crate::config::ClickHouseConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rowbinary::Body;
-use crate::schema::target::InsertTarget;
+use crate::schema::target::InsertColumns;
+use crate::schema::types::TableName;
 
 /// A longer statement goes into the body: balancers take as little as 16 KiB of URL, ClickHouse 1 MiB.
 const URL_QUERY_BYTES_MAX: usize = 16 << 10;
@@ -70,10 +71,10 @@ impl Client {
     /// # Errors
     /// No answer (the rows may or may not be there: send the same again), or an answer that is not success, or fewer
     /// rows written than sent.
-    pub fn insert(&self, target: &InsertTarget, body: &Body, query_id: &str) -> Result<()> {
-        let request = InsertRequest::new(target, body, &self.insert_parameters);
-        let answer = self.send_insert(&request, body, query_id).map_err(|error| error.at_table(&target.table))?;
-        check_written(answer.written_rows, body.rows()).map_err(|error| error.at_table(&target.table))
+    pub fn insert(&self, table: &TableName, columns: &InsertColumns, body: &Body, query_id: &str) -> Result<()> {
+        let request = InsertRequest::new(table, columns, body, &self.insert_parameters);
+        let answer = self.send_insert(&request, body, query_id).map_err(|error| error.at_table(table))?;
+        check_written(answer.written_rows, body.rows()).map_err(|error| error.at_table(table))
     }
 
     fn send_insert(&self, request: &InsertRequest, body: &Body, query_id: &str) -> Result<Answer> {
@@ -103,7 +104,7 @@ struct InsertRequest {
 }
 
 impl InsertRequest {
-    fn new(target: &InsertTarget, body: &Body, client_settings: &str) -> Self {
+    fn new(table: &TableName, columns: &InsertColumns, body: &Body, client_settings: &str) -> Self {
         // Rows of a body without changes have different keys: the server need not look for repeated ones.
         let optimize = u8::from(body.has_changes);
         // One more than there are: the block is closed by the body's end alone.
@@ -112,7 +113,7 @@ impl InsertRequest {
             "{client_settings}&optimize_on_insert={optimize}\
              &max_insert_block_size={block_rows}&min_insert_block_size_rows={block_rows}"
         );
-        let statement = insert_statement(target);
+        let statement = insert_statement(table, columns);
         let encoded = url_encoded(&statement);
         let mut head = Vec::new();
         if encoded.len() <= URL_QUERY_BYTES_MAX {
@@ -122,7 +123,7 @@ impl InsertRequest {
             head.extend(statement.as_bytes());
             head.push(b'\n');
         }
-        head.extend(target.header());
+        head.extend(columns.header());
         Self { settings, head }
     }
 
@@ -131,10 +132,10 @@ impl InsertRequest {
     }
 }
 
-fn insert_statement(target: &InsertTarget) -> String {
-    let columns = sql::identifiers(target.columns.iter().map(|column| column.name.as_str()));
+fn insert_statement(table: &TableName, columns: &InsertColumns) -> String {
+    let columns = sql::identifiers(columns.0.iter().map(|column| column.name.as_str()));
     // No line break at its end: the server adds one itself, and a second would be the first byte of the rows.
-    format!("INSERT INTO {} ({columns}) FORMAT RowBinaryWithNamesAndTypes", sql::table(&target.table))
+    format!("INSERT INTO {} ({columns}) FORMAT RowBinaryWithNamesAndTypes", sql::table(table))
 }
 
 /// Above is right: materialized views of the table count too.
@@ -220,25 +221,24 @@ fn url_encoded(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::schema::target::TargetColumn;
-    use crate::schema::types::TableName;
 
-    fn target(columns: usize) -> InsertTarget {
+    fn columns(count: usize) -> InsertColumns {
         let column = |number| TargetColumn { name: format!("column{number}"), ty: "Int8".to_owned() };
-        let table = TableName { database: "shop".to_owned(), table: "a`b".to_owned() };
-        InsertTarget { table, columns: (0..columns).map(column).collect() }
+        InsertColumns((0..count).map(column).collect())
     }
 
     #[test]
     fn a_long_statement_goes_into_the_body() {
         let body = Body::default();
-        let short = InsertRequest::new(&target(2), &body, "&a=1");
-        assert_eq!(short.head, target(2).header());
+        let table = TableName { database: "shop".to_owned(), table: "a`b".to_owned() };
+        let short = InsertRequest::new(&table, &columns(2), &body, "&a=1");
+        assert_eq!(short.head, columns(2).header());
         let parameters = short.parameters("id/1");
         assert!(parameters.starts_with("query_id=id%2F1&a=1&optimize_on_insert=0&"), "{parameters}");
         assert!(parameters.ends_with("FORMAT%20RowBinaryWithNamesAndTypes"), "{parameters}");
-        let long = InsertRequest::new(&target(2000), &body, "");
+        let long = InsertRequest::new(&table, &columns(2000), &body, "");
         assert!(!long.settings.contains("query="), "{}", long.settings);
-        let head = [insert_statement(&target(2000)).as_bytes(), b"\n", &target(2000).header()].concat();
+        let head = [insert_statement(&table, &columns(2000)).as_bytes(), b"\n", &columns(2000).header()].concat();
         assert_eq!(long.head, head);
     }
 

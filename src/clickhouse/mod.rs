@@ -6,6 +6,7 @@
 pub mod check;
 pub mod client;
 pub mod errors;
+pub mod exchange;
 mod features;
 pub mod grants;
 pub mod sql;

@@ -6,6 +6,7 @@
 //! `IF NOT EXISTS` asks for the privilege all the same.
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::clickhouse::Client;
 use crate::clickhouse::sql;
@@ -60,19 +61,25 @@ pub fn key_names(source: &SourceTable) -> Vec<&str> {
     source.key.iter().filter_map(|&index| source.columns.get(index)).map(|column| column.name.as_str()).collect()
 }
 
-/// The statement that creates the target of `source`.
+/// The statement that creates the target of `source`, with this UUID if one is given.
 ///
 /// # Errors
 /// As [`target_columns`]; a table without a primary key, which would keep one row in all.
-pub fn create_table_sql(source: &SourceTable, target: &TableName, features: TargetFeatures) -> Result<String> {
+pub fn create_table_sql(
+    source: &SourceTable,
+    target: &TableName,
+    id: Option<Uuid>,
+    features: TargetFeatures,
+) -> Result<String> {
     if source.key.is_empty() {
         let text = "the table has no PRIMARY KEY: add one, its rows cannot be told apart without";
         return Err(Error::new(ErrorKind::TableShape, text).at_table(&source.name));
     }
     let columns = target_columns(source, features)?;
     let columns = columns.iter().map(|column| format!("    {} {}", sql::identifier(&column.name), column.ty));
+    let id = id.map_or(String::new(), |id| format!(" UUID '{id}'"));
     Ok(format!(
-        "CREATE TABLE IF NOT EXISTS {} (\n{}\n)\nENGINE = ReplacingMergeTree({VERSION}, {IS_DELETED})\nORDER BY ({})",
+        "CREATE TABLE IF NOT EXISTS {}{id} (\n{}\n)\nENGINE = ReplacingMergeTree({VERSION}, {IS_DELETED})\nORDER BY ({})",
         sql::table(target),
         columns.collect::<Vec<_>>().join(",\n"),
         sql::identifiers(key_names(source)),
@@ -88,6 +95,16 @@ pub fn has_database(client: &Client, database: &str) -> Result<bool> {
     Ok(number(client, &select)? > 0)
 }
 
+/// Whether a table is there.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn has_table(client: &Client, name: &TableName) -> Result<bool> {
+    let (database, table) = (sql::text(&name.database), sql::text(&name.table));
+    let select = format!("SELECT count() FROM system.tables WHERE database = {database} AND name = {table}");
+    Ok(number(client, &select)? > 0)
+}
+
 /// Creates a database unless it is there.
 ///
 /// # Errors
@@ -99,15 +116,28 @@ pub fn create_database(client: &Client, database: &str) -> Result<()> {
     Ok(())
 }
 
-/// Creates the target of `source` and its database, and reads it back.
+/// Creates the target of `source` and its database, and reads it back; with this UUID if one is given.
 ///
 /// # Errors
 /// As [`create_table_sql`] and [`Client::query`].
-pub fn create_table(client: &Client, source: &SourceTable, target: &TableName) -> Result<TargetTable> {
+pub fn create_table(
+    client: &Client,
+    source: &SourceTable,
+    target: &TableName,
+    id: Option<Uuid>,
+) -> Result<TargetTable> {
     let features = TargetFeatures { time64: client.features().time64 };
-    let statement = create_table_sql(source, target, features)?;
+    let statement = create_table_sql(source, target, id, features)?;
     create_database(client, &target.database)?;
     client.query(&statement).map_err(|error| error.at_table(target))?;
+    created(client, target)
+}
+
+/// A table that was just created, as the server has it.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn created(client: &Client, target: &TableName) -> Result<TargetTable> {
     let existing = existing_table(client, target)?;
     existing.map(|existing| existing.table).ok_or_else(|| {
         Error::new(ErrorKind::TargetBusy, "the table was created but is not in system.tables yet").at_table(target)
@@ -195,7 +225,11 @@ pub fn active_parts(client: &Client) -> Result<Vec<(TableName, u64)>> {
     Ok(rows.into_iter().map(|row| (TableName { database: row.database, table: row.table }, row.parts)).collect())
 }
 
-fn number(client: &Client, select: &str) -> Result<u64> {
+/// The number that a SELECT answers.
+///
+/// # Errors
+/// As [`Client::query`]; an answer that is none.
+pub fn number(client: &Client, select: &str) -> Result<u64> {
     let text = client.query(select)?;
     text.trim().parse().map_err(|_| {
         Error::new(ErrorKind::TargetDenied, format!("ClickHouse answered {select:?} with {:?}", text.trim()))
@@ -221,7 +255,8 @@ mod tests {
     #[test]
     fn the_ddl_quotes_every_name() {
         let target = TableName { database: "d`".to_owned(), table: "t\\".to_owned() };
-        let statement = create_table_sql(&source(vec![1, 0], &["id", "a`b"]), &target, TargetFeatures { time64: true });
+        let statement =
+            create_table_sql(&source(vec![1, 0], &["id", "a`b"]), &target, None, TargetFeatures { time64: true });
         assert_eq!(
             statement.unwrap(),
             "CREATE TABLE IF NOT EXISTS `d\\``.`t\\\\` (\n    `id` Int32,\n    `a\\`b` Int32,\n    `_version` UInt64,\n    \
@@ -233,7 +268,7 @@ mod tests {
     fn tables_without_key_and_reserved_names_are_refused() {
         let target = TableName { database: "d".to_owned(), table: "t".to_owned() };
         let check = |source: &SourceTable, part: &str| {
-            let error = create_table_sql(source, &target, TargetFeatures { time64: true }).unwrap_err();
+            let error = create_table_sql(source, &target, None, TargetFeatures { time64: true }).unwrap_err();
             assert!(error.kind == ErrorKind::TableShape && error.text.contains(part), "{error}");
         };
         check(&source(vec![], &["id"]), "PRIMARY KEY");

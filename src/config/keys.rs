@@ -33,7 +33,7 @@ pub fn mysql(section: &mut Section, read_file: ReadFile<'_>) -> MysqlConfig {
         server_id: section.integer("server_id", 0, 0..=u32::MAX, "32 bits; 0 derives it from the name"),
         tls: tls(section, read_file),
         start: start(section),
-        on_lost_position: section.choice("on_lost_position", "snapshot", &["current"]),
+        on_lost_position: section.choice("on_lost_position", "snapshot", &[]),
         heartbeat: section.duration("heartbeat", "1s", "10ms", "1m"),
         connect_timeout: section.duration("connect_timeout", "10s", "10ms", "1h"),
     };

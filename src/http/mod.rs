@@ -1,22 +1,25 @@
-//! `GET /status` and `GET /healthz`: a picture of the pipeline for people and programs.
+//! The HTTP interface: what the pipeline does, for people and programs, and what an operator asks of it.
 //!
-//! One blocking loop over connections, one request each, read only. A client has [`CLIENT_TIME`] from accept to the last
-//! byte of the answer, however it dribbles, so a slow one cannot keep the others out for longer. Nothing that a client does ends
-//! the loop. The engine gives the loop its thread (I9) and ends it with [`Listener::stop`].
+//! One blocking loop over connections, one request each; `interface` has the answers. A client has [`CLIENT_TIME`] from
+//! accept to the last byte of the answer, however it dribbles, so a slow one cannot keep the others out for longer.
+//! Nothing that a client does ends the loop. The engine gives the loop its thread (I9) and ends it with [`Listener::stop`].
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::Status;
+
+mod interface;
+mod request;
+pub mod running;
+
+use interface::Answer;
+pub use interface::Interface;
 
 /// From accept to the end of the answer.
 const CLIENT_TIME: Duration = Duration::from_secs(2);
-/// Request line and headers.
-const HEAD_BYTES_MAX: usize = 8 << 10;
-const HEADERS_MAX: usize = 64;
 /// After a failed accept (no file descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -53,11 +56,12 @@ impl Listener {
     }
 
     /// Answers requests until [`Listener::stop`].
-    pub fn run(&self, status: &Status, stuck_after: Duration) {
+    pub fn run(&self, interface: &Interface) {
+        let is_loopback = self.address.ip().is_loopback();
         while !self.stopped.load(Ordering::Relaxed) {
             match self.socket.accept() {
                 // A client that fails harms only itself.
-                Ok((client, _)) => drop(serve(client, status, stuck_after)),
+                Ok((client, _)) => drop(serve(client, interface, is_loopback)),
                 Err(_) => std::thread::sleep(ACCEPT_PAUSE),
             }
         }
@@ -76,82 +80,18 @@ impl Listener {
     }
 }
 
-fn serve(mut client: TcpStream, status: &Status, stuck_after: Duration) -> io::Result<()> {
+fn serve(mut client: TcpStream, interface: &Interface, is_loopback: bool) -> io::Result<()> {
     let deadline = Instant::now() + CLIENT_TIME;
-    let answer = match read_request(&mut client, deadline)? {
-        Ok(request) => answer(&request, status, stuck_after),
+    let answer = match request::read(&mut client, deadline)? {
+        Ok(request) => interface.answer(&request, is_loopback),
         Err(refusal) => refusal,
     };
     write_answer(&mut client, &answer, deadline)
 }
 
-struct Request {
-    method: String,
-    path: String,
-}
-
-struct Answer {
-    code: &'static str,
-    content_type: &'static str,
-    body: String,
-}
-
-impl Answer {
-    fn text(code: &'static str, body: impl Into<String>) -> Self {
-        Self { code, content_type: "text/plain; charset=utf-8", body: body.into() + "\n" }
-    }
-}
-
-fn answer(request: &Request, status: &Status, stuck_after: Duration) -> Answer {
-    let path = request.path.split('?').next().unwrap_or_default();
-    match (path, request.method.as_str()) {
-        ("/status", "GET") => match serde_json::to_string(&status.picture()) {
-            Ok(body) => Answer { code: "200 OK", content_type: "application/json", body },
-            Err(error) => Answer::text("500 Internal Server Error", error.to_string()),
-        },
-        ("/healthz", "GET") => match status.unhealthy(stuck_after) {
-            None => Answer::text("200 OK", "ok"),
-            Some(reason) => Answer::text("503 Service Unavailable", reason),
-        },
-        ("/status" | "/healthz", _) => Answer::text("405 Method Not Allowed", "only GET"),
-        _ => Answer::text("404 Not Found", "there are /status and /healthz"),
-    }
-}
-
-/// The request, or the answer to what is none.
-fn read_request(client: &mut TcpStream, deadline: Instant) -> io::Result<std::result::Result<Request, Answer>> {
-    let mut head = Vec::with_capacity(1024);
-    let mut piece = [0; 1024];
-    while head.len() < HEAD_BYTES_MAX {
-        client.set_read_timeout(Some(time_left(deadline)?))?;
-        let length = client.read(&mut piece)?;
-        if length == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        head.extend(piece.iter().take(length));
-        match parse_head(&head) {
-            Ok(None) => {}
-            Ok(Some(request)) => return Ok(Ok(request)),
-            Err(error) => return Ok(Err(Answer::text("400 Bad Request", error.to_string()))),
-        }
-    }
-    Ok(Err(Answer::text("431 Request Header Fields Too Large", "the request's head is above 8 KiB")))
-}
-
-/// The request once its head is complete.
-fn parse_head(head: &[u8]) -> std::result::Result<Option<Request>, httparse::Error> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut headers);
-    let is_complete = request.parse(head)?.is_complete();
-    Ok(is_complete.then(|| Request {
-        method: request.method.unwrap_or_default().to_owned(),
-        path: request.path.unwrap_or_default().to_owned(),
-    }))
-}
-
 fn write_answer(client: &mut TcpStream, answer: &Answer, deadline: Instant) -> io::Result<()> {
-    let Answer { code, content_type, body } = answer;
-    let allow = if code.starts_with("405") { "Allow: GET\r\n" } else { "" };
+    let Answer { code, content_type, body, allow } = answer;
+    let allow = allow.map_or(String::new(), |methods| format!("Allow: {methods}\r\n"));
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {code}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n{allow}Connection: close\r\n\r\n"
@@ -174,7 +114,11 @@ fn time_left(deadline: Instant) -> io::Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Picture;
+    use crate::config::{HttpConfig, Secret};
+    use crate::metrics::{Picture, Status};
+    use request::HEAD_BYTES_MAX;
+    use std::io::Read;
+    use std::sync::Arc;
 
     const STUCK_AFTER: Duration = Duration::from_secs(60);
 
@@ -188,10 +132,13 @@ mod tests {
     }
 
     /// Runs a listener around `client`, which gets its address; returns when both have ended.
-    fn with_listener<T>(status: &Status, client: impl FnOnce(SocketAddr) -> T) -> T {
+    fn with_listener<T>(status: Status, client: impl FnOnce(SocketAddr) -> T) -> T {
         let listener = bind("127.0.0.1:0").unwrap().unwrap();
+        let config = HttpConfig { listen: String::new(), token: Secret::default(), stuck_after: STUCK_AFTER };
+        let (commands, _inbox) = crossbeam_channel::unbounded();
+        let interface = Interface::new(Arc::new(status), commands, config);
         std::thread::scope(|scope| {
-            scope.spawn(|| listener.run(status, STUCK_AFTER));
+            scope.spawn(|| listener.run(&interface));
             let _stop = StopAtEnd(&listener);
             client(listener.address())
         })
@@ -206,7 +153,7 @@ mod tests {
     }
 
     fn check(request: &str, code: &str, part: &str) {
-        let answer = with_listener(&Status::starting(), |address| ask(address, request));
+        let answer = with_listener(Status::starting(), |address| ask(address, request));
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(part), "{request:?}: {answer}");
     }
 
@@ -217,6 +164,9 @@ mod tests {
         check("GET /healthz HTTP/1.1\r\n\r\n", "503", "state is starting");
         check("POST /status HTTP/1.1\r\n\r\n", "405", "Allow: GET");
         check("GET / HTTP/1.1\r\n\r\n", "404", "/healthz");
+        check("GET /resync HTTP/1.1\r\n\r\n", "405", "Allow: POST");
+        check("POST /resync HTTP/1.1\r\nContent-Length: 3\r\n\r\na.b", "503", "starting");
+        check("POST /resync HTTP/1.1\r\nContent-Length: 99999\r\n\r\na.b", "413", "Content-Length");
         check("\x01\x02\r\n\r\n", "400", "");
         let start = "GET / HTTP/1.1\r\nA: ";
         check(&format!("{start}{}", "x".repeat(HEAD_BYTES_MAX - start.len())), "431", "8 KiB");
@@ -227,13 +177,13 @@ mod tests {
         let status = Status::starting();
         let streaming = Picture { state: "streaming".to_owned(), ..Picture::default() };
         status.draw(streaming, Instant::now());
-        let answer = with_listener(&status, |address| ask(address, "GET /healthz HTTP/1.1\r\n\r\n"));
+        let answer = with_listener(status, |address| ask(address, "GET /healthz HTTP/1.1\r\n\r\n"));
         assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
     }
 
     #[test]
     fn a_silent_client_and_a_rude_one_do_not_keep_others_out() {
-        with_listener(&Status::starting(), |address| {
+        with_listener(Status::starting(), |address| {
             let _silent = TcpStream::connect(address).unwrap();
             drop(TcpStream::connect(address).unwrap());
             let asked = Instant::now();

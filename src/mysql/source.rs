@@ -163,7 +163,7 @@ impl Source {
         };
         let server_uuid = self.variable("server_uuid")?;
         let file_timestamp = dump::file_timestamp(&self.config, &file)?;
-        Ok(Position { file, offset, gtid_set, server_uuid, file_timestamp, last_commit_us: 0 })
+        Ok(Position { file, offset, gtid_set, server_uuid, file_timestamp, ..Position::default() })
     }
 
     /// The position that somebody names: only file and offset resume there, because the set before it is not known.
@@ -173,7 +173,7 @@ impl Source {
     pub fn position_at(&mut self, file: &str, offset: u64) -> Result<Position> {
         let server_uuid = self.variable("server_uuid")?;
         let file_timestamp = dump::file_timestamp(&self.config, file)?;
-        Ok(Position { file: file.to_owned(), offset, gtid_set: None, server_uuid, file_timestamp, last_commit_us: 0 })
+        Ok(Position { file: file.to_owned(), offset, server_uuid, file_timestamp, ..Position::default() })
     }
 
     /// Names and sizes in bytes of the binary log files, oldest first.
@@ -183,6 +183,24 @@ impl Source {
     pub fn binary_logs(&mut self) -> Result<Vec<(String, u64)>> {
         let rows = self.rows("listing the binary logs", "SHOW BINARY LOGS")?;
         Ok(rows.iter().map(|row| (text(row, 0), number(row, 1))).collect())
+    }
+
+    /// Which of the transactions after this set the server no longer has, or which of the set it never had; `None` when
+    /// a dump after the set lacks nothing.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub fn lost_gtids(&mut self, set: &GtidSet) -> Result<Option<String>> {
+        let query = format!(
+            "SELECT GTID_SUBTRACT(@@GLOBAL.gtid_purged, '{set}'), GTID_SUBTRACT('{set}', @@GLOBAL.gtid_executed)"
+        );
+        let row = self.rows("asking for transactions that are gone", &query)?.into_iter().next().unwrap_or_default();
+        let (purged, unknown) = (text(&row, 0), text(&row, 1));
+        Ok(match () {
+            () if !purged.is_empty() => Some(format!("the source has purged the transactions {purged}")),
+            () if !unknown.is_empty() => Some(format!("the source does not have the transactions {unknown} any more")),
+            () => None,
+        })
     }
 
     /// The xids of the transactions that are prepared, as the binary log writes them; none when we may not ask

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::message::{Batch, Origin, TableIndex};
 use crate::rowbinary::Body;
-use crate::schema::target::InsertTarget;
+use crate::schema::target::InsertColumns;
 use crate::transcode::Limits;
 
 /// An insert that takes longer than this slows its table down.
@@ -67,6 +67,8 @@ struct Queue {
     not_before: Option<Instant>,
     /// The last two failed attempts, newest first, until one succeeds.
     failures: [Option<Instant>; 2],
+    /// No insert starts: the target is about to be exchanged.
+    is_held: bool,
     slot: Slot,
 }
 
@@ -100,6 +102,7 @@ impl Batcher {
             last_start: None,
             not_before: None,
             failures: [None; 2],
+            is_held: false,
             slot: Slot::Idle,
         });
     }
@@ -109,24 +112,24 @@ impl Batcher {
         self.pace.limits
     }
 
-    /// The table's open body for rows to `target`. Opens one if needed, with the number that `enter` gives; an open
-    /// body of another target is closed first.
+    /// The table's open body for rows with these `columns`. Opens one if needed, with the number that `enter` gives; an open
+    /// body of others is closed first.
     pub fn body(
         &mut self,
         table: TableIndex,
-        target: &Arc<InsertTarget>,
+        columns: &Arc<InsertColumns>,
         now: Instant,
         enter: impl FnOnce() -> u64,
     ) -> &mut Body {
         let queue = &mut self.queues[table];
-        if queue.open.as_ref().is_some_and(|open| open.batch.target != *target) {
+        if queue.open.as_ref().is_some_and(|open| open.batch.columns != *columns) {
             queue.close();
         }
         if queue.open.is_none() {
             let batch = Batch {
                 table,
                 number: enter(),
-                target: Arc::clone(target),
+                columns: Arc::clone(columns),
                 body: Body::default(),
                 attempts: 0,
                 origin: Origin::Stream,
@@ -262,6 +265,17 @@ impl Batcher {
         }
     }
 
+    /// Whether no insert of the table may start.
+    pub fn hold(&mut self, table: TableIndex, is_held: bool, now: Instant) {
+        self.queues[table].is_held = is_held;
+        self.reschedule(table, now);
+    }
+
+    /// Whether a writer has a batch of the table.
+    pub fn is_sending(&self, table: TableIndex) -> bool {
+        !self.queues[table].in_flight.is_empty()
+    }
+
     /// When an insert of the table failed before its last failure; `None` unless it failed twice in a row.
     pub fn failed_before(&self, table: TableIndex) -> Option<Instant> {
         self.queues[table].failures[1]
@@ -311,7 +325,7 @@ impl Batcher {
 
     /// From when the table's next insert may start; `None`: only after one of its acks.
     fn may_start(&self, queue: &Queue, now: Instant) -> Option<Instant> {
-        if queue.in_flight.len() >= self.pace.in_flight_max {
+        if queue.is_held || queue.in_flight.len() >= self.pace.in_flight_max {
             return None;
         }
         let after_gap = queue.last_start.map_or(now, |start| start + queue.gap);
@@ -391,19 +405,17 @@ impl Bucket {
 mod tests {
     use super::*;
     use crate::rowbinary::ChunkPool;
-    use crate::schema::types::TableName;
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn target() -> Arc<InsertTarget> {
-        let table = TableName { database: "d".to_owned(), table: "t".to_owned() };
-        Arc::new(InsertTarget { table, columns: Vec::new() })
+    fn columns() -> Arc<InsertColumns> {
+        Arc::new(InsertColumns(Vec::new()))
     }
 
     struct Rig {
         batcher: Batcher,
         pool: ChunkPool,
-        target: Arc<InsertTarget>,
+        columns: Arc<InsertColumns>,
         numbers: u64,
         now: Instant,
     }
@@ -416,12 +428,12 @@ mod tests {
             let now = Instant::now();
             let mut batcher = Batcher::new(pace, now);
             (0..tables).for_each(|_| batcher.add_table());
-            Self { batcher, pool: ChunkPool::default(), target: target(), numbers: 0, now }
+            Self { batcher, pool: ChunkPool::default(), columns: columns(), numbers: 0, now }
         }
 
         fn row(&mut self, table: TableIndex) {
             let numbers = &mut self.numbers;
-            let body = self.batcher.body(table, &self.target, self.now, || {
+            let body = self.batcher.body(table, &self.columns, self.now, || {
                 *numbers += 1;
                 *numbers
             });
@@ -435,9 +447,9 @@ mod tests {
 
         fn copied(&mut self, table: TableIndex) {
             self.numbers += 1;
-            let (number, target) = (self.numbers, Arc::clone(&self.target));
+            let (number, columns) = (self.numbers, Arc::clone(&self.columns));
             let origin = Origin::Copy { chunk: 0, charged_bytes: 0 };
-            let batch = Batch { table, number, target, body: Body::default(), attempts: 0, origin };
+            let batch = Batch { table, number, columns, body: Body::default(), attempts: 0, origin };
             self.batcher.add(batch, self.now);
         }
 

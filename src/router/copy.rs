@@ -103,17 +103,23 @@ fn progress(chunks: &[CopyChunk]) -> Vec<Progress> {
 impl Router {
     pub(super) fn take_copied(&mut self, message: FromSnapshot, now: Instant) {
         match message {
-            FromSnapshot::Planned(table, chunks) => {
+            FromSnapshot::Prepared(table, new) => self.prepared(table, new),
+            FromSnapshot::NotPrepared(table, id, error) => self.not_prepared(table, id, &error, now),
+            FromSnapshot::Planned { table, version, gtid_set, chunks } => {
                 if let Some(copy) = self.copies.get_mut(&table) {
                     copy.outage.clear();
+                    let is_first = copy.chunks.is_empty();
                     copy.chunks.extend(progress(&chunks));
+                    if is_first {
+                        self.noted(table, version, gtid_set);
+                    }
                     self.saver.push(Save::Chunks(Arc::new(chunks)));
                 }
             }
-            FromSnapshot::Rows { table, chunk, target, body, charged_bytes } => {
+            FromSnapshot::Rows { table, chunk, columns, body, charged_bytes } => {
                 let origin = Origin::Copy { chunk, charged_bytes };
                 let number = self.ledger.number();
-                let batch = Batch { table, number, target, body, attempts: 0, origin };
+                let batch = Batch { table, number, columns, body, attempts: 0, origin };
                 let copy = self.copies.get_mut(&table);
                 match copy.and_then(|copy| {
                     copy.outage.clear();
@@ -132,7 +138,7 @@ impl Router {
                     copy.outage.clear();
                     copy.chunk(chunk).into_iter().for_each(|chunk| chunk.is_read = true);
                 }
-                self.chunk_done(table, chunk);
+                self.chunk_done(table, chunk, now);
             }
             FromSnapshot::Waiting(table, error) => {
                 if let Some(copy) = self.copies.get_mut(&table) {
@@ -153,7 +159,7 @@ impl Router {
     }
 
     /// Rows of a chunk are in the target.
-    pub(super) fn copied(&mut self, batch: Batch, chunk: u32) {
+    pub(super) fn copied(&mut self, batch: Batch, chunk: u32, now: Instant) {
         let (table, rows) = (batch.table, batch.body.rows() as u64);
         self.settle(batch);
         if let Some(copy) = self.copies.get_mut(&table) {
@@ -162,25 +168,28 @@ impl Router {
                 chunk.batches -= 1;
             }
         }
-        self.chunk_done(table, chunk);
+        self.chunk_done(table, chunk, now);
     }
 
-    fn chunk_done(&mut self, table: TableIndex, chunk: u32) {
+    fn chunk_done(&mut self, table: TableIndex, chunk: u32, now: Instant) {
         let Some(copy) = self.copies.get_mut(&table) else { return };
         if let Some(progress) = copy.chunk(chunk).filter(|chunk| chunk.is_read && chunk.batches == 0) {
             progress.saved.done = 1;
             self.saver.push(Save::Chunks(Arc::new(vec![progress.saved.clone()])));
         }
         if copy.is_done() {
-            self.copy_done(table);
+            self.copy_done(table, now);
         }
     }
 
-    fn copy_done(&mut self, index: TableIndex) {
+    fn copy_done(&mut self, index: TableIndex, now: Instant) {
         let Some(copy) = self.copies.remove(&index) else { return };
+        log::info!("copied {}: {} rows in this run", self.tables.list()[index].name, copy.rows);
+        if let Some(table) = self.tables.shadowed_by(index) {
+            return self.shadow_copied(table, now);
+        }
         let table = self.tables.get_mut(index);
         table.state = if table.reason.is_empty() { State::Streaming } else { State::Unverified };
-        log::info!("copied {}: {} rows in this run", table.name, copy.rows);
         self.save_state(index);
         if self.copies.is_empty() {
             log::info!("all tables are copied");
@@ -195,17 +204,17 @@ impl Router {
     }
 
     /// The end of copies whose last chunk was saved before a kill, and their state was not.
-    pub(super) fn end_done_copies(&mut self) {
+    pub(super) fn end_done_copies(&mut self, now: Instant) {
         let done = self.copies.iter().filter(|(_, copy)| copy.is_done()).map(|(&index, _)| index);
         for index in done.collect::<Vec<_>>() {
-            self.copy_done(index);
+            self.copy_done(index, now);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashSet};
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
@@ -213,7 +222,7 @@ mod tests {
     use crate::config::Selection;
     use crate::message::Budget;
     use crate::metrics::Status;
-    use crate::position::{Position, Timeline};
+    use crate::position::{Position, Timeline, Version};
     use crate::router::batch::Pace;
     use crate::router::saves::SavePace;
     use crate::router::tables::Table;
@@ -252,7 +261,8 @@ mod tests {
             claim,
             tables: vec![Table::new(name, State::Snapshot, reason.to_owned(), None)],
             copies: BTreeMap::from([(0, Copy::new(&[chunk], Arc::default()))]),
-            copied_xids: HashSet::new(),
+            resyncs: Vec::new(),
+            wanted: Vec::new(),
         };
         Router::new(settings, Arc::new(Budget::new(1 << 20)), Arc::new(Status::starting()), beginning)
     }
@@ -262,7 +272,7 @@ mod tests {
         let (position, timeline) = (Arc::default(), router.stream.timeline());
         match router.saver.take(&position, timeline) {
             Save::TableState(state) => Some(state),
-            Save::Checkpoint(_) | Save::Chunks(_) => None,
+            Save::Checkpoint(_) | Save::Chunks(_) | Save::Exchange(_) | Save::Drop(..) => None,
         }
     }
 
@@ -276,7 +286,7 @@ mod tests {
     #[test]
     fn rows_that_a_copy_may_miss_are_not_forgotten_by_a_restart() {
         let mut first = router(chunk(0), "");
-        first.unknown_xa_commit("'x'");
+        first.unknown_xa_commit("'x'", Version(9), Instant::now());
         let saved = saved_state(&mut first).unwrap();
         assert_eq!(saved.state, "snapshot");
         let state = saved_state(&mut router(chunk(1), &saved.reason)).unwrap();

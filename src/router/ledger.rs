@@ -33,6 +33,11 @@ impl Ledger {
         self.last_number
     }
 
+    /// The number that was given last.
+    pub fn last_number(&self) -> u64 {
+        self.last_number
+    }
+
     /// The batch's rows are in ClickHouse, or its table's quarantine is saved.
     pub fn settle(&mut self, number: u64) {
         let known = self.entries.remove(&number).is_some();

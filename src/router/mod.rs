@@ -5,7 +5,8 @@
 //! grows until then. Acks settle the ledger; the ledger says how far a checkpoint may go. It does no IO, and it never
 //! waits for one channel without hearing acks (I7). Each state has its file: [`transaction`] the stream's position,
 //! [`tables`] the plans, [`batch`] the bodies and their turn, [`ledger`] what is not acked, [`saves`] what is not saved;
-//! `payload` is the way of compressed transactions, `xa` that of XA transactions.
+//! `payload` is the way of compressed transactions, `xa` that of XA transactions; [`copy`] counts a copy's rows, and
+//! [`resync`] puts one in its target's place.
 //!
 //! It ends by a command, by the reader's end, or by an error that stops the engine; always the same way: flush, wait for
 //! acks, save, return.
@@ -15,31 +16,32 @@ pub mod copy;
 pub mod ledger;
 mod payload;
 mod picture;
+pub mod resync;
 pub mod saves;
+mod statement;
 pub mod tables;
 pub mod transaction;
 mod xa;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 
 use crate::backoff;
-use crate::binlog::query::Query;
+use crate::binlog::event::Event;
 use crate::binlog::rows::RowsEvent;
 use crate::checkpoint::{Checkpoint, TableState};
 use crate::config::Selection;
 use crate::error::{Action, Error, ErrorKind, Result};
 use crate::message::{
-    Ack, Batch, Budget, CHUNK_BYTES, Chunk, Command, EventSpan, FromReader, FromSnapshot, Job, Origin, Save, TableIndex,
+    Ack, Batch, Budget, CHUNK_BYTES, Chunk, Command, EventSpan, FromReader, FromSnapshot, Job, Origin, Save,
+    TableIndex, ToSnapshot,
 };
 use crate::metrics::Status;
-use crate::position::Timeline;
+use crate::position::{Timeline, Version};
 use crate::rowbinary::ChunkPool;
-use crate::schema::ddl::{self, Touched};
-use crate::schema::types::TableName;
 use crate::transcode::{RowsCursor, Stride};
 
 use batch::{Batcher, Pace};
@@ -47,6 +49,7 @@ use copy::Copy;
 use ledger::Ledger;
 use payload::Unzip;
 use picture::Progress;
+use resync::{BegunResync, Resync};
 use saves::{SavePace, Saver};
 use tables::{Mapped, State, Table, TablePlan, Tables};
 use transaction::{Step, Stream};
@@ -59,16 +62,16 @@ const INSPECT_INTERVAL: Duration = Duration::from_secs(5);
 const DENIED_DELAY: Duration = Duration::from_secs(5);
 /// Of a spent budget, the part that bodies may hold while a compressed transaction in hand is gone on with.
 const FEW_BODIES: usize = 8;
-/// Characters of a statement that a reason quotes.
-const QUOTED_CHARS: usize = 300;
 
 /// The router's channels.
 #[derive(Debug)]
 pub struct Wiring {
     /// Chunks in stream order.
     pub inbox: Receiver<FromReader>,
-    /// Copies of tables; its end is the snapshot stage's.
+    /// Copies of tables.
     pub copies: Receiver<FromSnapshot>,
+    /// What is asked of the snapshot stage.
+    pub orders: Sender<ToSnapshot>,
     /// Used buffers go back to the reader.
     pub used_buffers: Sender<Vec<u8>>,
     /// Jobs, capacity 0.
@@ -107,8 +110,10 @@ pub struct Beginning {
     pub tables: Vec<Table>,
     /// The copies of those in the state `snapshot`.
     pub copies: BTreeMap<TableIndex, Copy>,
-    /// XA transactions prepared before the start whose rows the copies have seen.
-    pub copied_xids: HashSet<String>,
+    /// Copies into shadows that were begun before; in this order the shadows follow the tables.
+    pub resyncs: Vec<BegunResync>,
+    /// Tables that are to be copied into shadows from now on.
+    pub wanted: Vec<TableIndex>,
 }
 
 /// All replication state.
@@ -128,8 +133,10 @@ pub struct Router {
     unzip: Unzip,
     /// Tables whose rows from before the start are being copied.
     copies: BTreeMap<TableIndex, Copy>,
-    /// Whether the snapshot stage may still send.
-    copies_come: bool,
+    /// Tables that are copied beside their targets.
+    resyncs: BTreeMap<TableIndex, Resync>,
+    /// To be sent to the snapshot stage.
+    orders: Vec<ToSnapshot>,
     /// Tables with rows in the open group.
     touched: BTreeSet<TableIndex>,
     /// When parts are counted next; `None` while they are being counted.
@@ -154,10 +161,10 @@ struct Stopping {
 impl Router {
     /// A router that goes on from `beginning`.
     pub fn new(settings: Settings, budget: Arc<Budget>, status: Arc<Status>, beginning: Beginning) -> Self {
-        let Beginning { claim, tables, copies, copied_xids } = beginning;
+        let Beginning { claim, tables, copies, resyncs, wanted } = beginning;
         let now = Instant::now();
         let mut router = Self {
-            stream: Stream::new(claim.timeline, claim.position.clone(), copied_xids),
+            stream: Stream::new(claim.timeline, claim.position.clone()),
             tables: Tables::default(),
             batcher: Batcher::new(settings.pace.clone(), now),
             ledger: Ledger::default(),
@@ -166,7 +173,8 @@ impl Router {
             work: None,
             unzip: Unzip::default(),
             copies,
-            copies_come: true,
+            resyncs: BTreeMap::new(),
+            orders: Vec::new(),
             touched: BTreeSet::new(),
             inspect_at: Some(now + INSPECT_INTERVAL),
             stopping: None,
@@ -178,7 +186,9 @@ impl Router {
         for table in tables {
             router.add_table(table);
         }
-        router.end_done_copies();
+        resyncs.into_iter().for_each(|begun| router.go_on_with(begun));
+        wanted.into_iter().for_each(|table| router.begin_resync(table, now));
+        router.end_done_copies(now);
         router
     }
 
@@ -192,12 +202,14 @@ impl Router {
         loop {
             let now = Instant::now();
             self.turn(now);
+            // A stage that is gone has ended with the process.
+            self.orders.drain(..).for_each(|order| drop(wiring.orders.send(order)));
             if let Some(result) = self.finished(now) {
                 return result;
             }
             let jobs = if self.has_job(now) { &wiring.jobs } else { &nobody };
             let inbox = if self.takes_input() { &wiring.inbox } else { &nothing };
-            let copies = if self.copies_come && self.stopping.is_none() { &wiring.copies } else { &no_copies };
+            let copies = if self.stopping.is_none() { &wiring.copies } else { &no_copies };
             let works_on = self.works_on();
             let wait = if works_on { Duration::ZERO } else { self.next_instant(now).saturating_duration_since(now) };
             select_biased! {
@@ -205,9 +217,7 @@ impl Router {
                     Ok(ack) => self.acked(ack, Instant::now()),
                     Err(_) => return Err(Error::new(ErrorKind::TargetBusy, "all writers have ended")),
                 },
-                recv(wiring.commands) -> command => match command {
-                    Ok(Command::Stop) | Err(_) => self.stop(None, now),
-                },
+                recv(wiring.commands) -> command => self.obey(command.unwrap_or(Command::Stop), now),
                 send(jobs, self.next_job(Instant::now())) -> sent => if sent.is_err() {
                     return Err(Error::new(ErrorKind::TargetBusy, "all writers have ended"));
                 },
@@ -223,11 +233,22 @@ impl Router {
                 },
                 recv(copies) -> message => match message {
                     Ok(message) => self.take_copied(message, now),
-                    Err(_) => self.copies_come = false,
+                    Err(_) => return Err(Error::new(ErrorKind::TableShape, "the snapshot stage has ended")),
                 },
                 default(wait) => if let Some(work) = self.work.take_if(|_| works_on) {
                     self.work(work, wiring);
                 },
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Stop => self.stop(None, now),
+            // Whoever asked may have given up.
+            Command::Where(reply) => drop(reply.send(self.whereabouts())),
+            Command::Copy { table, only_new, reply } => {
+                drop(reply.send(self.copy_by_command(&table, only_new, now)));
             }
         }
     }
@@ -240,6 +261,7 @@ impl Router {
     /// What time alone brings about.
     fn turn(&mut self, now: Instant) {
         self.batcher.tick(now);
+        self.advance_resyncs(now);
         if self.stopping.is_some() {
             // The last checkpoint is the one after the last ack.
             self.saver.want();
@@ -295,7 +317,8 @@ impl Router {
         }
         let inspect_is_due = self.inspect_at.is_some_and(|instant| instant <= now);
         if !inspect_is_due && let Some(batch) = self.batcher.take(now) {
-            return Job::Insert(batch);
+            let table = self.tables.target_name(batch.table).cloned().unwrap_or_default();
+            return Job::Insert(table, batch);
         }
         self.inspect_at = None;
         Job::Inspect
@@ -363,39 +386,76 @@ impl Router {
             Step::Nothing | Step::Payload(_) => {}
             Step::ForgetMaps => self.tables.forget_maps(),
             Step::Rotated => self.saver.want(),
-            Step::Map(event) => match self.tables.map(&event)? {
-                Mapped::Settled => {}
-                Mapped::Refused(table, error) => self.quarantine(table, error, span, now),
-                Mapped::Unknown(name) => self.quarantine_new(&name, span, now),
-            },
+            Step::Map(event) => self.map(&event, span, now)?,
             Step::Rows(event) => self.rows(&event, span, stride, now)?,
             Step::Statement(query) => self.statement(&query, span, now),
             Step::RolledBack(why) => {
                 for table in std::mem::take(&mut self.touched) {
-                    self.quarantine(table, shape_error(why), span, now);
+                    self.copy_anew(table, shape_error(why), span, now);
                 }
             }
             Step::XaCommitted(transaction, start) => self.xa_committed(transaction, &start, span, now)?,
-            Step::UnknownXaCommit(xid) => self.unknown_xa_commit(&xid),
+            Step::UnknownXaCommit(xid) => self.unknown_xa_commit(&xid, self.version_of(span), now),
         }
         if self.stream.transactions != transactions {
             self.touched.clear();
+            self.advance_resyncs(now);
         }
         Ok(())
+    }
+
+    fn map(&mut self, event: &Event<'_>, span: EventSpan, now: Instant) -> Result<()> {
+        // Rows of an XA transaction lie where its outcome does.
+        let at = if self.stream.in_xa() { Version(u64::MAX) } else { self.version_of(span) };
+        match self.tables.map(event, at)? {
+            Mapped::Settled => {}
+            Mapped::Refused(tables) => {
+                for (table, error) in tables {
+                    self.copy_anew(table, error, span, now);
+                }
+            }
+            Mapped::Unknown(name) => {
+                if let Some(table) = self.known_or_chosen(&name) {
+                    self.copy_anew(table, shape_error("it appeared after the start"), span, now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The version of an event; the highest where there is none.
+    fn version_of(&self, span: EventSpan) -> Version {
+        Timeline::check_offset(span.offset).map_or(Version(u64::MAX), |()| self.stream.version(span.offset))
     }
 
     fn rows(&mut self, event: &RowsEvent<'_>, span: EventSpan, stride: Stride, now: Instant) -> Result<()> {
         if event.is_dummy() {
             return Ok(());
         }
-        let Some((table, plan)) = self.tables.destination(event.table_id)? else { return Ok(()) };
-        let plan = Arc::clone(plan);
+        let destinations = Arc::clone(self.tables.destinations(event.table_id)?);
+        for (table, plan) in destinations.iter() {
+            if self.tables.list()[*table].flows() {
+                self.rows_of(event, span, stride, *table, plan, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rows_of(
+        &mut self,
+        event: &RowsEvent<'_>,
+        span: EventSpan,
+        stride: Stride,
+        table: TableIndex,
+        plan: &Arc<TablePlan>,
+        now: Instant,
+    ) -> Result<()> {
         self.saver.count_event();
         let done = if self.stream.in_xa() {
-            self.hold(event, table, &plan)
+            self.hold(event, table, plan)
         } else {
             self.touched.insert(table);
-            self.append(event, span, stride, table, &plan, now)
+            self.append(event, span, stride, table, plan, now)
         };
         match done {
             Err(error) if error.action() == Action::Quarantine => self.quarantine(table, error, span, now),
@@ -425,96 +485,13 @@ impl Router {
         let limits = self.batcher.limits();
         while !rows.rest.is_empty() {
             let (ledger, start) = (&mut self.ledger, self.stream.resume());
-            let body = self.batcher.body(table, &plan.target, now, || ledger.enter(start));
+            let body = self.batcher.body(table, &plan.columns, now, || ledger.enter(start));
             plan.rows.append_rows(&mut rows, body, &mut self.pool, limits)?;
             self.batcher.close_if_full(table, now);
         }
         match stride {
             Stride::Bytes => Ok(()),
             Stride::Images => self.unzip.count_images(table, first + (rows.version.0 - version.0), span),
-        }
-    }
-
-    /// DDL, or a change that came as a statement: until both are built, the tables that it touches are set aside.
-    fn statement(&mut self, query: &Query<'_>, span: EventSpan, now: Instant) {
-        let sql = query.text();
-        let tables = self.touched_tables(&ddl::touched(&sql, query.database, query.context().sql_mode));
-        for table in tables {
-            let quoted: String = sql.chars().take(QUOTED_CHARS).collect();
-            let text = format!(
-                "schema changes and statement-format changes are not built yet, and this one may touch the table: {quoted}"
-            );
-            self.quarantine(table, Error::new(ErrorKind::TableShape, text), span, now);
-        }
-    }
-
-    fn touched_tables(&mut self, touched: &Touched) -> Vec<TableIndex> {
-        match touched {
-            Touched::Nothing => Vec::new(),
-            Touched::Anything => (0..self.tables.list().len()).collect(),
-            // A table that is known exists, so that the statement did nothing.
-            Touched::CreatedIfMissing(name) if self.find(name).is_some() => Vec::new(),
-            Touched::CreatedIfMissing(name) => self.known_or_chosen(name).into_iter().collect(),
-            Touched::Database(database) => self.in_database(database),
-            Touched::Tables(names) => names.iter().filter_map(|name| self.known_or_chosen(name)).collect(),
-            // Whatever it names, a view, a trigger, a cascade or a routine may lead from there to any table beside it.
-            Touched::Maybe(names) => {
-                let databases: BTreeSet<&str> = names.iter().map(|name| name.database.as_str()).collect();
-                databases.into_iter().flat_map(|database| self.in_database(database)).collect()
-            }
-        }
-    }
-
-    fn in_database(&self, database: &str) -> Vec<TableIndex> {
-        let list = self.tables.list();
-        let is_same = |name: &str| match self.settings.ignores_case {
-            true => name.to_lowercase() == database.to_lowercase(),
-            false => name == database,
-        };
-        (0..list.len()).filter(|&index| is_same(&list[index].name.database)).collect()
-    }
-
-    /// The table that a statement means by this name.
-    fn find(&self, name: &TableName) -> Option<TableIndex> {
-        self.tables.find(name).or_else(|| self.tables.find_ignoring_case(name).filter(|_| self.settings.ignores_case))
-    }
-
-    /// The table of this name; one that the configuration chooses but that is new is taken up, to be set aside.
-    fn known_or_chosen(&mut self, name: &TableName) -> Option<TableIndex> {
-        let chosen = || self.settings.selection.selects(name);
-        let known = self.find(name);
-        if known.is_none() && chosen() {
-            return Some(self.add_table(Table::new(name.clone(), State::Streaming, String::new(), None)));
-        }
-        known
-    }
-
-    fn unknown_xa_commit(&mut self, xid: &str) {
-        let reason = format!(
-            "XA COMMIT {xid} of a transaction prepared before the start: if it changed this table, those rows are missing"
-        );
-        for index in 0..self.tables.list().len() {
-            let table = self.tables.get_mut(index);
-            table.state = match table.state {
-                State::Streaming => State::Unverified,
-                // Until its copy is done.
-                State::Snapshot if table.reason.is_empty() => State::Snapshot,
-                State::Snapshot | State::Unverified | State::Quarantined => continue,
-            };
-            table.reason.clone_from(&reason);
-            self.save_state(index);
-        }
-    }
-
-    /// Rows of a table that the start did not see: if it is chosen, it lacks what came before.
-    fn quarantine_new(&mut self, name: &TableName, span: EventSpan, now: Instant) {
-        if let Some(table) = self.known_or_chosen(name) {
-            self.quarantine(
-                table,
-                shape_error("it appeared after the start, and copying tables is not built yet"),
-                span,
-                now,
-            );
         }
     }
 
@@ -526,6 +503,9 @@ impl Router {
     }
 
     fn set_aside(&mut self, index: TableIndex, error: &Error, now: Instant) {
+        if let Some(table) = self.tables.shadowed_by(index) {
+            return self.resync_failed(table, error, now);
+        }
         let table = self.tables.get_mut(index);
         if table.state == State::Quarantined {
             return;
@@ -544,7 +524,13 @@ impl Router {
     fn save_state(&mut self, index: TableIndex) {
         let table = &self.tables.list()[index];
         let state = table.state.name().to_owned();
-        let state = TableState { table: table.name.to_string(), state, reason: table.reason.clone() };
+        let state = TableState {
+            table: table.name.to_string(),
+            state,
+            reason: table.reason.clone(),
+            floor: table.floor.0,
+            shadow: self.resyncs.get(&index).map(Resync::saved).unwrap_or_default(),
+        };
         self.saver.push(Save::TableState(state));
     }
 
@@ -589,7 +575,7 @@ impl Router {
                 self.batcher.succeeded(index, batch.number, took, now);
                 match batch.origin {
                     Origin::Stream => self.settle(batch),
-                    Origin::Copy { chunk, .. } => self.copied(batch, chunk),
+                    Origin::Copy { chunk, .. } => self.copied(batch, chunk, now),
                 }
             }
             Err(error) => self.insert_failed(batch, error, now),
@@ -645,9 +631,15 @@ impl Router {
     fn saved(&mut self, save: &Save, result: Result<()>, now: Instant) {
         match result {
             Ok(()) => {
-                self.saver.succeeded(save, now);
+                self.saver.done(save, now);
                 self.progress.saved();
+                match save {
+                    Save::TableState(state) => self.recorded(state),
+                    Save::Exchange(exchange) => self.exchanged(exchange, now),
+                    Save::Checkpoint(_) | Save::Chunks(_) | Save::Drop(..) => {}
+                }
             }
+            Err(error) if self.gives_up(save, &error, now) => self.saver.done(save, now),
             Err(error) => {
                 self.progress.failed(&error);
                 let delay = self.delay(self.saver.attempts + 1, &error);
@@ -657,6 +649,18 @@ impl Router {
                     self.stop(Some(error), now);
                 }
             }
+        }
+    }
+
+    /// Whether a save is not worth another attempt, and nothing but a copy is lost.
+    fn gives_up(&mut self, save: &Save, error: &Error, now: Instant) -> bool {
+        match save {
+            Save::Exchange(exchange) => self.exchange_failed(exchange, error, now),
+            Save::Drop(name, _) if error.kind != ErrorKind::TargetBusy => {
+                log::warn!("{name}, a copy that is not needed any more, stays: {error}");
+                true
+            }
+            Save::Checkpoint(_) | Save::TableState(_) | Save::Chunks(_) | Save::Drop(..) => false,
         }
     }
 
@@ -678,6 +682,7 @@ impl Router {
         if stopping.cause.is_none() {
             stopping.cause = cause;
         }
+        self.release_resyncs(now);
         for batch in self.batcher.discard_copies(now) {
             self.settle(batch);
         }
@@ -711,7 +716,7 @@ impl Router {
 
 /// Whether an event's images are of the plan's columns.
 fn check_columns(event: &RowsEvent<'_>, plan: &TablePlan) -> Result<()> {
-    if event.column_count + OWN_COLUMNS != plan.target.columns.len() {
+    if event.column_count + OWN_COLUMNS != plan.columns.0.len() {
         let text = format!("{} columns in a rows event, other than its TABLE_MAP has", event.column_count);
         return Err(Error::new(ErrorKind::CorruptStream, text));
     }

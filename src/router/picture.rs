@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::copy::Copy;
 use super::{Router, Stopping};
-use crate::error::Error;
-use crate::message::{Chunk, TableIndex};
+use crate::error::{Error, Result};
+use crate::message::{Chunk, Place, TableIndex, Whereabouts};
 use crate::metrics::{CheckpointPicture, Picture, PositionPicture, TablePicture};
 use crate::position::Position;
 use crate::rowbinary::Body;
@@ -150,6 +150,23 @@ impl Rate {
 }
 
 impl Router {
+    /// Where the stream is now.
+    ///
+    /// # Errors
+    /// When versions have run out.
+    pub(super) fn whereabouts(&self) -> Result<Whereabouts> {
+        let (end, timeline) = (self.stream.end(), self.stream.timeline());
+        Ok(Whereabouts {
+            server_uuid: end.server_uuid.clone(),
+            timeline: timeline.number,
+            base_file: timeline.base_file,
+            end: Place::of(end),
+            version: self.stream.end_version()?.0,
+            reached_gtid_set: self.stream.reached().gtid_set.map(|set| set.to_string()),
+            acked: Place::of(self.ledger.low_water(self.stream.resume())),
+        })
+    }
+
     /// Redraws the picture behind `/status`.
     pub(super) fn draw(&mut self, now: Instant) {
         self.progress.draw_at = now + DRAW_INTERVAL;
@@ -167,7 +184,7 @@ impl Router {
         let (state, reason) = match &self.stopping {
             Some(Stopping { cause: Some(cause), .. }) => ("failed", cause.to_string()),
             Some(_) => ("stopping", String::new()),
-            None => self.progress.state(!self.copies.is_empty()),
+            None => self.progress.state(self.copies.keys().any(|&index| self.tables.shadowed_by(index).is_none())),
         };
         Picture {
             state: state.to_owned(),
@@ -183,20 +200,31 @@ impl Router {
             bytes_total: self.progress.bytes,
             rows_per_second,
             memory_bytes: self.budget.used_bytes() as u64,
-            tables: (0..self.tables.list().len()).map(|index| self.table_picture(index)).collect(),
+            tables: self.tables.named().into_iter().map(|index| self.table_picture(index)).collect(),
         }
     }
 
     fn table_picture(&self, index: TableIndex) -> TablePicture {
         let table = &self.tables.list()[index];
+        let (state, reason) = self.told(index);
         TablePicture {
             name: table.name.to_string(),
-            state: table.state.name().to_owned(),
-            reason: self.copies.get(&index).map_or_else(|| table.reason.clone(), |copy| copy.told(Instant::now())),
+            state: state.to_owned(),
+            reason,
             rows: table.rows,
             version: table.version,
             lag_seconds: self.lag_seconds(Some(index)),
             copied_percent: self.copies.get(&index).and_then(Copy::percent),
+        }
+    }
+
+    /// A table's state and the reason for it.
+    fn told(&self, index: TableIndex) -> (&'static str, String) {
+        let table = &self.tables.list()[index];
+        let copied = |index| self.copies.get(&index).map(|copy: &Copy| copy.told(Instant::now()));
+        match self.resyncs.get(&index) {
+            Some(resync) => ("resync", resync.told().or_else(|| copied(resync.shadow()?)).unwrap_or_default()),
+            None => (table.state.name(), copied(index).unwrap_or_else(|| table.reason.clone())),
         }
     }
 

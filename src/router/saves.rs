@@ -115,15 +115,17 @@ impl Saver {
         Save::Checkpoint(Checkpoint { seq: self.saved.seq + 1, position, timeline })
     }
 
-    /// The save that was out is in ClickHouse.
-    pub fn succeeded(&mut self, save: &Save, now: Instant) {
+    /// The save that was out is in ClickHouse, or given up.
+    pub fn done(&mut self, save: &Save, now: Instant) {
         self.reset();
         match save {
             Save::Checkpoint(checkpoint) => {
                 self.saved = checkpoint.clone();
                 self.saved_at = now;
             }
-            Save::TableState(_) | Save::Chunks(_) => drop(self.records.pop_front()),
+            Save::TableState(_) | Save::Chunks(_) | Save::Exchange(_) | Save::Drop(..) => {
+                drop(self.records.pop_front())
+            }
         }
     }
 
@@ -176,7 +178,7 @@ mod tests {
         let chunk = |chunk| Save::Chunks(Arc::new(vec![CopyChunk { chunk, ..CopyChunk::default() }]));
         let numbers = |save: &Save| match save {
             Save::Chunks(chunks) => chunks.iter().map(|chunk| chunk.chunk).collect::<Vec<_>>(),
-            Save::Checkpoint(_) | Save::TableState(_) => panic!("{save:?}"),
+            Save::Checkpoint(_) | Save::TableState(_) | Save::Exchange(_) | Save::Drop(..) => panic!("{save:?}"),
         };
         saver.push(chunk(0));
         let out = saver.take(&position, timeline);
@@ -184,10 +186,10 @@ mod tests {
             saver.push(chunk(number));
         }
         assert_eq!(numbers(&out), [0]);
-        saver.succeeded(&out, now);
+        saver.done(&out, now);
         let out = saver.take(&position, timeline);
         assert_eq!(numbers(&out), [1, 2, 3]);
-        saver.succeeded(&out, now);
+        saver.done(&out, now);
         assert!(saver.is_clear(&position));
     }
 
@@ -212,7 +214,7 @@ mod tests {
         let state = saver.take(&at(9), timeline);
         assert!(matches!(state, Save::TableState(_)));
         assert!(!saver.is_due(&at(9), now), "one is out");
-        saver.succeeded(&state, now);
+        saver.done(&state, now);
         let save = saver.take(&at(9), timeline);
         assert!(matches!(&save, Save::Checkpoint(checkpoint) if checkpoint.seq == 8));
         saver.failed(now + SECOND);
@@ -221,7 +223,7 @@ mod tests {
         assert!(
             matches!(&save, Save::Checkpoint(checkpoint) if checkpoint.seq == 8 && checkpoint.position.offset == 11)
         );
-        saver.succeeded(&save, now);
+        saver.done(&save, now);
         assert!(saver.is_clear(&at(11)) && !saver.is_clear(&at(12)));
     }
 }

@@ -3,6 +3,11 @@
 //! Row decoding trusts TABLE_MAP: it carries names, types and key of the very rows that follow (full metadata), and a
 //! plan is compiled once per map. A map whose body is known keeps its plan without being parsed again. What does not fit
 //! the target, or has another key than the table was created with, sets the table aside; it never shifts a column.
+//!
+//! While a table is copied anew its rows go to two targets: its own and the copy's, which is a table of its own here, its
+//! *shadow*. In the end the shadow takes the name over, and what it replaced is set aside for good.
+//!
+//! A table has a *floor*: what lies below it in the stream is contained in the target already, whatever shape it had then.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,9 +18,10 @@ use crate::binlog::event::Event;
 use crate::binlog::table_map::{TableMap, TableMapHead};
 use crate::error::{Action, Error, ErrorKind, Result};
 use crate::message::TableIndex;
+use crate::position::Version;
 use crate::rowbinary::Body;
 use crate::schema::catalog::SourceTable;
-use crate::schema::target::{InsertTarget, TargetTable};
+use crate::schema::target::{InsertColumns, TargetTable};
 use crate::schema::types::TableName;
 use crate::transcode::RowPlan;
 
@@ -32,6 +38,8 @@ pub struct Table {
     pub rows: u64,
     /// The highest acked version.
     pub version: u64,
+    /// The stream's rows below it are in the target already, and are passed over.
+    pub floor: Version,
     /// The target; `None` for a table that was never copied or created.
     shape: Option<Shape>,
 }
@@ -63,8 +71,8 @@ pub struct Shape {
 pub struct TablePlan {
     /// Column by column.
     pub rows: RowPlan,
-    /// Where they go.
-    pub target: Arc<InsertTarget>,
+    /// The columns that they carry.
+    pub columns: Arc<InsertColumns>,
 }
 
 /// All tables, and the table ids of the stream.
@@ -73,24 +81,30 @@ pub struct Tables {
     list: Vec<Table>,
     by_name: HashMap<TableName, TableIndex>,
     by_target: HashMap<TableName, TableIndex>,
+    /// The shadows of tables that have one.
+    shadows: HashMap<TableIndex, TableIndex>,
     maps: FxHashMap<u64, Map>,
 }
+
+/// Where the rows of a table id go.
+pub type Destinations = Arc<[(TableIndex, Arc<TablePlan>)]>;
 
 /// What a TABLE_MAP told.
 #[derive(Debug)]
 pub enum Mapped {
     /// Its rows go to their table, or are passed over.
     Settled,
-    /// Its rows cannot be followed, and why: the table must be set aside.
-    Refused(TableIndex, Error),
+    /// Rows of these cannot be followed, and why: they must be set aside.
+    Refused(Vec<(TableIndex, Error)>),
     /// A table that is not known.
     Unknown(TableName),
 }
 
 #[derive(Debug)]
 struct Map {
+    /// Empty when the map must be taken anew each time.
     body: Vec<u8>,
-    destination: Option<(TableIndex, Arc<TablePlan>)>,
+    destinations: Destinations,
 }
 
 impl State {
@@ -126,13 +140,23 @@ impl Shape {
 impl Table {
     /// A table in this state.
     pub fn new(name: TableName, state: State, reason: String, shape: Option<Shape>) -> Self {
-        Self { name, state, reason, rows: 0, version: 0, shape }
+        Self { name, state, reason, rows: 0, version: 0, floor: Version::default(), shape }
     }
 
     /// Rows of this body are in ClickHouse.
     pub fn count(&mut self, body: &Body) {
         self.rows += body.rows() as u64;
         self.version = self.version.max(body.version_max);
+    }
+
+    /// The name of its target; `None` when it has none.
+    pub fn target_name(&self) -> Option<&TableName> {
+        self.shape.as_ref().map(|shape| &shape.target.name)
+    }
+
+    /// Whether rows go to it.
+    pub fn flows(&self) -> bool {
+        self.state != State::Quarantined
     }
 
     fn plan(&self, map: &TableMap) -> Result<TablePlan> {
@@ -150,8 +174,8 @@ impl Table {
             return Err(shape(format!("its key in the stream is {names:?}, but the target was made for {key:?}")));
         }
         let rows = RowPlan::compile(&map.columns, map_key, &target.columns)?;
-        let insert = InsertTarget { table: target.name.clone(), columns: rows.insert_columns() };
-        Ok(TablePlan { rows, target: Arc::new(insert) })
+        let columns = Arc::new(InsertColumns(rows.insert_columns()));
+        Ok(TablePlan { rows, columns })
     }
 }
 
@@ -182,6 +206,62 @@ impl Tables {
         self.by_name.get(name).copied()
     }
 
+    /// The tables that have a name: no shadows, and nothing that a shadow has replaced. In the order of their indexes.
+    pub fn named(&self) -> Vec<TableIndex> {
+        let mut named: Vec<_> = self.by_name.values().copied().collect();
+        named.sort_unstable();
+        named
+    }
+
+    /// The name of its target; `None` when it has none.
+    pub fn target_name(&self, index: TableIndex) -> Option<&TableName> {
+        self.list[index].target_name()
+    }
+
+    /// The table whose shadow this is.
+    pub fn shadowed_by(&self, shadow: TableIndex) -> Option<TableIndex> {
+        self.shadows.iter().find(|&(_, &index)| index == shadow).map(|(&table, _)| table)
+    }
+
+    /// Adds a shadow of `table`, to which its rows go as well from the next TABLE_MAP on; its index is the number of
+    /// tables before it.
+    pub fn add_shadow(&mut self, table: TableIndex, shadow: Table) -> TableIndex {
+        let index = self.list.len();
+        if let Some(shape) = &shadow.shape {
+            self.by_target.insert(shape.target.name.clone(), index);
+        }
+        self.list.push(shadow);
+        self.shadows.insert(table, index);
+        index
+    }
+
+    /// Sets a shadow aside for good.
+    pub fn retire_shadow(&mut self, shadow: TableIndex) {
+        self.shadows.retain(|_, &mut index| index != shadow);
+        self.retire(shadow);
+    }
+
+    /// The shadow has become the target `name`: it takes the table's place, with this floor.
+    pub fn replace(&mut self, table: TableIndex, name: TableName, floor: Version) {
+        let Some(shadow) = self.shadows.remove(&table) else { return };
+        self.retire(table);
+        self.by_name.insert(self.list[shadow].name.clone(), shadow);
+        self.list[shadow].floor = floor;
+        if let Some(shape) = &mut self.list[shadow].shape {
+            self.by_target.remove(&shape.target.name);
+            self.by_target.insert(name.clone(), shadow);
+            shape.target.name = name;
+        }
+    }
+
+    fn retire(&mut self, index: TableIndex) {
+        let table = &mut self.list[index];
+        table.state = State::Quarantined;
+        if let Some(shape) = table.shape.take() {
+            self.by_target.remove(&shape.target.name);
+        }
+    }
+
     /// The table whose name differs from this one in case only.
     pub fn find_ignoring_case(&self, name: &TableName) -> Option<TableIndex> {
         let folded = |name: &TableName| (name.database.to_lowercase(), name.table.to_lowercase());
@@ -198,39 +278,48 @@ impl Tables {
         self.maps.clear();
     }
 
-    /// Where rows of this table id go: `None` for tables that are not replicated or set aside.
+    /// Where rows of this table id go; nowhere for tables that are not replicated.
     ///
     /// # Errors
     /// An id that no TABLE_MAP announced.
-    pub fn destination(&self, table_id: u64) -> Result<Option<(TableIndex, &Arc<TablePlan>)>> {
-        let Some(map) = self.maps.get(&table_id) else {
+    pub fn destinations(&self, table_id: u64) -> Result<&Destinations> {
+        self.maps.get(&table_id).map(|map| &map.destinations).ok_or_else(|| {
             let text = format!("rows of table id {table_id}, which no TABLE_MAP announced");
-            return Err(Error::new(ErrorKind::CorruptStream, text));
-        };
-        let flows = |index: TableIndex| self.list[index].state != State::Quarantined;
-        Ok(map.destination.as_ref().filter(|(index, _)| flows(*index)).map(|(index, plan)| (*index, plan)))
+            Error::new(ErrorKind::CorruptStream, text)
+        })
     }
 
-    /// Takes a TABLE_MAP.
+    /// Takes a TABLE_MAP; `at` is its version, or where its rows' outcome lies when that comes later.
     ///
     /// # Errors
     /// An event that cannot be parsed.
-    pub fn map(&mut self, event: &Event<'_>) -> Result<Mapped> {
+    pub fn map(&mut self, event: &Event<'_>, at: Version) -> Result<Mapped> {
         let head = TableMapHead::parse(event)?;
         if self.maps.get(&head.table_id).is_some_and(|map| map.body == event.body) {
             return Ok(Mapped::Settled);
         }
         let name = TableName { database: head.database.to_owned(), table: head.table.to_owned() };
-        let (destination, mapped) = match self.find(&name) {
-            None => (None, Mapped::Unknown(name)),
-            Some(index) if self.list[index].state == State::Quarantined => (None, Mapped::Settled),
-            Some(index) => match TableMap::parse(event).and_then(|map| self.list[index].plan(&map)) {
-                Ok(plan) => (Some((index, Arc::new(plan))), Mapped::Settled),
-                Err(error) if error.action() == Action::Quarantine => (None, Mapped::Refused(index, error)),
+        let index = self.find(&name);
+        let shadow = index.and_then(|index| self.shadows.get(&index).copied());
+        let (mut planned, mut refused, mut is_below_floor) = (Vec::new(), Vec::new(), false);
+        for index in index.into_iter().chain(shadow).filter(|&index| self.list[index].flows()) {
+            let table = &self.list[index];
+            if at < table.floor {
+                is_below_floor = true;
+                continue;
+            }
+            match TableMap::parse(event).and_then(|map| table.plan(&map)) {
+                Ok(plan) => planned.push((index, Arc::new(plan))),
+                Err(error) if error.action() == Action::Quarantine => refused.push((index, error)),
                 Err(error) => return Err(error),
-            },
-        };
-        self.maps.insert(head.table_id, Map { body: event.body.to_vec(), destination });
-        Ok(mapped)
+            }
+        }
+        let body = if is_below_floor { Vec::new() } else { event.body.to_vec() };
+        self.maps.insert(head.table_id, Map { body, destinations: planned.into() });
+        Ok(match index {
+            None => Mapped::Unknown(name),
+            Some(_) if refused.is_empty() => Mapped::Settled,
+            Some(_) => Mapped::Refused(refused),
+        })
     }
 }

@@ -43,8 +43,6 @@ pub struct Stream {
     pub transactions: u64,
     /// XA transactions that are prepared.
     undecided: Undecided,
-    /// Xids of transactions prepared before the start whose rows the copies have seen.
-    copied_xids: HashSet<String>,
 }
 
 /// A transaction whose end has not come yet.
@@ -84,7 +82,7 @@ pub enum Step<'a> {
 
 impl Stream {
     /// A stream that goes on from `start`.
-    pub fn new(timeline: Timeline, start: Position, copied_xids: HashSet<String>) -> Self {
+    pub fn new(timeline: Timeline, start: Position) -> Self {
         let start = Arc::new(start);
         Self {
             timeline,
@@ -98,7 +96,6 @@ impl Stream {
             caught_up: false,
             transactions: 0,
             undecided: Undecided::default(),
-            copied_xids,
         }
     }
 
@@ -123,6 +120,29 @@ impl Stream {
             self.undecided.add_gtids(set);
         }
         position
+    }
+
+    /// The version of the last transaction end.
+    ///
+    /// # Errors
+    /// When versions have run out.
+    pub fn end_version(&self) -> Result<Version> {
+        self.timeline.version(&self.end.file, self.end.offset)
+    }
+
+    /// Whether no transaction is open.
+    pub fn is_between_groups(&self) -> bool {
+        self.group.is_none()
+    }
+
+    /// The xids of the XA transactions that are prepared.
+    pub fn undecided_xids(&self) -> HashSet<String> {
+        self.undecided.xids().map(str::to_owned).collect()
+    }
+
+    /// Whether the XA transaction of this xid is prepared.
+    pub fn is_undecided(&self, xid: &str) -> bool {
+        self.undecided.xids().any(|other| other == xid)
     }
 
     /// The file that events come from now.
@@ -346,9 +366,11 @@ impl Stream {
 
     fn xa_commit<'a>(&mut self, xid: &str, span: EventSpan) -> Step<'a> {
         let start = Arc::clone(self.resume());
+        let is_settled = self.end.settled_xids.contains(xid);
+        self.undecided.settle(xid);
         match self.decide(xid, span) {
             Some(transaction) => Step::XaCommitted(transaction, start),
-            None if self.copied_xids.remove(xid) => Step::Nothing,
+            None if is_settled => Step::Nothing,
             None => Step::UnknownXaCommit(xid.to_owned()),
         }
     }
@@ -357,6 +379,7 @@ impl Stream {
     fn decide(&mut self, xid: &str, span: EventSpan) -> Option<XaTransaction> {
         let (transaction, gtid) = self.undecided.take(xid).unzip();
         self.add_prepare(gtid.flatten());
+        Arc::make_mut(&mut self.end).settled_xids.remove(xid);
         self.end_group(span);
         transaction
     }
@@ -488,8 +511,7 @@ mod tests {
         fn new(gtid_set: Option<&str>) -> Self {
             let gtid_set = gtid_set.map(|text| GtidSet::parse(text).unwrap());
             let start = Position { file: FILE.to_owned(), offset: 1000, gtid_set, ..Position::default() };
-            let mut rig =
-                Self { stream: Stream::new(Timeline { number: 1, base_file: 6 }, start, HashSet::new()), offset: 1000 };
+            let mut rig = Self { stream: Stream::new(Timeline { number: 1, base_file: 6 }, start), offset: 1000 };
             rig.connect(FILE, 1000);
             rig
         }
@@ -606,11 +628,16 @@ mod tests {
 
     /// XA START, XA END and XA_PREPARE of the xid 'a'.
     fn prepare(rig: &mut Rig, gno: u64, one_phase: u8) -> String {
+        prepare_of(rig, 'a', gno, one_phase)
+    }
+
+    fn prepare_of(rig: &mut Rig, xid: char, gno: u64, one_phase: u8) -> String {
+        let byte = u8::try_from(xid).unwrap();
         rig.gtid(gno);
-        rig.query("XA START X'61',X'',1");
+        rig.query(&format!("XA START X'{byte:x}',X'',1"));
         assert!(rig.stream.in_xa());
-        rig.query("XA END X'61',X'',1");
-        let step = rig.next(38, &[one_phase, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'a']);
+        rig.query(&format!("XA END X'{byte:x}',X'',1"));
+        let step = rig.next(38, &[one_phase, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, byte]);
         assert!(!rig.stream.in_xa());
         step
     }
@@ -646,6 +673,104 @@ mod tests {
         rig.gtid(4);
         assert_eq!(rig.query("XA ROLLBACK X'61',X'',1"), "Nothing");
         assert_eq!(rig.stream.resume().offset, rig.offset);
+    }
+
+    /// A group with the outcome of the xid that is this character.
+    fn outcome(rig: &mut Rig, what: &str, xid: char) -> String {
+        rig.gtid(9);
+        rig.query(&format!("XA {what} X'{:x}',X'',1", u8::try_from(xid).unwrap()))
+    }
+
+    /// What [`Stream::resume`] lists, one character each.
+    fn listed(rig: &Rig) -> String {
+        let digits = |xid: &String| u8::from_str_radix(&xid[2..4], 16).unwrap();
+        rig.stream.resume().settled_xids.iter().map(digits).map(char::from).collect()
+    }
+
+    /// Another process, which goes on from there.
+    fn restart(rig: &Rig) -> Rig {
+        let start = Position::clone(rig.stream.resume());
+        let offset = start.offset;
+        let mut next = Rig { stream: Stream::new(Timeline { number: 1, base_file: 6 }, start), offset };
+        next.connect(FILE, offset);
+        next
+    }
+
+    #[test]
+    fn a_restart_passes_over_outcomes_of_prepares_that_it_does_not_see() {
+        let mut rig = Rig::new(None);
+        prepare_of(&mut rig, 'a', 1, 0);
+        prepare_of(&mut rig, 'b', 2, 0);
+        let before_c = rig.offset;
+        prepare_of(&mut rig, 'c', 3, 0);
+        assert_eq!(outcome(&mut rig, "COMMIT", 'b'), "XaCommitted");
+        assert_eq!(listed(&rig), "", "all three are prepared again");
+        assert_eq!(outcome(&mut rig, "COMMIT", 'a'), "XaCommitted");
+        assert_eq!((rig.stream.resume().offset, listed(&rig)), (before_c, "ab".to_owned()));
+        prepare_of(&mut rig, 'a', 4, 0);
+        assert_eq!(outcome(&mut rig, "COMMIT", 'a'), "XaCommitted");
+        assert_eq!(listed(&rig), "ab");
+
+        let mut next = restart(&rig);
+        prepare_of(&mut next, 'c', 3, 0);
+        assert_eq!(outcome(&mut next, "COMMIT", 'b'), "Nothing");
+        let before_d = next.offset;
+        prepare_of(&mut next, 'd', 9, 0);
+        assert_eq!(outcome(&mut next, "COMMIT", 'c'), "XaCommitted");
+        assert_eq!((next.stream.resume().offset, listed(&next)), (before_d, "ac".to_owned()), "of both processes");
+        assert_eq!(outcome(&mut next, "COMMIT", 'a'), "Nothing");
+        assert_eq!(outcome(&mut next, "COMMIT", 'a'), "UnknownXaCommit", "once");
+        assert_eq!((outcome(&mut next, "COMMIT", 'd'), listed(&next)), ("XaCommitted".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn the_outcome_of_a_listed_xid_takes_it_off() {
+        let mut rig = Rig::new(None);
+        for xid in ['a', 'b', 'c'] {
+            prepare_of(&mut rig, xid, 1, 0);
+        }
+        outcome(&mut rig, "COMMIT", 'a');
+        outcome(&mut rig, "COMMIT", 'b');
+        let mut next = restart(&rig);
+        assert_eq!(listed(&next), "ab");
+        prepare_of(&mut next, 'a', 1, 0);
+        assert_eq!(outcome(&mut next, "COMMIT", 'a'), "XaCommitted", "its rows were seen");
+        outcome(&mut next, "ROLLBACK", 'b');
+        assert_eq!((outcome(&mut next, "COMMIT", 'b').as_str(), listed(&next).as_str()), ("UnknownXaCommit", ""));
+    }
+
+    #[test]
+    fn only_what_a_position_lies_within_is_listed() {
+        let mut rig = Rig::new(None);
+        prepare_of(&mut rig, 'a', 1, 0);
+        for xid in ['b', 'c', 'd'] {
+            prepare_of(&mut rig, xid, 1, 0);
+            outcome(&mut rig, if xid == 'c' { "ROLLBACK" } else { "COMMIT" }, xid);
+        }
+        prepare_of(&mut rig, 'e', 1, 0);
+        outcome(&mut rig, "COMMIT", 'a');
+        assert_eq!(listed(&rig), "a");
+        outcome(&mut rig, "ROLLBACK", 'e');
+        assert_eq!((listed(&rig), rig.stream.resume().offset), (String::new(), rig.offset));
+
+        let mut rig = Rig::new(None);
+        for xid in ['a', 'b', 'c', 'd'] {
+            prepare_of(&mut rig, xid, 1, 0);
+        }
+        outcome(&mut rig, "COMMIT", 'c');
+        outcome(&mut rig, "ROLLBACK", 'a');
+        assert_eq!(listed(&rig), "", "c is prepared after b");
+        prepare_of(&mut rig, 'e', 1, 0);
+        outcome(&mut rig, "ROLLBACK", 'd');
+        outcome(&mut rig, "COMMIT", 'b');
+        assert_eq!(listed(&rig), "b", "c was committed before e");
+
+        let mut rig = Rig::new(Some(ONE));
+        for xid in ['a', 'b'] {
+            prepare_of(&mut rig, xid, 2, 0);
+        }
+        outcome(&mut rig, "COMMIT", 'a');
+        assert_eq!(listed(&rig), "", "by GTID the server sends the prepares again");
     }
 
     /// `SET sql_log_bin = 0` hides an outcome; the xid is free for the next.

@@ -9,14 +9,26 @@
 //! A restart must see the rows again, so [`Stream::resume`] stays below them: the prepare's GTID is missing from the
 //! set, and the server sends that group again; without GTID the position is the end before the oldest undecided prepare.
 //!
+//! Then the outcome of a transaction may come again whose prepare does not: prepare A, prepare B, commit A, restart before
+//! B's prepare. So the position lists A in [`Position::settled_xids`], and the stream from there passes over its XA COMMIT.
+//! - The list is whole: a position becomes the one to go on from when what was prepared before it is decided, and by then
+//!   each of those that was decided after it, and only those, has been told to it. It does not change any more.
+//! - A's rows are in ClickHouse when it is saved (I4): they entered the ledger with the position of that moment, which lies
+//!   below A's prepare, and the ledger gives out no higher one before they are acked.
+//! - An xid that is used again is prepared again after the outcome that is passed over, which took it off the list. One that
+//!   is listed though its prepare comes has its rows taken: the list is asked for unknown ones only.
+//! - A restart that is killed before it has come to A's XA COMMIT leaves A listed, as each end on the way is made from the
+//!   one before.
+//!
 //! What is held counts in the budget. When it passes half of it, the table that holds most is set aside.
 //!
+//! [`Position::settled_xids`]: crate::position::Position::settled_xids
 //! [`Stream::resume`]: super::transaction::Stream::resume
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::tables::{State, TablePlan};
+use super::tables::TablePlan;
 use super::{Router, check_columns, shape_error};
 use crate::binlog::rows::RowsEvent;
 use crate::error::{Action, Error, ErrorKind, Result};
@@ -30,6 +42,9 @@ use crate::transcode::{Limits, RowsCursor, Stride};
 const XID_BYTES_MAX: usize = 300;
 /// More undecided transactions than any server keeps.
 const UNDECIDED_MAX: usize = 10_000;
+/// Committed transactions that a position may have to list, 300 kB of text. What is beyond is not listed: a restart then
+/// takes its XA COMMIT for one of rows never seen, and marks the tables `unverified`.
+const SETTLED_MAX: usize = 1000;
 
 /// An XA transaction and the rows of it that are replicated.
 #[derive(Debug, Default)]
@@ -53,14 +68,27 @@ struct HeldRows {
 pub struct Undecided {
     list: Vec<Prepared>,
     held_bytes: usize,
+    /// Committed while one was undecided that was prepared between their prepare and their commit.
+    settled: Vec<Settled>,
+    /// Prepares and commits so far, which numbers them.
+    number: u64,
 }
 
 #[derive(Debug)]
 struct Prepared {
+    number: u64,
     transaction: XaTransaction,
     gtid: Option<Gtid>,
     /// The last transaction end before it.
     before: Arc<Position>,
+}
+
+/// A committed transaction, and the numbers of its prepare and its commit.
+#[derive(Debug)]
+struct Settled {
+    xid: String,
+    prepared: u64,
+    committed: u64,
 }
 
 impl XaTransaction {
@@ -127,7 +155,8 @@ impl Undecided {
         }
         let over = self.take(&transaction.xid).and_then(|(_, gtid)| gtid);
         self.held_bytes += transaction.held_bytes(None);
-        self.list.push(Prepared { transaction, gtid, before });
+        self.number += 1;
+        self.list.push(Prepared { number: self.number, transaction, gtid, before });
         Ok(over)
     }
 
@@ -136,7 +165,34 @@ impl Undecided {
         let index = self.list.iter().position(|prepared| prepared.transaction.xid == xid)?;
         let prepared = self.list.remove(index);
         self.held_bytes -= prepared.transaction.held_bytes(None);
+        self.settled.retain(|settled| settled.spans_any(&self.list));
+        if index == 0 {
+            self.tell_oldest();
+        }
         Some((prepared.transaction, prepared.gtid))
+    }
+
+    /// A prepared transaction is committed: before it is taken out.
+    pub fn settle(&mut self, xid: &str) {
+        let prepared = self.list.iter().find(|prepared| prepared.transaction.xid == xid);
+        if let Some(prepared) = prepared.filter(|_| self.settled.len() < SETTLED_MAX) {
+            self.number += 1;
+            self.settled.push(Settled { xid: xid.to_owned(), prepared: prepared.number, committed: self.number });
+        }
+    }
+
+    /// The position before the oldest is where a restart goes on from now.
+    fn tell_oldest(&mut self) {
+        let Some(oldest) = self.list.first_mut() else { return };
+        let mut across = self.settled.iter().filter(|settled| settled.spans(oldest.number)).peekable();
+        if across.peek().is_some() {
+            Arc::make_mut(&mut oldest.before).settled_xids.extend(across.map(|settled| settled.xid.clone()));
+        }
+    }
+
+    /// Their xids.
+    pub fn xids(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|prepared| prepared.transaction.xid.as_str())
     }
 
     /// Whether there are none.
@@ -176,6 +232,19 @@ impl Undecided {
     }
 }
 
+impl Settled {
+    /// Whether the prepare of this number lies between its own prepare and its commit.
+    fn spans(&self, number: u64) -> bool {
+        self.prepared < number && number < self.committed
+    }
+
+    /// Whether one of the list, which is in order, does.
+    fn spans_any(&self, list: &[Prepared]) -> bool {
+        let next = list.partition_point(|prepared| prepared.number <= self.prepared);
+        list.get(next).is_some_and(|prepared| self.spans(prepared.number))
+    }
+}
+
 impl Router {
     /// Rows of an XA transaction whose outcome is not known.
     pub(super) fn hold(&mut self, event: &RowsEvent<'_>, table: TableIndex, plan: &Arc<TablePlan>) -> Result<()> {
@@ -208,7 +277,8 @@ impl Router {
     ) -> Result<()> {
         let version = Timeline::check_offset(span.offset).map(|()| self.stream.version(span.offset));
         for rows in transaction.rows {
-            if self.tables.list()[rows.table].state == State::Quarantined {
+            let table = &self.tables.list()[rows.table];
+            if !table.flows() || version.as_ref().is_ok_and(|&version| version < table.floor) {
                 continue;
             }
             match version.clone().and_then(|version| self.append_held(&rows, version, start, now)) {
@@ -223,10 +293,38 @@ impl Router {
         let mut last = rows.plan.rows.last_rows(&rows.body)?;
         while !last.is_done() {
             let (ledger, limits) = (&mut self.ledger, self.batcher.limits());
-            let body = self.batcher.body(rows.table, &rows.plan.target, now, || ledger.enter(start));
+            let body = self.batcher.body(rows.table, &rows.plan.columns, now, || ledger.enter(start));
             last.append(version, body, &mut self.pool, limits);
             self.batcher.close_if_full(rows.table, now);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_stays_prepared_makes_no_list_without_end() {
+        let mut undecided = Undecided::default();
+        let add = |undecided: &mut Undecided, xid: usize, offset| {
+            let before = Arc::new(Position { offset, ..Position::default() });
+            undecided.add(XaTransaction::new(xid.to_string()).unwrap(), None, before).unwrap();
+        };
+        let count = SETTLED_MAX + 500;
+        (0..count).for_each(|xid| add(&mut undecided, xid, 4));
+        add(&mut undecided, count, 1000);
+        for xid in 1..count {
+            undecided.settle(&xid.to_string());
+            undecided.take(&xid.to_string()).unwrap();
+        }
+        assert_eq!(undecided.settled.len(), SETTLED_MAX);
+        assert!(undecided.before_oldest().unwrap().settled_xids.is_empty(), "all of them are prepared after it");
+        undecided.take("0").unwrap();
+        let before = undecided.before_oldest().unwrap();
+        assert_eq!((before.offset, before.settled_xids.len()), (1000, SETTLED_MAX));
+        undecided.take(&count.to_string()).unwrap();
+        assert!(undecided.settled.is_empty());
     }
 }

@@ -1,4 +1,6 @@
-//! A table of ClickHouse as rows are written to it.
+//! A table of ClickHouse as rows are written to it, and its place being taken.
+
+use uuid::Uuid;
 
 use crate::rowbinary;
 use crate::schema::types::TableName;
@@ -21,23 +23,31 @@ pub struct TargetTable {
     pub columns: Vec<TargetColumn>,
 }
 
-/// Where and how the rows of one plan are inserted.
+/// The columns that each row of one plan carries, in order: `INSERT INTO table (these)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InsertTarget {
-    /// The target table.
-    pub table: TableName,
-    /// The columns that each row carries, in order: `INSERT INTO table (these)`.
-    pub columns: Vec<TargetColumn>,
+pub struct InsertColumns(pub Vec<TargetColumn>);
+
+/// A shadow that is to take its target's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// The shadow's UUID.
+    pub id: Uuid,
+    /// The name that it takes.
+    pub target: TableName,
+    /// The name that it has.
+    pub shadow: TableName,
+    /// No row of a lower version may come in from now on.
+    pub floor: u64,
 }
 
-impl InsertTarget {
+impl InsertColumns {
     /// What precedes the rows in `RowBinaryWithNamesAndTypes`: the number of columns, their names, their types.
     /// With it a column that was changed, dropped or renamed meanwhile refuses the whole insert.
     pub fn header(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        rowbinary::leb128(&mut out, self.columns.len());
-        self.columns.iter().for_each(|column| rowbinary::string(&mut out, column.name.as_bytes()));
-        self.columns.iter().for_each(|column| rowbinary::string(&mut out, column.ty.as_bytes()));
+        rowbinary::leb128(&mut out, self.0.len());
+        self.0.iter().for_each(|column| rowbinary::string(&mut out, column.name.as_bytes()));
+        self.0.iter().for_each(|column| rowbinary::string(&mut out, column.ty.as_bytes()));
         out
     }
 }
@@ -49,10 +59,7 @@ mod tests {
     #[test]
     fn the_header_names_all_columns_then_all_types() {
         let column = |name: &str, ty: &str| TargetColumn { name: name.to_owned(), ty: ty.to_owned() };
-        let target = InsertTarget {
-            table: TableName { database: "d".to_owned(), table: "t".to_owned() },
-            columns: vec![column("id", "Int8"), column("é", "String")],
-        };
-        assert_eq!(target.header(), b"\x02\x02id\x02\xc3\xa9\x04Int8\x06String");
+        let columns = InsertColumns(vec![column("id", "Int8"), column("é", "String")]);
+        assert_eq!(columns.header(), b"\x02\x02id\x02\xc3\xa9\x04Int8\x06String");
     }
 }

@@ -4,7 +4,7 @@
 //! version cannot carry over exactly is [`SourceType::Unsupported`], with the type's name for the message.
 
 /// A table's name on either side.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct TableName {
     /// Database (MySQL: schema).
     pub database: String,

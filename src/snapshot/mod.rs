@@ -1,178 +1,256 @@
-//! The snapshot stage: copies the rows that were there before the stream began, while the stream goes on.
+//! The snapshot stage: copies rows that are there, while the stream goes on.
 //!
-//! All rows of a copy get the version below which the timeline has no row of the stream. So whatever the stream brings
-//! wins over what a SELECT saw, early or late; and every transaction that the stream does not bring was committed before
-//! any SELECT here starts: each connection first waits for the GTIDs that the stream started from. Nothing is locked.
+//! All rows of a copy get one version, V. Rows of the stream from before V lose against it, those after it win; so every
+//! transaction before V must have been seen by the SELECTs, and each session first waits for that. At a first start V is
+//! below everything in the stream. For a table that is copied anew it is a transaction end that the router has passed; or
+//! without GTID a place that is taken here, before the first SELECT, and that lies ahead of the router. Nothing is locked.
 //!
 //! A table is cut into key ranges ([`crate::mysql::chunks`]), which several connections read side by side. A row packet
 //! becomes the image that the binary log would have of it, and that becomes a row by the stream's own plan, so both ways
 //! make the same bytes. A range that fails is read again from its beginning: the same rows, the same version, harmless.
 //!
-//! The stage decides nothing about state: bodies, chunks that were read and tables that failed are told to the router,
-//! which sends the bodies, saves what is done, and raises a table's flag here when it is set aside.
+//! The stage decides nothing about state: it carries out the router's orders, and tells it of bodies, chunks that were
+//! read and tables that failed. The router sends the bodies, saves what is done, and raises a copy's flag when it is to end.
 
+mod prepare;
 mod table;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::backoff;
-use crate::config::{MysqlConfig, SnapshotConfig};
-use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Budget, FromSnapshot};
+use crate::clickhouse::Client;
+use crate::config::Config;
+use crate::error::{Action, Error, ErrorKind, Result};
+use crate::message::{Budget, CopyOrder, FromSnapshot, TableIndex, ToSnapshot};
 use crate::mysql::chunks::Chunk;
-use crate::mysql::select::Select;
-use crate::position::Position;
+use crate::mysql::source::Source;
+use crate::position::{Position, Version};
+use crate::schema::types::TableName;
 use crate::transcode::Limits;
 
-pub use table::{CopyTable, connect};
+pub use table::CopyTable;
+pub use table::Session;
+use table::{begin, remaining};
 
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// How soon a wait notices the stop flag, and work that another thread has planned.
+/// How soon a wait notices the stop flag.
 const LATENCY: Duration = Duration::from_millis(20);
+/// A connection without work is kept for so long.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// The stage, shared by its threads.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The source.
-    pub mysql: MysqlConfig,
-    /// Chunks and pace.
-    pub config: SnapshotConfig,
+    config: Config,
+    /// The target, where shadows are made.
+    client: Arc<Client>,
     /// Size of a body.
-    pub limits: Limits,
-    /// Where the stream started from.
-    pub start: Position,
-    /// Memory shared by all stages.
-    pub budget: Arc<Budget>,
-    /// Set when the process stops.
-    pub stop: Arc<AtomicBool>,
-    tables: Vec<CopyTable>,
-    tasks: Mutex<VecDeque<Task>>,
-    /// Tasks that are not done: those taken, too.
-    open: AtomicUsize,
+    limits: Limits,
+    budget: Arc<Budget>,
+    stop: Arc<AtomicBool>,
+    orders: Receiver<ToSnapshot>,
+    /// What orders have come to.
+    tasks: (Sender<Task>, Receiver<Task>),
+    /// The same, to be done first: others read the chunks that are found.
+    cuts: (Sender<Task>, Receiver<Task>),
     pace: Mutex<Instant>,
 }
 
-/// A piece of work on the table with this index in `tables`.
+/// A piece of work.
 #[derive(Debug)]
 enum Task {
-    /// Find the end of this chunk, and those of the ones behind it.
-    Cut(usize, Chunk),
+    /// Make a shadow.
+    Prepare { table: TableIndex, name: TableName, id: Uuid, position: Arc<Position> },
+    /// Find a table's chunks.
+    Plan(Box<CopyOrder>),
+    /// Find the end of this chunk, and of those behind it.
+    Cut(Arc<CopyTable>, Chunk),
     /// Copy one.
-    Copy(usize, Chunk),
+    Copy(Arc<CopyTable>, Chunk),
 }
 
 impl Task {
-    fn table(&self) -> usize {
-        match self {
-            Task::Cut(table, _) | Task::Copy(table, _) => *table,
+    fn of(order: ToSnapshot) -> Self {
+        match order {
+            ToSnapshot::Prepare { table, name, id, position } => {
+                Task::Prepare { table, name, id, position: Arc::new(position) }
+            }
+            ToSnapshot::Copy(order) => Task::Plan(order),
         }
     }
-}
 
-/// What the engine gives the stage.
-#[derive(Debug)]
-pub struct Ends {
-    /// As [`Snapshot::budget`].
-    pub budget: Arc<Budget>,
-    /// As [`Snapshot::stop`].
-    pub stop: Arc<AtomicBool>,
+    fn name(&self) -> &TableName {
+        match self {
+            Task::Prepare { name, .. } => name,
+            Task::Plan(order) => &order.source.name,
+            Task::Cut(table, _) | Task::Copy(table, _) => table.name(),
+        }
+    }
+
+    fn position(&self) -> &Arc<Position> {
+        match self {
+            Task::Prepare { position, .. } => position,
+            Task::Plan(order) => &order.position,
+            Task::Cut(table, _) | Task::Copy(table, _) => table.position(),
+        }
+    }
+
+    /// Whether nobody wants it any more.
+    fn is_over(&self) -> bool {
+        match self {
+            Task::Prepare { .. } => false,
+            Task::Plan(order) => order.flag.load(Ordering::Relaxed),
+            Task::Cut(table, _) | Task::Copy(table, _) => table.is_set_aside(),
+        }
+    }
+
+    fn waits(&self, error: Error) -> Option<FromSnapshot> {
+        match self {
+            Task::Prepare { .. } => None,
+            Task::Plan(order) => Some(FromSnapshot::Waiting(order.index, error)),
+            Task::Cut(table, _) | Task::Copy(table, _) => Some(FromSnapshot::Waiting(table.index(), error)),
+        }
+    }
+
+    fn failed(&self, error: Error) -> FromSnapshot {
+        match self {
+            Task::Prepare { table, id, .. } => FromSnapshot::NotPrepared(*table, *id, error),
+            Task::Plan(order) => FromSnapshot::Failed(order.index, error),
+            Task::Cut(table, _) | Task::Copy(table, _) => FromSnapshot::Failed(table.index(), error),
+        }
+    }
 }
 
 impl Snapshot {
-    /// The copies of `tables`, of which those whose chunks are known go on where they stopped.
+    /// A stage that waits for `orders`, until `stop` is set.
     pub fn new(
-        mysql: MysqlConfig,
-        config: SnapshotConfig,
+        config: Config,
+        client: Arc<Client>,
         limits: Limits,
-        start: Position,
-        tables: Vec<CopyTable>,
-        ends: Ends,
+        budget: Arc<Budget>,
+        stop: Arc<AtomicBool>,
+        orders: Receiver<ToSnapshot>,
     ) -> Self {
-        let tasks: VecDeque<Task> = (0..tables.len()).flat_map(|table| first_tasks(table, &tables[table])).collect();
-        let bytes = limits.bytes.min(ends.budget.limit_bytes() / 16);
+        let bytes = limits.bytes.min(budget.limit_bytes() / 16);
         // A slow pace must not let the server wait for longer than it does.
-        let paced = usize::try_from(config.max_rows_per_second).unwrap_or(usize::MAX);
+        let paced = usize::try_from(config.snapshot.max_rows_per_second).unwrap_or(usize::MAX);
         let rows = if paced == 0 { limits.rows } else { limits.rows.min(paced) };
-        let Ends { budget, stop } = ends;
-        let (open, pace) = (AtomicUsize::new(tasks.len()), Mutex::new(Instant::now()));
-        let (tasks, limits) = (Mutex::new(tasks), Limits { rows, bytes });
-        Self { mysql, config, limits, start, budget, stop, tables, tasks, open, pace }
+        let (limits, pace) = (Limits { rows, bytes }, Mutex::new(Instant::now()));
+        Self { config, client, limits, budget, stop, orders, tasks: unbounded(), cuts: unbounded(), pace }
     }
 
-    /// One thread's work: until all is copied, or the process stops. `to_router` is bounded, and closed by the last one.
+    /// One thread's work: until the process stops. `to_router` is bounded.
     pub fn run(&self, to_router: &Sender<FromSnapshot>) {
-        let (mut select, mut failures) = (None, 0_u32);
-        while let Some(task) = self.next_task() {
-            match self.carry_out(&task, &mut select, to_router) {
+        let (mut session, mut failures) = (None, 0_u32);
+        while let Some(task) = self.next_task(&mut session) {
+            match self.carry_out(&task, &mut session, to_router) {
                 Ok(()) => {
                     failures = 0;
-                    if self.ends(&self.tables[task.table()]) {
+                    if task.is_over() {
                         // Its rows were not read to their end.
-                        select = None;
+                        session = None;
                     }
                 }
-                Err(error) if error.kind == ErrorKind::SourceDown => {
-                    log::warn!("the copy of {} is tried again: {error}", self.tables[task.table()].name());
-                    tell(to_router, FromSnapshot::Waiting(self.tables[task.table()].index(), error));
-                    self.tasks.lock().push_front(task);
-                    select = None;
+                Err(error) if error.action() == Action::Retry => {
+                    log::warn!("the copy of {} is tried again: {error}", task.name());
+                    task.waits(error).into_iter().for_each(|message| tell(to_router, message));
+                    self.push(task);
+                    session = None;
                     failures = failures.saturating_add(1);
                     self.wait(backoff::delay(failures, BACKOFF_MAX));
-                    continue;
                 }
                 Err(error) => {
                     // What else is left of the answer is not read.
-                    select = None;
-                    tell(to_router, FromSnapshot::Failed(self.tables[task.table()].index(), error));
+                    session = None;
+                    tell(to_router, task.failed(error));
                 }
             }
-            self.open.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Waits while others may still find work; `None` at the end.
-    fn next_task(&self) -> Option<Task> {
-        while !self.stop.load(Ordering::Relaxed) && self.open.load(Ordering::Relaxed) > 0 {
-            match self.tasks.lock().pop_front() {
-                Some(task) => return Some(task),
-                None => std::thread::sleep(LATENCY),
+    fn push(&self, task: Task) {
+        let queue = if matches!(task, Task::Cut(..)) { &self.cuts } else { &self.tasks };
+        // The stage itself holds both ends.
+        let _ = queue.0.send(task);
+    }
+
+    /// The next task; `None` at the end. Without any the connection is closed after a while.
+    fn next_task(&self, session: &mut Option<Session>) -> Option<Task> {
+        let task = |patience| {
+            select_biased! {
+                recv(self.cuts.1) -> task => Some(task.ok()),
+                recv(self.tasks.1) -> task => Some(task.ok()),
+                recv(self.orders) -> order => Some(order.ok().map(Task::of)),
+                default(patience) => None,
             }
-        }
-        None
+        };
+        let task = task(IDLE).unwrap_or_else(|| {
+            *session = None;
+            task(Duration::MAX).flatten()
+        });
+        task.filter(|_| !self.stop.load(Ordering::Relaxed))
     }
 
-    fn carry_out(&self, task: &Task, select: &mut Option<Select>, to_router: &Sender<FromSnapshot>) -> Result<()> {
-        let table = &self.tables[task.table()];
-        if table.is_set_aside() {
+    fn carry_out(&self, task: &Task, session: &mut Option<Session>, to_router: &Sender<FromSnapshot>) -> Result<()> {
+        if task.is_over() {
             return Ok(());
         }
-        let select = match select {
-            Some(select) => select,
-            None => select.insert(table::connect(&self.mysql, &self.start).map_err(try_again)?),
+        let session = match session {
+            Some(session) => session,
+            None => session.insert(Session::open(&self.config.mysql).map_err(try_again)?),
         };
+        session.see(task.position())?;
         match task {
-            Task::Cut(number, begin) => self.cut(*number, begin, select, to_router),
-            Task::Copy(_, chunk) => self.copy(table, chunk, select, to_router),
+            Task::Prepare { table, name, id, .. } => {
+                let new = prepare::shadow(&self.config, &self.client, name, *id)?;
+                tell(to_router, FromSnapshot::Prepared(*table, Box::new(new)));
+                Ok(())
+            }
+            Task::Plan(order) => self.plan(order),
+            Task::Cut(table, begin) => self.cut(table, begin, session, to_router),
+            Task::Copy(table, chunk) => self.copy(table, chunk, session, to_router),
         }
     }
 
-    /// Others read the chunk while the next one's end is looked for.
-    fn cut(&self, number: usize, begin: &Chunk, select: &mut Select, to_router: &Sender<FromSnapshot>) -> Result<()> {
-        let (table, chunk_rows) = (&self.tables[number], self.config.chunk_rows);
-        let chunk = table.cut(select, begin.clone(), chunk_rows)?;
-        tell(to_router, FromSnapshot::Planned(table.index(), vec![table.saved(&chunk, chunk_rows)]));
-        let next = chunk.next().map(|next| Task::Cut(number, next));
-        self.open.fetch_add(1 + usize::from(next.is_some()), Ordering::Relaxed);
-        let mut tasks = self.tasks.lock();
-        tasks.push_back(Task::Copy(number, chunk));
-        next.into_iter().for_each(|next| tasks.push_front(next));
+    fn plan(&self, order: &CopyOrder) -> Result<()> {
+        let version = match order.version {
+            Some(version) => version,
+            None => self.version_without_gtid(order)?,
+        };
+        let copy_where = self.config.replicate.copy_where(&order.source.name);
+        let table = Arc::new(CopyTable::new(order, version, copy_where)?);
+        begin(&order.saved).into_iter().for_each(|begin| self.push(Task::Cut(Arc::clone(&table), begin)));
+        remaining(&order.saved).for_each(|chunk| self.push(Task::Copy(Arc::clone(&table), chunk)));
         Ok(())
+    }
+
+    fn cut(
+        &self,
+        table: &Arc<CopyTable>,
+        begin: &Chunk,
+        session: &mut Session,
+        to_router: &Sender<FromSnapshot>,
+    ) -> Result<()> {
+        let chunk_rows = self.config.snapshot.chunk_rows;
+        let chunk = table.cut(&mut session.select, begin.clone(), chunk_rows)?;
+        let gtid_set = table.position().gtid_set.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (index, version, chunks) = (table.index(), table.version(), vec![table.saved(&chunk, chunk_rows)]);
+        tell(to_router, FromSnapshot::Planned { table: index, version, gtid_set, chunks });
+        chunk.next().into_iter().for_each(|next| self.push(Task::Cut(Arc::clone(table), next)));
+        self.push(Task::Copy(Arc::clone(table), chunk));
+        Ok(())
+    }
+
+    /// A place that every SELECT from now on has seen.
+    fn version_without_gtid(&self, order: &CopyOrder) -> Result<Version> {
+        let position = Source::connect(&self.config.mysql).map_err(try_again)?.current_position(true)?;
+        order.timeline.version(&position.file, position.offset)
     }
 
     /// Every body is charged before it is filled.
@@ -180,10 +258,10 @@ impl Snapshot {
         &self,
         table: &CopyTable,
         chunk: &Chunk,
-        select: &mut Select,
+        session: &mut Session,
         to_router: &Sender<FromSnapshot>,
     ) -> Result<()> {
-        let mut rows = table.rows(select, chunk)?;
+        let mut rows = table.rows(&mut session.select, chunk)?;
         loop {
             if self.ends(table) || !self.budget.enter_copy(self.limits.bytes) {
                 return Ok(());
@@ -199,9 +277,9 @@ impl Snapshot {
             };
             self.budget.recharge_copy(self.limits.bytes, bytes);
             self.keep_pace(body.rows());
-            let target = table.target();
+            let columns = table.columns();
             let (table, chunk) = (table.index(), chunk.number);
-            tell(to_router, FromSnapshot::Rows { table, chunk, target, body, charged_bytes: bytes });
+            tell(to_router, FromSnapshot::Rows { table, chunk, columns, body, charged_bytes: bytes });
         }
         tell(to_router, FromSnapshot::ChunkRead(table.index(), chunk.number));
         Ok(())
@@ -213,10 +291,10 @@ impl Snapshot {
 
     /// `snapshot.max_rows_per_second`, of all threads together.
     fn keep_pace(&self, rows: usize) {
-        if self.config.max_rows_per_second == 0 {
+        if self.config.snapshot.max_rows_per_second == 0 {
             return;
         }
-        let took = Duration::from_secs_f64(rows as f64 / self.config.max_rows_per_second as f64);
+        let took = Duration::from_secs_f64(rows as f64 / self.config.snapshot.max_rows_per_second as f64);
         let until = {
             let mut pace = self.pace.lock();
             *pace = (*pace).max(Instant::now()) + took;
@@ -243,12 +321,6 @@ fn try_again(mut error: Error) -> Error {
         error.kind = ErrorKind::SourceDown;
     }
     error
-}
-
-/// What is known is copied while the rest is cut.
-fn first_tasks(number: usize, table: &CopyTable) -> Vec<Task> {
-    let cut = table.begin().map(|begin| Task::Cut(number, begin));
-    cut.into_iter().chain(table.remaining().into_iter().map(|chunk| Task::Copy(number, chunk))).collect()
 }
 
 /// A router that is gone ends the process.

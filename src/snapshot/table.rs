@@ -8,13 +8,12 @@ use uuid::Uuid;
 use crate::checkpoint::CopyChunk;
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::TableIndex;
+use crate::message::{CopyOrder, TableIndex};
 use crate::mysql::chunks::{Bound, Chunk, Cuts};
 use crate::mysql::select::{Select, select_list};
 use crate::position::{Position, Version};
 use crate::rowbinary::{Body, ChunkPool};
-use crate::schema::catalog::SourceTable;
-use crate::schema::target::{InsertTarget, TargetTable};
+use crate::schema::target::InsertColumns;
 use crate::schema::types::TableName;
 use crate::transcode::packet::{PacketPlan, copy_columns};
 use crate::transcode::{Limits, RowPlan, RowsCursor};
@@ -26,55 +25,43 @@ const EXECUTED_SECONDS: u32 = 60;
 #[derive(Debug)]
 pub struct CopyTable {
     index: TableIndex,
+    shadow: Uuid,
     name: TableName,
     version: Version,
+    position: Arc<Position>,
+    /// The name of its cuts.
+    plan: Uuid,
     cuts: Cuts,
     select_list: String,
     packets: PacketPlan,
     rows: RowPlan,
-    target: Arc<InsertTarget>,
+    insert: Arc<InsertColumns>,
     is_set_aside: Arc<AtomicBool>,
-    /// Of a copy that was begun before.
-    saved: Vec<CopyChunk>,
-    /// The name of its cuts.
-    plan: Uuid,
 }
 
 impl CopyTable {
-    /// The copy of `source`, the router's table `index`, to `target`; `saved` are its chunks if it was begun before, and
-    /// `is_set_aside` is raised when it is to end.
+    /// What `order` says, with rows of this version; only those that fulfil the condition, if there is one.
     ///
     /// # Errors
     /// [`ErrorKind::TableShape`] naming the column that does not fit.
-    pub fn new(
-        index: TableIndex,
-        source: &SourceTable,
-        target: &TargetTable,
-        version: Version,
-        saved: Vec<CopyChunk>,
-    ) -> Result<Self> {
+    pub fn new(order: &CopyOrder, version: Version, copy_where: Option<&str>) -> Result<Self> {
+        let CopyOrder { source, target, .. } = order;
         let rows = RowPlan::compile(&copy_columns(&source.columns), &source.key, &target.columns)?;
-        let target = Arc::new(InsertTarget { table: target.name.clone(), columns: rows.insert_columns() });
-        let (saved, plan) = planned(saved);
+        let insert = Arc::new(InsertColumns(rows.insert_columns()));
         Ok(Self {
-            index,
+            index: order.index,
+            shadow: order.shadow,
             name: source.name.clone(),
             version,
-            cuts: Cuts::of(source),
+            position: Arc::clone(&order.position),
+            plan: order.saved.first().map_or_else(Uuid::new_v4, |chunk| chunk.plan),
+            cuts: Cuts::of(source).only(copy_where),
             select_list: select_list(&source.columns),
             packets: PacketPlan::compile(&source.columns, &source.key)?,
             rows,
-            target,
-            is_set_aside: Arc::default(),
-            saved,
-            plan,
+            insert,
+            is_set_aside: Arc::clone(&order.flag),
         })
-    }
-
-    /// Copies only the rows that fulfil this condition.
-    #[must_use]
-    pub fn only(self, condition: Option<&str>) -> Self {
-        Self { cuts: self.cuts.only(condition), ..self }
     }
 
     /// The router's table.
@@ -87,50 +74,24 @@ impl CopyTable {
         &self.name
     }
 
-    /// Where its rows go.
-    pub fn target(&self) -> Arc<InsertTarget> {
-        Arc::clone(&self.target)
+    /// The version of its rows.
+    pub fn version(&self) -> Version {
+        self.version
     }
 
-    /// Raised by the router when the copy is to end.
-    pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_set_aside)
+    /// The columns of its rows.
+    pub fn columns(&self) -> Arc<InsertColumns> {
+        Arc::clone(&self.insert)
+    }
+
+    /// What a session must have seen.
+    pub fn position(&self) -> &Arc<Position> {
+        &self.position
     }
 
     /// Whether the copy is to end.
     pub fn is_set_aside(&self) -> bool {
         self.is_set_aside.load(Ordering::Relaxed)
-    }
-
-    /// The chunks as they are saved.
-    pub fn saved_chunks(&self) -> &[CopyChunk] {
-        &self.saved
-    }
-
-    /// Whether it was begun before and was not cut to its end: then it goes on under a new plan, so that a save of the
-    /// earlier process that lands late does not mix with ours. Its chunks are to be saved before anything is read.
-    pub fn is_cut_anew(&self) -> bool {
-        !self.saved.is_empty() && self.begin().is_some()
-    }
-
-    /// Its known chunks that are not done.
-    pub fn remaining(&self) -> Vec<Chunk> {
-        let known = self.known().zip(&self.saved);
-        known.filter(|(_, saved)| saved.done == 0).map(|(chunk, _)| chunk).collect()
-    }
-
-    /// The chunk whose end is to be found next; `None` when all are known.
-    pub fn begin(&self) -> Option<Chunk> {
-        self.known().last().map_or_else(|| Some(Chunk::first()), |last| last.next())
-    }
-
-    fn known(&self) -> impl Iterator<Item = Chunk> {
-        let uppers = self.saved.iter().map(|saved| (!saved.upper.is_empty()).then(|| saved.upper.clone()));
-        uppers.scan(Some(Chunk::first()), |begin, upper| {
-            let chunk = Chunk { upper, ..begin.take()? };
-            *begin = chunk.next();
-            Some(chunk)
-        })
     }
 
     /// The chunk that begins where `begin` does, with its end: `chunk_rows` further on, or the table's.
@@ -150,6 +111,7 @@ impl CopyTable {
         CopyChunk {
             table: self.name.to_string(),
             version: self.version.0,
+            shadow: self.shadow,
             plan: self.plan,
             chunk: chunk.number,
             upper: chunk.upper.clone().unwrap_or_default(),
@@ -195,12 +157,24 @@ impl ChunkRows<'_> {
     }
 }
 
-/// The chunks, and the plan that they and those to come are of: theirs when they are all, else a new one.
-fn planned(mut saved: Vec<CopyChunk>) -> (Vec<CopyChunk>, Uuid) {
-    let complete = saved.last().filter(|last| last.upper.is_empty());
-    let plan = complete.map_or_else(Uuid::new_v4, |last| last.plan);
-    saved.iter_mut().for_each(|chunk| chunk.plan = plan);
-    (saved, plan)
+/// The chunks of a copy that was begun before.
+fn known(saved: &[CopyChunk]) -> impl Iterator<Item = Chunk> {
+    let uppers = saved.iter().map(|saved| (!saved.upper.is_empty()).then(|| saved.upper.clone()));
+    uppers.scan(Some(Chunk::first()), |begin, upper| {
+        let chunk = Chunk { upper, ..begin.take()? };
+        *begin = chunk.next();
+        Some(chunk)
+    })
+}
+
+/// Those of them that are not done.
+pub fn remaining(saved: &[CopyChunk]) -> impl Iterator<Item = Chunk> {
+    known(saved).zip(saved).filter(|(_, saved)| saved.done == 0).map(|(chunk, _)| chunk)
+}
+
+/// The chunk whose end is to be found next; `None` when all are known.
+pub fn begin(saved: &[CopyChunk]) -> Option<Chunk> {
+    known(saved).last().map_or_else(|| Some(Chunk::first()), |last| last.next())
 }
 
 fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
@@ -210,80 +184,82 @@ fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
     bound.map(Some).ok_or_else(|| Error::new(ErrorKind::TableShape, "a key column is NULL"))
 }
 
-/// A session that sees everything from before the stream's start: on the stream's own server, after its transactions.
-///
-/// # Errors
-/// When the source is away, is another server, or does not see them in time.
-pub fn connect(config: &MysqlConfig, start: &Position) -> Result<Select> {
-    let mut select = Select::open(config)?;
-    let connection = select.connection()?;
-    let server_uuid = connection.rows("SELECT @@server_uuid")?;
-    if server_uuid != [[Some(start.server_uuid.clone())]] {
-        let text = format!("the copy reached another server than the stream, whose uuid is {}", start.server_uuid);
-        return Err(Error::new(ErrorKind::LostPosition, text));
+/// A session on the stream's own server.
+#[derive(Debug)]
+pub struct Session {
+    /// To read with.
+    pub select: Select,
+    server_uuid: String,
+    /// It sees everything before this place.
+    seen: Option<Arc<Position>>,
+}
+
+impl Session {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the source is away or refuses.
+    pub fn open(config: &MysqlConfig) -> Result<Self> {
+        let mut select = Select::open(config)?;
+        let answer = select.connection()?.rows("SELECT @@server_uuid")?;
+        let server_uuid = answer.into_iter().flatten().flatten().next().unwrap_or_default();
+        Ok(Self { select, server_uuid, seen: None })
     }
-    if let Some(set) = &start.gtid_set {
-        let query = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {EXECUTED_SECONDS})");
-        if connection.rows(&query)? != [[Some("0".to_owned())]] {
-            let text = format!("the source has not executed {set} after {EXECUTED_SECONDS} s");
-            return Err(Error::new(ErrorKind::SourceDown, text));
+
+    /// Waits until what it selects contains everything before `position`.
+    ///
+    /// # Errors
+    /// When the source is away, is another server, or does not see it in time.
+    pub fn see(&mut self, position: &Arc<Position>) -> Result<()> {
+        if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, position)) {
+            return Ok(());
         }
+        if self.server_uuid != position.server_uuid {
+            let text =
+                format!("the copy reached another server than the stream, whose uuid is {}", position.server_uuid);
+            return Err(Error::new(ErrorKind::LostPosition, text));
+        }
+        if let Some(set) = &position.gtid_set {
+            let query = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {EXECUTED_SECONDS})");
+            if self.select.connection()?.rows(&query)? != [[Some("0".to_owned())]] {
+                let text = format!("the source has not executed {set} after {EXECUTED_SECONDS} s");
+                return Err(Error::new(ErrorKind::SourceDown, text));
+            }
+        }
+        self.seen = Some(Arc::clone(position));
+        Ok(())
     }
-    Ok(select)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::target::TargetColumn;
-    use crate::schema::types::{SourceColumn, SourceType};
 
-    const PLAN: Uuid = Uuid::from_u128(7);
-
-    /// A copy of which these chunks were saved, each with its end and whether it is done.
-    fn copy(saved: &[(&str, u8)]) -> CopyTable {
-        let name = TableName { database: "d".to_owned(), table: "t".to_owned() };
-        let ty = SourceType::Int { bytes: 4, unsigned: false };
-        let columns = vec![SourceColumn { name: "id".to_owned(), ty, nullable: false }];
-        let source = SourceTable { name: name.clone(), columns, key: vec![0], allows_zero_dates: false };
-        let column = |(name, ty): (&str, &str)| TargetColumn { name: name.to_owned(), ty: ty.to_owned() };
-        let columns = [("id", "Int32"), ("_version", "UInt64"), ("_is_deleted", "UInt8")].map(column).into();
+    /// Chunks that were saved, each with its end and whether it is done.
+    fn saved(chunks: &[(&str, u8)]) -> Vec<CopyChunk> {
         let chunk = |(number, &(upper, done)): (u32, &(&str, u8))| CopyChunk {
-            plan: PLAN,
             chunk: number,
             upper: if upper.is_empty() { Vec::new() } else { vec![upper.to_owned()] },
             done,
             ..CopyChunk::default()
         };
-        let saved = (0..).zip(saved).map(chunk).collect();
-        CopyTable::new(0, &source, &TargetTable { name, columns }, Version(1), saved).unwrap()
-    }
-
-    fn bound(value: &str) -> Option<Bound> {
-        Some(vec![value.to_owned()])
+        (0..).zip(chunks).map(chunk).collect()
     }
 
     #[test]
-    fn a_copy_that_was_cut_to_its_end_keeps_its_plan() {
-        let copy = copy(&[("10", 1), ("20", 0), ("", 0)]);
-        assert_eq!((copy.is_cut_anew(), copy.begin(), copy.plan), (false, None, PLAN));
-        let chunk = |number, lower, upper| Chunk { number, lower, upper };
-        assert_eq!(copy.remaining(), [chunk(1, bound("10"), bound("20")), chunk(2, bound("20"), None)]);
-    }
-
-    #[test]
-    fn a_copy_that_was_not_goes_on_where_the_cuts_end_under_a_new_plan() {
-        let copy = copy(&[("10", 0), ("20", 1)]);
-        assert!(copy.is_cut_anew() && copy.plan != PLAN);
-        assert!(copy.saved_chunks().iter().all(|chunk| chunk.plan == copy.plan));
-        assert_eq!(copy.begin(), Some(Chunk { number: 2, lower: bound("20"), upper: None }));
-        assert_eq!(copy.remaining(), [Chunk { number: 0, lower: None, upper: bound("10") }]);
-        assert_eq!(copy.saved(&copy.begin().unwrap(), 1000).rows, 0, "the last one is not counted");
-    }
-
-    #[test]
-    fn a_new_copy_begins_at_the_first_key() {
-        let copy = copy(&[]);
-        assert_eq!((copy.is_cut_anew(), copy.begin(), copy.remaining()), (false, Some(Chunk::first()), Vec::new()));
+    fn a_copy_goes_on_where_it_was_killed() {
+        let chunk = |number, lower: Option<&str>, upper: Option<&str>| {
+            let bound = |value: Option<&str>| value.map(|value| vec![value.to_owned()]);
+            Chunk { number, lower: bound(lower), upper: bound(upper) }
+        };
+        let check = |chunks: &[(&str, u8)], left: &[Chunk], next: Option<Chunk>| {
+            let saved = saved(chunks);
+            assert_eq!(remaining(&saved).collect::<Vec<_>>(), left);
+            assert_eq!(begin(&saved), next);
+        };
+        check(&[], &[], Some(Chunk::first()));
+        let whole = [("10", 1), ("20", 0), ("", 0)];
+        check(&whole, &[chunk(1, Some("10"), Some("20")), chunk(2, Some("20"), None)], None);
+        check(&[("10", 0), ("20", 1)], &[chunk(0, None, Some("10"))], Some(chunk(2, Some("20"), None)));
     }
 }

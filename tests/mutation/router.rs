@@ -3,7 +3,7 @@
 //! The router runs on this thread: its inbox is filled and closed before it starts, its writers are a queue that nobody
 //! answers, and at the inbox's end it stops without patience. The budget is endless, so it never waits.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub fn stream(_: &Rig, item: &Item, parts: &[Vec<u8>]) -> usize {
     let budget = Arc::new(Budget::new(usize::MAX));
     let chunks = frame(&wire(parts), &budget);
     let jobs = route(chunks, budget, item.tables.iter().filter_map(table).collect());
-    let rows = |job| if let Job::Insert(batch) = job { batch.body.rows() } else { 0 };
+    let rows = |job| if let Job::Insert(_, batch) = job { batch.body.rows() } else { 0 };
     jobs.try_iter().map(rows).sum()
 }
 
@@ -96,13 +96,13 @@ fn frame(wire: &[u8], budget: &Budget) -> Vec<Chunk> {
 fn route(chunks: Vec<Chunk>, budget: Arc<Budget>, tables: Vec<Table>) -> Receiver<Job> {
     let position = Position { file: FILE.to_owned(), offset: 4, ..Position::default() };
     let claim = Checkpoint { seq: 2, position, timeline: Timeline { number: 1, base_file: 0 } };
-    let beginning = Beginning { claim, tables, copies: BTreeMap::new(), copied_xids: HashSet::new() };
+    let beginning = Beginning { claim, tables, copies: BTreeMap::new(), resyncs: Vec::new(), wanted: Vec::new() };
     let router = Router::new(settings(), budget, Arc::new(Status::starting()), beginning);
     let ((to_router, inbox), (used_buffers, _used)) = (unbounded(), bounded(1));
     let ((jobs, done), (_to_acks, acks), (_to_commands, commands)) = (unbounded(), unbounded(), unbounded());
     chunks.into_iter().for_each(|chunk| to_router.send(FromReader::Chunk(chunk)).unwrap());
     drop(to_router);
-    let _ = router.run(&Wiring { inbox, copies: never(), used_buffers, jobs, acks, commands });
+    let _ = router.run(&Wiring { inbox, copies: never(), orders: unbounded().0, used_buffers, jobs, acks, commands });
     done
 }
 

@@ -18,7 +18,7 @@ use crate::support::fixture::Fixture;
 use crate::support::servers::Servers;
 
 /// How long the bridge may take for what a round does.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// MySQL's errors that depend on data and on what is locked: duplicate keys, NULL or nothing for NOT NULL, values that
 /// do not fit, locks, foreign keys, JSON, XA states, savepoints that are gone.
@@ -44,6 +44,8 @@ pub struct Tally {
     pub failed: u64,
     /// Tables set aside because XA transactions held too much, as README says.
     pub xa_limits: u64,
+    /// Tables that were copied anew.
+    pub resyncs: u64,
     /// Of those that succeeded, commits of XA transactions.
     pub xa_commits: u64,
 }
@@ -56,6 +58,7 @@ impl Tally {
         self.failed += other.failed;
         self.xa_commits += other.xa_commits;
         self.xa_limits += other.xa_limits;
+        self.resyncs += other.resyncs;
     }
 }
 
@@ -139,6 +142,15 @@ impl Round<'_> {
                     started = Some(Bridge::start(&config));
                 }
                 Action::FlushLogs => self.fixture.sql("FLUSH BINARY LOGS"),
+                Action::Resync => {
+                    for table in &case.tables {
+                        let name = format!("`{}`.`{}`", self.fixture.database, table.name.replace('`', "``"));
+                        let asked = started.as_ref().map(|bridge| bridge.post("/resync", &name));
+                        // A table that is being copied already is refused.
+                        self.tally.resyncs +=
+                            u64::from(asked.is_some_and(|answer| answer.is_ok_and(|code| code == 202)));
+                    }
+                }
                 Action::Settle => {
                     if let Some(bridge) = &mut started {
                         bridge.wait_caught_up(self.fixture, PATIENCE);
@@ -203,7 +215,11 @@ impl Round<'_> {
     }
 
     fn judge(&mut self, case: &Case, bridge: &mut Bridge) -> Result<(), String> {
-        bridge.wait_for("no copy", PATIENCE, |status| status.state() != "snapshot");
+        bridge.wait_for("no copy", PATIENCE, |status| {
+            let tables = status.0["tables"].as_array();
+            let is_copied = |table: &serde_json::Value| table["state"] == "snapshot" || table["state"] == "resync";
+            tables.is_some_and(|tables| !tables.iter().any(is_copied))
+        });
         let status = bridge.wait_caught_up(self.fixture, PATIENCE);
         let mut wrong = Vec::new();
         for table in &case.tables {

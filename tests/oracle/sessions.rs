@@ -43,6 +43,8 @@ pub enum Action {
     FlushLogs,
     /// The bridge gets time to save a checkpoint.
     Settle,
+    /// All tables are copied anew beside their targets.
+    Resync,
 }
 
 /// The name before an XA transaction's number; the round puts the database's name in its place.
@@ -170,7 +172,15 @@ impl Maker<'_> {
     }
 
     fn disturb(&mut self) {
-        let actions = [Action::Kill, Action::Kill, Action::Terminate, Action::FlushLogs, Action::Settle];
+        let actions = [
+            Action::Kill,
+            Action::Kill,
+            Action::Terminate,
+            Action::FlushLogs,
+            Action::Settle,
+            Action::Resync,
+            Action::Resync,
+        ];
         let action = self.dice.pick(&actions).clone();
         self.units += 1;
         self.case.steps.push(Step { unit: self.units, action });

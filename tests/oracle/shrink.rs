@@ -140,6 +140,7 @@ impl Minimal<'_> {
             Action::Terminate => "-- SIGTERM to the bridge, and its start".to_owned(),
             Action::FlushLogs => "FLUSH BINARY LOGS;".to_owned(),
             Action::Settle => "-- wait until the bridge has caught up".to_owned(),
+            Action::Resync => "-- stream-bridge resync, of all tables".to_owned(),
             Action::Sql { session, statement, .. } => {
                 if *speaker != Some(*session) {
                     writeln!(text, "-- session {session}: {}", self.case.sessions[*session].join("; ")).unwrap();
@@ -155,7 +156,7 @@ impl Minimal<'_> {
 fn tables_of(step: &Step) -> &[usize] {
     match &step.action {
         Action::Sql { tables, .. } => tables,
-        Action::Kill | Action::Terminate | Action::FlushLogs | Action::Settle => &[],
+        Action::Kill | Action::Terminate | Action::FlushLogs | Action::Settle | Action::Resync => &[],
     }
 }
 

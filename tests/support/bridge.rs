@@ -218,8 +218,11 @@ impl Bridge {
     /// Waits until everything that is in MySQL's binary log now has been acknowledged by ClickHouse.
     pub fn wait_caught_up(&mut self, fixture: &Fixture, timeout: Duration) -> Status {
         let noted = SourcePosition::now(fixture);
+        let port = self.config.port;
         self.wait_for(&format!("all up to {noted}"), timeout, |status| {
-            status.lag_seconds() == 0.0 && noted.is_reached(status, fixture)
+            // The source may never rest: then what is acknowledged must have passed the place.
+            let is_acked = || acked_place(port).is_some_and(|place| place >= noted.place());
+            noted.is_reached(status, fixture) && (status.lag_seconds() == 0.0 || is_acked())
         })
     }
 
@@ -239,6 +242,16 @@ impl Bridge {
         let (code, text) = self.get("/status")?;
         let json = serde_json::from_str(&text).map_err(|error| format!("{code} {text}: {error}"))?;
         Ok(Status(json))
+    }
+
+    /// `POST` of a text; the status code.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn post(&self, path: &str, body: &str) -> Result<u16, String> {
+        let request = ureq::post(format!("http://127.0.0.1:{}{path}", self.config.port));
+        let answer = request.config().http_status_as_error(false).proxy(None).build().send(body);
+        answer.map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
     }
 
     /// `GET` of a path: status code and body.
@@ -453,9 +466,13 @@ impl SourcePosition {
         events.map(|row| row.2).collect()
     }
 
+    fn place(&self) -> (u64, u64) {
+        (file_number(&self.file), self.offset)
+    }
+
     /// By file and offset, or by GTID: after a rotation the source stands in a file in which no transaction ended yet.
     fn is_reached(&self, status: &Status, fixture: &Fixture) -> bool {
-        let by_place = status.place() >= (file_number(&self.file), self.offset);
+        let by_place = status.place() >= self.place();
         let (wanted, have) = (&self.gtid_set, status.gtid_set());
         let by_gtid = || fixture.row::<bool>(&format!("SELECT GTID_SUBSET('{wanted}', '{have}')"));
         by_place || (!wanted.is_empty() && !have.is_empty() && by_gtid())
@@ -466,6 +483,14 @@ impl fmt::Display for SourcePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{} ({})", self.file, self.offset, self.gtid_set)
     }
+}
+
+/// The place below which everything is acknowledged, from the bridge that listens on this port.
+fn acked_place(port: u16) -> Option<(u64, u64)> {
+    let mut answer = ureq::get(format!("http://127.0.0.1:{port}/position")).call().ok()?;
+    let whereabouts: serde_json::Value = serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()?;
+    let acked = &whereabouts["acked"];
+    Some((file_number(acked["file"].as_str()?), acked["offset"].as_u64()?))
 }
 
 fn file_number(file: &str) -> u64 {

@@ -1,0 +1,165 @@
+//! A copy's table, the shadow: made beside its target, and given its name in the end.
+//!
+//! The shadow is known by its UUID, which we choose: wherever that table is, is how far we got. So each step first looks,
+//! a step may be done twice, and what a lost answer did is seen. After the exchange the old table is renamed away before
+//! it is dropped: a late copy of the same EXCHANGE then finds nothing to exchange.
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::clickhouse::tables::{self, VERSION, has_table};
+use crate::clickhouse::{Client, sql};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::catalog::SourceTable;
+use crate::schema::target::{Exchange, TargetTable};
+use crate::schema::types::TableName;
+
+/// The constraint that keeps late copies of inserts out.
+const FLOOR: &str = "stream_bridge_floor";
+
+/// Digits of the UUID in a shadow's name.
+const NAME_DIGITS: usize = 8;
+
+/// The name of the shadow `id` of `target`.
+pub fn shadow_name(target: &TableName, id: Uuid) -> TableName {
+    named(target, "copy", id)
+}
+
+fn named(target: &TableName, what: &str, id: Uuid) -> TableName {
+    let id = id.simple().to_string();
+    let digits = id.get(..NAME_DIGITS).unwrap_or_default();
+    TableName { database: target.database.clone(), table: format!("{}__{what}_{digits}", target.table) }
+}
+
+/// Creates the shadow `id` of `target`, like `target` when that is `fitting`, else as the source's shape wants it.
+///
+/// # Errors
+/// As [`Client::query`], and those of the source's shape.
+pub fn create_shadow(
+    client: &Client,
+    source: &SourceTable,
+    target: &TableName,
+    id: Uuid,
+    fitting: bool,
+) -> Result<TargetTable> {
+    let name = shadow_name(target, id);
+    if fitting {
+        let (shadow, target) = (sql::table(&name), sql::table(target));
+        client.query(&format!("CREATE TABLE IF NOT EXISTS {shadow} UUID '{id}' AS {target}"))?;
+        tables::created(client, &name)
+    } else {
+        tables::create_table(client, source, &name, Some(id))
+    }
+}
+
+/// Drops the table `name`, if it is the shadow `id`.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn drop_shadow(client: &Client, name: &TableName, id: Uuid) -> Result<()> {
+    if table_of(client, &name.database, id)?.as_ref() == Some(name) {
+        drop_table(client, name)?;
+    }
+    Ok(())
+}
+
+/// Puts the shadow in its target's place. `prefixes` begin the `query_id` of every insert into either.
+///
+/// # Errors
+/// [`ErrorKind::TargetBusy`] while such an insert runs; or as [`Client::query`]: nothing is exchanged then, unless the
+/// answer was lost.
+pub fn exchange(client: &Client, exchange: &Exchange, prefixes: &[String]) -> Result<()> {
+    let Exchange { id, target, shadow, floor } = exchange;
+    let place = table_of(client, &target.database, *id)?;
+    match place {
+        None => {
+            let text = format!("{shadow}, the copy that was to take its place, is gone");
+            return Err(Error::new(ErrorKind::TableShape, text).at_table(target));
+        }
+        Some(place) if place == *target => {}
+        Some(place) => {
+            check_quiet(client, prefixes)?;
+            raise_floor(client, &place, *floor)?;
+            swap(client, &place, target)?;
+        }
+    }
+    match clear_away(client, exchange) {
+        Err(error) if error.kind != ErrorKind::TargetBusy => {
+            log::warn!("the table that was replaced stays beside its successor: {error}");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+/// Drops the old table. It has its new name first, so that a late copy of the EXCHANGE fails; one that came before that is
+/// seen.
+fn clear_away(client: &Client, exchange: &Exchange) -> Result<()> {
+    let Exchange { id, target, shadow, .. } = exchange;
+    let old = named(target, "before", *id);
+    if has_table(client, shadow)? {
+        client.query(&format!("RENAME TABLE {} TO {}", sql::table(shadow), sql::table(&old)))?;
+    }
+    if table_of(client, &target.database, *id)?.as_ref() != Some(target) {
+        return Err(Error::new(
+            ErrorKind::TargetBusy,
+            "the exchange of two tables was undone by a late copy of itself",
+        ));
+    }
+    if has_table(client, &old)? {
+        drop_table(client, &old)?;
+    }
+    Ok(())
+}
+
+/// The name of the table with this UUID.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn table_of(client: &Client, database: &str, id: Uuid) -> Result<Option<TableName>> {
+    #[derive(Deserialize)]
+    struct Row {
+        name: String,
+    }
+    let select = format!("SELECT name FROM system.tables WHERE database = {} AND uuid = '{id}'", sql::text(database));
+    let row = client.rows::<Row>(&select)?.pop();
+    Ok(row.map(|row| TableName { database: database.to_owned(), table: row.name }))
+}
+
+/// An insert that still runs could land in the other table.
+fn check_quiet(client: &Client, prefixes: &[String]) -> Result<()> {
+    let begins = |prefix: &String| format!("startsWith(query_id, {})", sql::text(prefix));
+    let running = prefixes.iter().map(begins).collect::<Vec<_>>().join(" OR ");
+    match tables::number(client, &format!("SELECT count() FROM system.processes WHERE {running}"))? {
+        0 => Ok(()),
+        count => {
+            let text = format!("{count} inserts still run whose answer was lost: the exchange waits for them");
+            Err(Error::new(ErrorKind::TargetBusy, text))
+        }
+    }
+}
+
+/// One ALTER, since a table made like another may have that one's floor.
+fn raise_floor(client: &Client, table: &TableName, floor: u64) -> Result<()> {
+    let statement = format!(
+        "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {FLOOR}, ADD CONSTRAINT {FLOOR} CHECK {VERSION} >= {floor}",
+        sql::table(table)
+    );
+    client.query(&statement).map(drop)
+}
+
+fn swap(client: &Client, from: &TableName, target: &TableName) -> Result<()> {
+    let (from, into) = (sql::table(from), sql::table(target));
+    let statement = match has_table(client, target)? {
+        true => format!("EXCHANGE TABLES {into} AND {from}"),
+        false => format!("RENAME TABLE {from} TO {into}"),
+    };
+    client.query(&statement).map(drop)
+}
+
+/// Whatever its size.
+fn drop_table(client: &Client, name: &TableName) -> Result<()> {
+    let dropped =
+        client.query(&format!("DROP TABLE IF EXISTS {} SETTINGS max_table_size_to_drop = 0", sql::table(name)));
+    dropped.map(drop)
+}

@@ -1,0 +1,40 @@
+//! Makes shadows: a table's present shape in the source, and an empty table of that shape beside its target.
+
+use uuid::Uuid;
+
+use crate::clickhouse::check::check_existing;
+use crate::clickhouse::exchange::create_shadow;
+use crate::clickhouse::{Client, tables};
+use crate::config::{Config, MysqlConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::NewShadow;
+use crate::mysql::checks;
+use crate::schema::catalog::SourceTable;
+use crate::schema::mapping::TargetFeatures;
+use crate::schema::types::TableName;
+
+/// Makes the shadow `id` of the source's table `name`: like its target if that fits, else as the source's shape wants it.
+/// Done twice it is the same.
+///
+/// # Errors
+/// What stands in the way of the table; a server that is away or refuses.
+pub fn shadow(config: &Config, client: &Client, name: &TableName, id: Uuid) -> Result<NewShadow> {
+    let source = source_table(&config.mysql, name)?;
+    let target = config.replicate.target_name(name);
+    let features = TargetFeatures { time64: client.features().time64 };
+    let existing = tables::existing_table(client, &target)?;
+    let fitting = existing.is_some_and(|existing| check_existing(&source, &existing, features).is_empty());
+    let shadow = create_shadow(client, &source, &target, id, fitting).map_err(|error| error.at_table(name))?;
+    Ok(NewShadow { id, source, name: target, target: shadow })
+}
+
+fn source_table(config: &MysqlConfig, name: &TableName) -> Result<SourceTable> {
+    let found = checks::check(config, &|other| other == name);
+    let problems: Vec<String> = found.problems.into_iter().map(|problem| problem.text).collect();
+    let kind = if found.facts.is_some() { ErrorKind::TableShape } else { ErrorKind::SourceDown };
+    match found.tables.into_iter().next() {
+        _ if !problems.is_empty() => Err(Error::new(kind, problems.join("; "))),
+        Some(found) => Ok(found.table),
+        None => Err(Error::new(kind, "the source has no such table that we may read")),
+    }
+}
