@@ -82,6 +82,8 @@ fn wait_state(bridge: &mut Bridge, test: &Fixture, table: &str, state: &str) {
 
 /// Waits until every table flows, and compares all.
 fn assert_all_flow_and_equal(bridge: &mut Bridge, test: &Fixture) {
+    // Whatever has tables copied has been seen.
+    bridge.wait_caught_up(test, PATIENCE);
     let prefix = format!("{}.", test.database);
     for table in test.tables() {
         let name = format!("{prefix}{table}");
