@@ -117,18 +117,20 @@ impl<'a> Rig<'a> {
         let mut source = Source::connect(&config.mysql).unwrap();
         let source = tables::read(&mut source, &|found| *found == name, false).unwrap().remove(0).table;
         let target = targets::create_table(&client, &source, &name, None).unwrap();
+        let version = Version(1 << 54);
         let order = CopyOrder {
             index: 0,
             shadow: Uuid::nil(),
             source: source.clone(),
             target,
-            version: None,
+            copy_where: None,
+            version: Some(version),
             timeline: Timeline { number: 1, base_file: 0 },
             position: Arc::default(),
             saved: Vec::new(),
             flag: Arc::default(),
         };
-        let table = CopyTable::new(&order, Version(1 << 54), None).unwrap();
+        let table = CopyTable::new(&order, version).unwrap();
         let mut select = Select::open(&config.mysql).unwrap();
         let mut chunks: Vec<Chunk> = Vec::new();
         while let Some(begin) = chunks.last().map_or(Some(Chunk::first()), Chunk::next) {

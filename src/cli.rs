@@ -1,7 +1,7 @@
 //! Arguments, configuration file, logging, dispatch and exit codes (DESIGN 9). No work of its own.
 //!
-//! Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 `check` found problems. The error that ends a command is
-//! printed here, once, on stderr; output that is data goes to stdout alone.
+//! Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 `check` found problems or `verify` differences. The error
+//! that ends a command is printed here, once, on stderr; output that is data goes to stdout alone.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use stream_bridge::config::{Config, LogConfig, LogFormat};
 use stream_bridge::error::{Error, ErrorKind, Result};
 use stream_bridge::http::running;
 use stream_bridge::progress::CLEAR;
-use stream_bridge::{check, engine, replay};
+use stream_bridge::{check, engine, replay, verify};
 
 /// Keeps ClickHouse equal to MySQL in real time.
 #[derive(Parser)]
@@ -45,8 +45,8 @@ enum Command {
     Snapshot(Tables),
     /// Have the running process copy tables again, beside those that are read meanwhile
     Resync(Tables),
-    /// (not built yet) Compare tables byte by byte
-    Verify(NotBuilt),
+    /// Compare tables byte by byte while they are written to, and repair them
+    Verify(Verify),
 }
 
 #[derive(Args)]
@@ -64,6 +64,27 @@ struct Tables {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args)]
+struct Verify {
+    /// Tables of the source; all that are replicated when none is named
+    #[arg(value_name = "DATABASE.TABLE")]
+    tables: Vec<String>,
+    /// Make the rows in ClickHouse that differ as they are in MySQL
+    #[arg(long)]
+    repair: bool,
+    /// Compare only so many of the parts that each table is read in, chosen at random
+    #[arg(long, value_name = "N%", value_parser = percent)]
+    sample: Option<f64>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn percent(text: &str) -> std::result::Result<f64, String> {
+    let number = text.trim_end_matches('%').parse().ok().filter(|&percent| percent > 0.0 && percent <= 100.0);
+    number.ok_or_else(|| "must be above 0 and at most 100, as in --sample 5%".to_owned())
 }
 
 #[derive(Args)]
@@ -119,7 +140,13 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
         Command::Plan(_) => return Err(not_built("plan")),
         Command::Snapshot(tables) => copy(&load()?, "snapshot", tables)?,
         Command::Resync(tables) => copy(&load()?, "resync", tables)?,
-        Command::Verify(_) => return Err(not_built("verify")),
+        Command::Verify(arguments) => {
+            let config = load()?;
+            start_log(&config.log);
+            if !verify(&config, arguments)? {
+                return Ok(ExitCode::from(3));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -186,6 +213,20 @@ fn show_config(path: &Path, as_json: bool) -> Result<ExitCode> {
         Err(error) => return Err(not_valid(path, &error)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what differs; true when nothing does.
+fn verify(config: &Config, arguments: &Verify) -> Result<bool> {
+    let Verify { tables, repair, sample, .. } = arguments;
+    let options = verify::Options { tables: tables.clone(), repair: *repair, sample: *sample };
+    let reports = verify::run(config, &options, &|path| running::get(&config.http, path))?;
+    let is_equal = reports.iter().all(verify::TableReport::is_equal);
+    if arguments.json {
+        print_json(&json!({ "equal": is_equal, "tables": reports }));
+    } else {
+        reports.iter().for_each(|report| print(&report.text()));
+    }
+    Ok(is_equal)
 }
 
 fn status(config: &Config, as_json: bool) -> Result<()> {

@@ -38,6 +38,8 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// `[snapshot]`
     pub snapshot: SnapshotConfig,
+    /// Comparisons.
+    pub verify: VerifyConfig,
     /// Checkpoints.
     pub state: StateConfig,
     /// Status page.
@@ -114,6 +116,13 @@ pub struct SnapshotConfig {
     /// Rows of a chunk: what a restart may read again.
     pub chunk_rows: u64,
     /// Of all connections together; 0: no limit.
+    pub max_rows_per_second: u64,
+}
+
+/// `[verify]`
+#[derive(Debug, Clone)]
+pub struct VerifyConfig {
+    /// Rows that are read per second; 0: no limit.
     pub max_rows_per_second: u64,
 }
 
@@ -290,7 +299,7 @@ impl Config {
         let pipeline = root.section("pipeline", keys::pipeline);
         root.section("ddl", keys::ddl);
         let snapshot = root.section("snapshot", keys::snapshot);
-        root.section("verify", keys::verify);
+        let verify = root.section("verify", keys::verify);
         let state = root.section("state", keys::state);
         let http = root.section("http", keys::http);
         let log = root.section("log", keys::log);
@@ -298,7 +307,7 @@ impl Config {
         if !problems.is_empty() {
             return Err(Error::new(ErrorKind::Config, problems.join("\n")));
         }
-        Ok(Self { name, mysql, clickhouse, replicate, pipeline, snapshot, state, http, log, effective })
+        Ok(Self { name, mysql, clickhouse, replicate, pipeline, snapshot, verify, state, http, log, effective })
     }
 
     /// Every key with the value in force; secrets hidden.

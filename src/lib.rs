@@ -16,7 +16,7 @@
 //!
 //! Three rules: **pure** modules (`binlog rowbinary schema transcode`, and `error position gtid backoff config metrics`
 //! below them) do no IO, spawn nothing, log nothing; **clients** (`mysql clickhouse checkpoint`) talk to one system each
-//! and not to one another; **stages** (`reader router writer snapshot http`) speak only by [`message`] and are wired by
+//! and not to one another; **stages** (`reader router writer snapshot verify http`) speak only by [`message`] and are wired by
 //! [`engine`]. `tests/tidy.rs` holds them.
 //!
 //! # Invariants
@@ -55,4 +55,5 @@ pub mod schema;
 pub mod snapshot;
 pub mod start;
 pub mod transcode;
+pub mod verify;
 pub mod writer;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::checkpoint::{Checkpoint, CopyChunk, TableState};
@@ -93,8 +93,9 @@ pub enum FromSnapshot {
     Prepared(TableIndex, Box<NewShadow>),
     /// The shadow of this UUID cannot be made.
     NotPrepared(TableIndex, Uuid, Error),
-    /// The next of the chunks that its copy is cut into; the version of its rows, and the GTIDs that its SELECTs have seen, if there are any.
-    Planned { table: TableIndex, version: Version, gtid_set: String, chunks: Vec<CopyChunk> },
+    /// The next of the chunks that its copy is cut into; the version of its rows, and the GTIDs that its SELECTs have seen,
+    /// if there are any.
+    Planned { table: TableIndex, version: Version, gtid_set: String, chunk: CopyChunk },
     /// Rows of a chunk; the budget was charged for them.
     Rows { table: TableIndex, chunk: u32, columns: Arc<InsertColumns>, body: Body, charged_bytes: usize },
     /// All rows of this chunk were sent.
@@ -125,6 +126,8 @@ pub struct NewShadow {
     pub name: TableName,
     /// The shadow.
     pub target: TargetTable,
+    /// Which rows are copied.
+    pub copy_where: Option<String>,
 }
 
 /// A table to be copied.
@@ -138,6 +141,8 @@ pub struct CopyOrder {
     pub source: SourceTable,
     /// What is filled.
     pub target: TargetTable,
+    /// Which rows are copied; `None`: all.
+    pub copy_where: Option<String>,
     /// The version of the rows. `None`: that of a place which is found without GTID, later than `position`.
     pub version: Option<Version>,
     /// Of the versions.
@@ -200,7 +205,7 @@ pub enum Command {
 }
 
 /// Where the stream is: what a reader of both sides needs to tell a difference from a delay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Whereabouts {
     /// The source.
     pub server_uuid: String,
@@ -219,7 +224,7 @@ pub struct Whereabouts {
 }
 
 /// A place in the binary log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Binlog file.
     pub file: String,

@@ -33,6 +33,7 @@ use crate::router::tables::{Shape, State, Table};
 use crate::schema::catalog::SourceTable;
 use crate::schema::target::{Exchange, TargetTable};
 use crate::schema::types::TableName;
+use crate::snapshot::renew_plan;
 
 /// How long prepared transactions may take to be decided.
 const PREPARED_PATIENCE: Duration = Duration::from_secs(60);
@@ -207,7 +208,7 @@ impl Starting<'_> {
             self.made.wanted.push(index);
         }
         let Chosen { inspected, state, reason, floor, shadow, is_new } = chosen;
-        let Inspected { source, target_name, target } = inspected;
+        let Inspected { source, target_name, target, copy_where } = inspected;
         let target = match target {
             Some(target) => Some(target),
             None if state == State::Quarantined => None,
@@ -219,7 +220,8 @@ impl Starting<'_> {
         }
         if let Some(target) = target.clone().filter(|_| state == State::Snapshot) {
             let version = self.claim.timeline.first_version();
-            let order = self.order(Uuid::nil(), source.clone(), target, version, self.claim.position.clone())?;
+            let order =
+                self.order(Uuid::nil(), source.clone(), target, copy_where, version, self.claim.position.clone())?;
             self.made.copies.push(CopyOrder { index, ..order });
         }
         let shape = target.map(|target| Shape::new(&source, target));
@@ -247,7 +249,8 @@ impl Starting<'_> {
             let position = Position { gtid_set, ..self.claim.position.clone() };
             let source = chosen.inspected.source.clone();
             let shape = Shape::new(&source, table.clone());
-            let order = self.order(saved.id, source, table, Version(saved.version), position)?;
+            let copy_where = chosen.inspected.copy_where.clone();
+            let order = self.order(saved.id, source, table, copy_where, Version(saved.version), position)?;
             self.made.shadow_copies.push(order);
             let shadow = Table::new(chosen.inspected.source.name.clone(), State::Snapshot, String::new(), Some(shape));
             self.made.resyncs.push(BegunResync { table: index, saved, target: target.clone(), shadow });
@@ -263,26 +266,19 @@ impl Starting<'_> {
         shadow: Uuid,
         source: SourceTable,
         target: TargetTable,
+        copy_where: Option<String>,
         version: Version,
         position: Position,
     ) -> Result<CopyOrder> {
         let name = source.name.to_string();
         let is_own = |chunk: &&CopyChunk| chunk.table == name && chunk.version == version.0 && chunk.shadow == shadow;
-        let saved = self.cut_anew(self.saved.iter().filter(is_own).cloned().collect())?;
-        let (timeline, position) = (self.claim.timeline, Arc::new(position));
-        let (version, flag) = (Some(version), Arc::default());
-        Ok(CopyOrder { index: 0, shadow, source, target, version, timeline, position, saved, flag })
-    }
-
-    /// A copy that was not cut to its end goes on under a new plan, so that a save of the earlier process that lands late
-    /// does not mix with ours.
-    fn cut_anew(&self, mut saved: Vec<CopyChunk>) -> Result<Vec<CopyChunk>> {
-        if saved.last().is_some_and(|last| !last.upper.is_empty()) {
-            let plan = Uuid::new_v4();
-            saved.iter_mut().for_each(|chunk| chunk.plan = plan);
+        let mut saved: Vec<CopyChunk> = self.saved.iter().filter(is_own).cloned().collect();
+        if renew_plan(&mut saved) {
             self.store.save_chunks(&saved)?;
         }
-        Ok(saved)
+        let (timeline, position) = (self.claim.timeline, Arc::new(position));
+        let (version, flag) = (Some(version), Arc::default());
+        Ok(CopyOrder { index: 0, shadow, source, target, copy_where, version, timeline, position, saved, flag })
     }
 }
 
@@ -292,8 +288,9 @@ impl Starting<'_> {
 fn first_start(config: &Config, source: &mut Source, client: &Client, tables: &[Inspected]) -> Result<Begun> {
     let position = match &config.mysql.start {
         Start::Snapshot => {
+            let position = source.current_position(true)?;
             check::refuse(&check::bad_conditions(config, tables)?)?;
-            source.current_position(true)?
+            position
         }
         Start::Current => source.current_position(false)?,
         Start::File { file, offset } => source.position_at(file, *offset)?,

@@ -343,7 +343,9 @@ fn body(code: u8, sql: &str) -> Vec<u8> {
         23..=25 | 30..=32 | 39 => rows(),
         27 => b"binlog.000007".to_vec(),
         33 | 34 => [&[0][..], &[7; 16], &2u64.to_le_bytes()].concat(),
-        35 => vec![0; 8],
+        // One transaction of the server 0707..
+        35 => [&1_u64.to_le_bytes()[..], &[7; 16], &1_u64.to_le_bytes(), &1_u64.to_le_bytes(), &2_u64.to_le_bytes()]
+            .concat(),
         38 => [&[u8::from(!sql.is_empty())][..], &[0; 13]].concat(),
         40 => vec![2, 3, 252, 255, 0, 0],
         // Of MySQL 9.7.4: GTID mytag:1, and a heartbeat in binlog.000003.

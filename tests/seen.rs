@@ -114,10 +114,10 @@ fn looks(test: &Fixture, config: &MysqlConfig) -> Vec<(Arc<Position>, usize)> {
     let look = |_| {
         let position = Source::connect(config).unwrap().current_position(true).unwrap();
         let position = Arc::new(position);
-        let mut session = Session::open(config).unwrap();
+        let mut session = snapshot::Session::open(config).unwrap();
         session.see(&position).unwrap();
         let rows = session.select.connection().unwrap().rows(COUNT).unwrap();
-        (position, rows[0][0].as_deref().unwrap().parse().unwrap())
+        (Position::clone(&position), rows[0][0].as_deref().unwrap().parse().unwrap())
     };
     let begin = Instant::now();
     let looks: Vec<(Arc<Position>, usize)> =

@@ -57,6 +57,16 @@ impl Client {
         run(&self.transport, &self.query_parameters, statement)
     }
 
+    /// Runs a SELECT that names a format; its rows as a stream of bytes. The server keeps the answer until it is whole
+    /// (`wait_end_of_query`), so one that begins is right to its end, or breaks off.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn stream(&self, select: &str) -> Result<impl std::io::Read + use<>> {
+        let response = self.transport.send(&self.query_parameters, &[select.as_bytes()]);
+        self.transport.open(response.map_err(|error| self.transport.no_answer(&error))?)
+    }
+
     /// Runs a SELECT and parses each row (`FORMAT JSONEachRow`) by its column names.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use ureq::http::{HeaderValue, Response};
-use ureq::{Agent, Body, SendBody};
+use ureq::{Agent, Body, BodyReader, SendBody};
 
 use crate::clickhouse::errors;
 use crate::config::ClickHouseConfig;
@@ -95,6 +95,20 @@ impl Transport {
         match cut {
             Some(error) => Err(self.no_answer(&error)),
             None => Ok(Answer { text: text.into_owned(), written_rows }),
+        }
+    }
+
+    /// Judges an answer by its head and gives its body as a stream.
+    ///
+    /// # Errors
+    /// As [`Transport::receive`], as far as the head tells.
+    pub fn open(&self, response: Response<Body>) -> Result<BodyReader<'static>> {
+        if response.status().as_u16() == 200 && header(&response, "X-ClickHouse-Exception-Code").is_none() {
+            return Ok(response.into_body().into_reader());
+        }
+        match self.receive(response) {
+            Err(error) => Err(error),
+            Ok(answer) => Err(self.no_answer(&answer.text)),
         }
     }
 

@@ -7,7 +7,7 @@ use super::selection::{Selection, table_name};
 use super::tls::tls;
 use super::{
     ClickHouseConfig, HttpConfig, LogConfig, MysqlConfig, PipelineConfig, ReadFile, ReplicateConfig, Rule, Secret,
-    SnapshotConfig, Start, StateConfig,
+    SnapshotConfig, Start, StateConfig, VerifyConfig,
 };
 use crate::position::file_number;
 use crate::schema::types::TableName;
@@ -219,8 +219,8 @@ pub fn snapshot(section: &mut Section) -> SnapshotConfig {
 }
 
 /// `[verify]`
-pub fn verify(section: &mut Section) {
-    section.not_built("max_rows_per_second", 0);
+pub fn verify(section: &mut Section) -> VerifyConfig {
+    VerifyConfig { max_rows_per_second: section.integer("max_rows_per_second", 0, 0..=1_000_000_000_000, "rows") }
 }
 
 /// `[state]`

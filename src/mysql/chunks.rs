@@ -51,7 +51,12 @@ pub struct Cuts {
 impl Cuts {
     /// For the copy of this table.
     pub fn of(source: &SourceTable) -> Self {
-        let key = source.key.iter().filter_map(|&index| source.columns.get(index));
+        Self::by_leading(source, source.key.len())
+    }
+
+    /// By no more than the `count` leading columns of the key.
+    pub fn by_leading(source: &SourceTable, count: usize) -> Self {
+        let key = source.key.iter().take(count).filter_map(|&index| source.columns.get(index));
         let leading = key.map_while(|column| {
             let name = quoted_name(&column.name);
             literal(&name, &column.ty).map(|literal| (name, literal))
@@ -110,7 +115,7 @@ fn conjunction(conditions: impl Iterator<Item = String>) -> String {
 
 /// `columns` above or below `bound` in the order of the key. Written out column by column, with the first one's own
 /// comparison in front: the optimizer makes a range of the primary key of that, and not of a comparison of rows.
-fn compare(columns: &[String], bound: &[String], strict: &str, last: &str) -> String {
+pub fn compare(columns: &[String], bound: &[String], strict: &str, last: &str) -> String {
     let (Some((column, columns)), Some((value, bound))) = (columns.split_first(), bound.split_first()) else {
         return "TRUE".to_owned();
     };

@@ -33,6 +33,8 @@ pub const SESSION: &str = "SET time_zone='+00:00', character_set_results=NULL, s
 
 /// As long as the server waits for us, it may let us wait: for the first row, most of all.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a server may take to see what it has said it has executed.
+const EXECUTED_SECONDS: u32 = 60;
 const BUFFER_BYTES: usize = 512 << 10;
 /// The limit of `max_allowed_packet` is 1 GiB.
 const ROW_BYTES_MAX: usize = (1 << 30) + (1 << 20);
@@ -81,6 +83,25 @@ impl Select {
         connection.set_timeout(PATIENCE)?;
         let (packets, columns) = (Packets::default(), Vec::new());
         Ok(Self { connection, packets, columns, statement: None, is_answering: false })
+    }
+
+    /// Makes sure that this is the server with this uuid, and that SELECTs from now on see all transactions of `gtid_set`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LostPosition`] when it is another server, [`ErrorKind::SourceDown`] when it does not see them in time.
+    pub fn see(&mut self, server_uuid: &str, gtid_set: Option<&str>) -> Result<()> {
+        let connection = self.connection()?;
+        if connection.rows("SELECT @@server_uuid")? != [[Some(server_uuid.to_owned())]] {
+            let text = format!("reading rows reached another server than the stream, whose uuid is {server_uuid}");
+            return Err(Error::new(ErrorKind::LostPosition, text));
+        }
+        let Some(set) = gtid_set else { return Ok(()) };
+        let query = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {EXECUTED_SECONDS})");
+        if connection.rows(&query)? == [[Some("0".to_owned())]] {
+            return Ok(());
+        }
+        let text = format!("the source has not executed {set} after {EXECUTED_SECONDS} s");
+        Err(Error::new(ErrorKind::SourceDown, text))
     }
 
     /// The connection, for other statements between two results.

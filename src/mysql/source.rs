@@ -254,7 +254,10 @@ impl Source {
 
     /// A position that a SELECT starting now has certainly seen, without GTID: from `performance_schema.log_status`, or
     /// noted while nobody may commit.
-    fn seen_position(&mut self) -> Result<(String, u64)> {
+    ///
+    /// # Errors
+    /// When a privilege is missing (the text has the GRANT), the log is off, or the server is away.
+    pub fn seen_position(&mut self) -> Result<(String, u64)> {
         let refusal = match self.log_status() {
             Err(error) if error.kind == ErrorKind::SourceRefused => error,
             position => return position,

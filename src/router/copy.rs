@@ -105,15 +105,13 @@ impl Router {
         match message {
             FromSnapshot::Prepared(table, new) => self.prepared(table, new),
             FromSnapshot::NotPrepared(table, id, error) => self.not_prepared(table, id, &error, now),
-            FromSnapshot::Planned { table, version, gtid_set, chunks } => {
+            FromSnapshot::Planned { table, version, gtid_set, chunk } => {
                 if let Some(copy) = self.copies.get_mut(&table) {
                     copy.outage.clear();
-                    let is_first = copy.chunks.is_empty();
-                    copy.chunks.extend(progress(&chunks));
-                    if is_first {
-                        self.noted(table, version, gtid_set);
-                    }
-                    self.saver.push(Save::Chunks(Arc::new(chunks)));
+                    copy.chunks.extend(progress(std::slice::from_ref(&chunk)));
+                    copy.since.get_or_insert(now);
+                    self.noted(table, version, gtid_set);
+                    self.saver.push(Save::Chunks(Arc::new(vec![chunk])));
                 }
             }
             FromSnapshot::Rows { table, chunk, columns, body, charged_bytes } => {

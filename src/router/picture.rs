@@ -163,7 +163,7 @@ impl Router {
             end: Place::of(end),
             version: self.stream.end_version()?.0,
             reached_gtid_set: self.stream.reached().gtid_set.map(|set| set.to_string()),
-            acked: Place::of(self.ledger.low_water(self.stream.resume())),
+            acked: Place::of(self.ledger.low_water(self.stream.end())),
         })
     }
 

@@ -245,12 +245,13 @@ impl Router {
         resync.phase = Phase::Copying;
         self.copies.insert(shadow, Copy::new(&[], Arc::clone(&flag)));
         let version = self.stream.end_version().ok().filter(|_| position.gtid_set.is_some());
-        let NewShadow { id, source, target, .. } = *new;
+        let NewShadow { id, source, target, copy_where, .. } = *new;
         self.orders.push(ToSnapshot::Copy(Box::new(CopyOrder {
             index: shadow,
             shadow: id,
             source,
             target,
+            copy_where,
             version,
             timeline: self.stream.timeline(),
             position: Arc::new(position),
@@ -262,9 +263,8 @@ impl Router {
     /// V was noted, and is saved before any chunk.
     pub(super) fn noted(&mut self, shadow: TableIndex, version: Version, gtid_set: String) {
         let Some(table) = self.tables.shadowed_by(shadow) else { return };
-        if let Some(resync) = self.resyncs.get_mut(&table) {
-            resync.noted = Some((version, gtid_set));
-        }
+        let Some(resync) = self.resyncs.get_mut(&table).filter(|resync| resync.noted.is_none()) else { return };
+        resync.noted = Some((version, gtid_set));
         self.save_state(table);
     }
 

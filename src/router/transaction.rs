@@ -470,7 +470,10 @@ impl Stream {
                 return Err(Error::new(ErrorKind::LostPosition, text));
             }
             // The GTID of an undecided prepare would be in it, and a restart would miss its rows.
-            None if self.undecided.is_empty() => Arc::make_mut(&mut self.end).gtid_set = Some(previous),
+            // An empty one tells nothing: what came before may be anonymous, and GTIDs may be off.
+            None if self.undecided.is_empty() && !previous.is_empty() => {
+                Arc::make_mut(&mut self.end).gtid_set = Some(previous);
+            }
             Some(_) | None => {}
         }
         Ok(Step::Nothing)

@@ -34,8 +34,7 @@ use crate::position::{Position, Version};
 use crate::schema::types::TableName;
 use crate::transcode::Limits;
 
-pub use table::CopyTable;
-pub use table::Session;
+pub use table::{CopyTable, Session, renew_plan};
 use table::{begin, remaining};
 
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
@@ -67,9 +66,9 @@ pub struct Snapshot {
 enum Task {
     /// Make a shadow.
     Prepare { table: TableIndex, name: TableName, id: Uuid, position: Arc<Position> },
-    /// Find a table's chunks.
-    Plan(Box<CopyOrder>),
-    /// Find the end of this chunk, and of those behind it.
+    /// Begin a table's copy, or go on with it.
+    Begin(Box<CopyOrder>),
+    /// Find the end of this chunk, and those of the ones behind it.
     Cut(Arc<CopyTable>, Chunk),
     /// Copy one.
     Copy(Arc<CopyTable>, Chunk),
@@ -81,14 +80,14 @@ impl Task {
             ToSnapshot::Prepare { table, name, id, position } => {
                 Task::Prepare { table, name, id, position: Arc::new(position) }
             }
-            ToSnapshot::Copy(order) => Task::Plan(order),
+            ToSnapshot::Copy(order) => Task::Begin(order),
         }
     }
 
     fn name(&self) -> &TableName {
         match self {
             Task::Prepare { name, .. } => name,
-            Task::Plan(order) => &order.source.name,
+            Task::Begin(order) => &order.source.name,
             Task::Cut(table, _) | Task::Copy(table, _) => table.name(),
         }
     }
@@ -96,7 +95,7 @@ impl Task {
     fn position(&self) -> &Arc<Position> {
         match self {
             Task::Prepare { position, .. } => position,
-            Task::Plan(order) => &order.position,
+            Task::Begin(order) => &order.position,
             Task::Cut(table, _) | Task::Copy(table, _) => table.position(),
         }
     }
@@ -105,7 +104,7 @@ impl Task {
     fn is_over(&self) -> bool {
         match self {
             Task::Prepare { .. } => false,
-            Task::Plan(order) => order.flag.load(Ordering::Relaxed),
+            Task::Begin(order) => order.flag.load(Ordering::Relaxed),
             Task::Cut(table, _) | Task::Copy(table, _) => table.is_set_aside(),
         }
     }
@@ -113,7 +112,7 @@ impl Task {
     fn waits(&self, error: Error) -> Option<FromSnapshot> {
         match self {
             Task::Prepare { .. } => None,
-            Task::Plan(order) => Some(FromSnapshot::Waiting(order.index, error)),
+            Task::Begin(order) => Some(FromSnapshot::Waiting(order.index, error)),
             Task::Cut(table, _) | Task::Copy(table, _) => Some(FromSnapshot::Waiting(table.index(), error)),
         }
     }
@@ -121,7 +120,7 @@ impl Task {
     fn failed(&self, error: Error) -> FromSnapshot {
         match self {
             Task::Prepare { table, id, .. } => FromSnapshot::NotPrepared(*table, *id, error),
-            Task::Plan(order) => FromSnapshot::Failed(order.index, error),
+            Task::Begin(order) => FromSnapshot::Failed(order.index, error),
             Task::Cut(table, _) | Task::Copy(table, _) => FromSnapshot::Failed(table.index(), error),
         }
     }
@@ -212,24 +211,26 @@ impl Snapshot {
                 tell(to_router, FromSnapshot::Prepared(*table, Box::new(new)));
                 Ok(())
             }
-            Task::Plan(order) => self.plan(order),
+            Task::Begin(order) => self.begin(order),
             Task::Cut(table, begin) => self.cut(table, begin, session, to_router),
             Task::Copy(table, chunk) => self.copy(table, chunk, session, to_router),
         }
     }
 
-    fn plan(&self, order: &CopyOrder) -> Result<()> {
+    /// What is known is copied while the rest is cut.
+    fn begin(&self, order: &CopyOrder) -> Result<()> {
         let version = match order.version {
             Some(version) => version,
             None => self.version_without_gtid(order)?,
         };
-        let copy_where = self.config.replicate.copy_where(&order.source.name);
-        let table = Arc::new(CopyTable::new(order, version, copy_where)?);
-        begin(&order.saved).into_iter().for_each(|begin| self.push(Task::Cut(Arc::clone(&table), begin)));
-        remaining(&order.saved).for_each(|chunk| self.push(Task::Copy(Arc::clone(&table), chunk)));
+        let table = Arc::new(CopyTable::new(order, version)?);
+        let cut = begin(&order.saved).map(|begin| Task::Cut(Arc::clone(&table), begin));
+        let copies = remaining(&order.saved).into_iter().map(|chunk| Task::Copy(Arc::clone(&table), chunk));
+        cut.into_iter().chain(copies).for_each(|task| self.push(task));
         Ok(())
     }
 
+    /// Others read the chunk while the next one's end is looked for.
     fn cut(
         &self,
         table: &Arc<CopyTable>,
@@ -239,11 +240,10 @@ impl Snapshot {
     ) -> Result<()> {
         let chunk_rows = self.config.snapshot.chunk_rows;
         let chunk = table.cut(&mut session.select, begin.clone(), chunk_rows)?;
-        let gtid_set = table.position().gtid_set.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (index, version, chunks) = (table.index(), table.version(), vec![table.saved(&chunk, chunk_rows)]);
-        tell(to_router, FromSnapshot::Planned { table: index, version, gtid_set, chunks });
-        chunk.next().into_iter().for_each(|next| self.push(Task::Cut(Arc::clone(table), next)));
+        tell(to_router, table.planned(&chunk, chunk_rows));
+        let next = chunk.next().map(|next| Task::Cut(Arc::clone(table), next));
         self.push(Task::Copy(Arc::clone(table), chunk));
+        next.into_iter().for_each(|next| self.push(next));
         Ok(())
     }
 

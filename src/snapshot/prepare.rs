@@ -25,7 +25,8 @@ pub fn shadow(config: &Config, client: &Client, name: &TableName, id: Uuid) -> R
     let existing = tables::existing_table(client, &target)?;
     let fitting = existing.is_some_and(|existing| check_existing(&source, &existing, features).is_empty());
     let shadow = create_shadow(client, &source, &target, id, fitting).map_err(|error| error.at_table(name))?;
-    Ok(NewShadow { id, source, name: target, target: shadow })
+    let copy_where = config.replicate.copy_where(name).map(str::to_owned);
+    Ok(NewShadow { id, source, name: target, target: shadow, copy_where })
 }
 
 fn source_table(config: &MysqlConfig, name: &TableName) -> Result<SourceTable> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::checkpoint::CopyChunk;
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{CopyOrder, TableIndex};
+use crate::message::{CopyOrder, FromSnapshot, TableIndex};
 use crate::mysql::chunks::{Bound, Chunk, Cuts};
 use crate::mysql::select::{Select, select_list};
 use crate::position::{Position, Version};
@@ -17,9 +17,6 @@ use crate::schema::target::InsertColumns;
 use crate::schema::types::TableName;
 use crate::transcode::packet::{PacketPlan, copy_columns};
 use crate::transcode::{Limits, RowPlan, RowsCursor};
-
-/// How long a server may take to see what it has said it has executed.
-const EXECUTED_SECONDS: u32 = 60;
 
 /// A table to copy.
 #[derive(Debug)]
@@ -37,6 +34,8 @@ pub struct CopyTable {
     rows: RowPlan,
     insert: Arc<InsertColumns>,
     is_set_aside: Arc<AtomicBool>,
+    /// The name of its cuts.
+    plan: Uuid,
 }
 
 impl CopyTable {
@@ -54,13 +53,13 @@ impl CopyTable {
             name: source.name.clone(),
             version,
             position: Arc::clone(&order.position),
-            plan: order.saved.first().map_or_else(Uuid::new_v4, |chunk| chunk.plan),
-            cuts: Cuts::of(source).only(copy_where),
+            cuts: Cuts::of(source).only(order.copy_where.as_deref()),
             select_list: select_list(&source.columns),
             packets: PacketPlan::compile(&source.columns, &source.key)?,
             rows,
             insert,
             is_set_aside: Arc::clone(&order.flag),
+            plan: order.saved.last().map_or_else(Uuid::new_v4, |last| last.plan),
         })
     }
 
@@ -107,7 +106,7 @@ impl CopyTable {
     }
 
     /// A chunk as it is to be saved; nobody counts the rows of the last one.
-    pub fn saved(&self, chunk: &Chunk, chunk_rows: u64) -> CopyChunk {
+    fn saved(&self, chunk: &Chunk, chunk_rows: u64) -> CopyChunk {
         CopyChunk {
             table: self.name.to_string(),
             version: self.version.0,
@@ -118,6 +117,13 @@ impl CopyTable {
             rows: if chunk.upper.is_some() { chunk_rows } else { 0 },
             done: 0,
         }
+    }
+
+    /// What the router is told of a chunk.
+    pub fn planned(&self, chunk: &Chunk, chunk_rows: u64) -> FromSnapshot {
+        let gtid_set = self.position.gtid_set.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (table, version, chunk) = (self.index, self.version, self.saved(chunk, chunk_rows));
+        FromSnapshot::Planned { table, version, gtid_set, chunk }
     }
 
     /// Starts to read a chunk.
@@ -157,7 +163,16 @@ impl ChunkRows<'_> {
     }
 }
 
-/// The chunks of a copy that was begun before.
+/// The known chunks of a copy that are not done.
+pub fn remaining(saved: &[CopyChunk]) -> Vec<Chunk> {
+    known(saved).zip(saved).filter(|(_, saved)| saved.done == 0).map(|(chunk, _)| chunk).collect()
+}
+
+/// The chunk whose end is to be found next; `None` when all are known.
+pub fn begin(saved: &[CopyChunk]) -> Option<Chunk> {
+    known(saved).last().map_or_else(|| Some(Chunk::first()), |last| last.next())
+}
+
 fn known(saved: &[CopyChunk]) -> impl Iterator<Item = Chunk> {
     let uppers = saved.iter().map(|saved| (!saved.upper.is_empty()).then(|| saved.upper.clone()));
     uppers.scan(Some(Chunk::first()), |begin, upper| {
@@ -167,14 +182,15 @@ fn known(saved: &[CopyChunk]) -> impl Iterator<Item = Chunk> {
     })
 }
 
-/// Those of them that are not done.
-pub fn remaining(saved: &[CopyChunk]) -> impl Iterator<Item = Chunk> {
-    known(saved).zip(saved).filter(|(_, saved)| saved.done == 0).map(|(chunk, _)| chunk)
-}
-
-/// The chunk whose end is to be found next; `None` when all are known.
-pub fn begin(saved: &[CopyChunk]) -> Option<Chunk> {
-    known(saved).last().map_or_else(|| Some(Chunk::first()), |last| last.next())
+/// A copy that was begun before and was not cut to its end goes on under a new plan, so that a save of the earlier process
+/// that lands late does not mix with ours; true when its chunks are to be saved before anything is read.
+pub fn renew_plan(saved: &mut [CopyChunk]) -> bool {
+    let is_cut_anew = !saved.is_empty() && begin(saved).is_some();
+    if is_cut_anew {
+        let plan = Uuid::new_v4();
+        saved.iter_mut().for_each(|chunk| chunk.plan = plan);
+    }
+    is_cut_anew
 }
 
 fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
@@ -189,7 +205,6 @@ fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
 pub struct Session {
     /// To read with.
     pub select: Select,
-    server_uuid: String,
     /// It sees everything before this place.
     seen: Option<Arc<Position>>,
 }
@@ -200,10 +215,7 @@ impl Session {
     /// # Errors
     /// When the source is away or refuses.
     pub fn open(config: &MysqlConfig) -> Result<Self> {
-        let mut select = Select::open(config)?;
-        let answer = select.connection()?.rows("SELECT @@server_uuid")?;
-        let server_uuid = answer.into_iter().flatten().flatten().next().unwrap_or_default();
-        Ok(Self { select, server_uuid, seen: None })
+        Ok(Self { select: Select::open(config)?, seen: None })
     }
 
     /// Waits until what it selects contains everything before `position`.
@@ -214,18 +226,8 @@ impl Session {
         if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, position)) {
             return Ok(());
         }
-        if self.server_uuid != position.server_uuid {
-            let text =
-                format!("the copy reached another server than the stream, whose uuid is {}", position.server_uuid);
-            return Err(Error::new(ErrorKind::LostPosition, text));
-        }
-        if let Some(set) = &position.gtid_set {
-            let query = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {EXECUTED_SECONDS})");
-            if self.select.connection()?.rows(&query)? != [[Some("0".to_owned())]] {
-                let text = format!("the source has not executed {set} after {EXECUTED_SECONDS} s");
-                return Err(Error::new(ErrorKind::SourceDown, text));
-            }
-        }
+        let gtid_set = position.gtid_set.as_ref().filter(|set| !set.is_empty()).map(ToString::to_string);
+        self.select.see(&position.server_uuid, gtid_set.as_deref())?;
         self.seen = Some(Arc::clone(position));
         Ok(())
     }
@@ -235,7 +237,9 @@ impl Session {
 mod tests {
     use super::*;
 
-    /// Chunks that were saved, each with its end and whether it is done.
+    const PLAN: Uuid = Uuid::from_u128(7);
+
+    /// These chunks, each with its end and whether it is done.
     fn saved(chunks: &[(&str, u8)]) -> Vec<CopyChunk> {
         let chunk = |(number, &(upper, done)): (u32, &(&str, u8))| CopyChunk {
             chunk: number,
@@ -246,20 +250,29 @@ mod tests {
         (0..).zip(chunks).map(chunk).collect()
     }
 
+    fn bound(value: &str) -> Option<Bound> {
+        Some(vec![value.to_owned()])
+    }
+
     #[test]
-    fn a_copy_goes_on_where_it_was_killed() {
-        let chunk = |number, lower: Option<&str>, upper: Option<&str>| {
-            let bound = |value: Option<&str>| value.map(|value| vec![value.to_owned()]);
-            Chunk { number, lower: bound(lower), upper: bound(upper) }
-        };
-        let check = |chunks: &[(&str, u8)], left: &[Chunk], next: Option<Chunk>| {
-            let saved = saved(chunks);
-            assert_eq!(remaining(&saved).collect::<Vec<_>>(), left);
-            assert_eq!(begin(&saved), next);
-        };
-        check(&[], &[], Some(Chunk::first()));
-        let whole = [("10", 1), ("20", 0), ("", 0)];
-        check(&whole, &[chunk(1, Some("10"), Some("20")), chunk(2, Some("20"), None)], None);
-        check(&[("10", 0), ("20", 1)], &[chunk(0, None, Some("10"))], Some(chunk(2, Some("20"), None)));
+    fn a_copy_that_was_cut_to_its_end_keeps_its_plan() {
+        let mut saved = saved(&[("10", 1), ("20", 0), ("", 0)]);
+        assert_eq!((renew_plan(&mut saved), begin(&saved), saved[0].plan), (false, None, PLAN));
+        let chunk = |number, lower, upper| Chunk { number, lower, upper };
+        assert_eq!(remaining(&saved), [chunk(1, bound("10"), bound("20")), chunk(2, bound("20"), None)]);
+    }
+
+    #[test]
+    fn a_copy_that_was_not_goes_on_where_the_cuts_end_under_a_new_plan() {
+        let mut saved = saved(&[("10", 0), ("20", 1)]);
+        assert!(renew_plan(&mut saved) && saved[0].plan != PLAN && saved[1].plan == saved[0].plan);
+        assert_eq!(begin(&saved), Some(Chunk { number: 2, lower: bound("20"), upper: None }));
+        assert_eq!(remaining(&saved), [Chunk { number: 0, lower: None, upper: bound("10") }]);
+    }
+
+    #[test]
+    fn a_new_copy_begins_at_the_first_key() {
+        let mut none = Vec::new();
+        assert_eq!((renew_plan(&mut none), begin(&none), remaining(&none)), (false, Some(Chunk::first()), Vec::new()));
     }
 }

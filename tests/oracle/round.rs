@@ -13,7 +13,7 @@ use std::time::Duration;
 use mysql::prelude::Queryable;
 
 use crate::sessions::{Action, Case, XID_NAME};
-use crate::support::bridge::Bridge;
+use crate::support::bridge::{Bridge, Status};
 use crate::support::fixture::Fixture;
 use crate::support::servers::Servers;
 
@@ -215,12 +215,13 @@ impl Round<'_> {
     }
 
     fn judge(&mut self, case: &Case, bridge: &mut Bridge) -> Result<(), String> {
-        bridge.wait_for("no copy", PATIENCE, |status| {
-            let tables = status.0["tables"].as_array();
-            let is_copied = |table: &serde_json::Value| table["state"] == "snapshot" || table["state"] == "resync";
-            tables.is_some_and(|tables| !tables.iter().any(is_copied))
-        });
-        let status = bridge.wait_caught_up(self.fixture, PATIENCE);
+        let is_copied = |table: &serde_json::Value| table["state"] == "snapshot" || table["state"] == "resync";
+        let copies = |status: &Status| status.0["tables"].as_array().is_none_or(|tables| tables.iter().any(is_copied));
+        let mut status = bridge.wait_caught_up(self.fixture, PATIENCE);
+        while copies(&status) {
+            bridge.wait_for("no copy", PATIENCE, |status| !copies(status));
+            status = bridge.wait_caught_up(self.fixture, PATIENCE);
+        }
         let mut wrong = Vec::new();
         for table in &case.tables {
             let name = status.table_named(&format!("{}.{}", self.fixture.database, table.name));
