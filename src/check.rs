@@ -52,6 +52,8 @@ pub struct Inspected {
     pub target_name: TableName,
     /// Its target, if it is there.
     pub target: Option<TargetTable>,
+    /// The rows that a copy takes; `None`: all.
+    pub copy_where: Option<String>,
 }
 
 /// Looks at both servers.
@@ -60,6 +62,7 @@ pub fn inspect(config: &Config) -> Inspection {
     let found = checks::check(&config.mysql, &|name| replicate.selection.selects(name));
     let tables = found.tables.into_iter().map(|found| Inspected {
         target_name: replicate.target_name(&found.table.name),
+        copy_where: replicate.copy_where(&found.table.name).map(str::to_owned),
         source: found.table,
         target: None,
     });
@@ -196,12 +199,12 @@ pub fn bad_conditions(config: &Config, tables: &[Inspected]) -> Result<Vec<Probl
     let mut problems = Vec::new();
     let mut select = None;
     for table in tables {
-        let name = &table.source.name;
-        let Some(condition) = config.replicate.copy_where(name) else { continue };
+        let Some(condition) = &table.copy_where else { continue };
         let select = match &mut select {
             Some(select) => select,
             None => select.insert(Select::open(&config.mysql)?),
         };
+        let name = &table.source.name;
         if let Err((code, message)) = select.connection()?.ask(&trial(name, condition))? {
             let text = format!("{name}: where = {condition:?} of its replicate.rule: MySQL says {code}: {message}");
             problems.push(Problem::new(text, "write an SQL condition on the table's columns").of_table(name));
@@ -270,7 +273,7 @@ mod tests {
             let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
             let columns = vec![SourceColumn { name: "at".to_owned(), ty, nullable: false }];
             let source = SourceTable { name: name.clone(), columns, key: Vec::new(), allows_zero_dates: false };
-            dates_note(version, &[Inspected { source, target_name: name, target: None }]).is_some()
+            dates_note(version, &[Inspected { source, target_name: name, target: None, copy_where: None }]).is_some()
         };
         assert!(note((26, 7), SourceType::Date) && !note((26, 8), SourceType::Date));
         assert!(note((25, 8), SourceType::DateTime { fsp: 3 }) && !note((26, 7), SourceType::DateTime { fsp: 3 }));

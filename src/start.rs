@@ -498,7 +498,7 @@ mod tests {
         let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
         let source = SourceTable { name: name.clone(), columns: Vec::new(), key: Vec::new(), allows_zero_dates: false };
         let target = has_target.then(|| TargetTable { name: name.clone(), columns: Vec::new() });
-        Inspected { source, target_name: name, target }
+        Inspected { source, target_name: name, target, copy_where: None }
     }
 
     fn saved(state: &str) -> TableState {

@@ -15,7 +15,7 @@ use mysql::prelude::Queryable;
 use stream_bridge::config::MysqlConfig;
 use stream_bridge::mysql::source::Source;
 use stream_bridge::position::Position;
-use stream_bridge::snapshot::Session;
+use stream_bridge::snapshot;
 use support::fixture::Fixture;
 use support::servers::Servers;
 
@@ -109,7 +109,7 @@ fn assert_status_alone_loses_rows(test: &Fixture) {
 }
 
 /// A copy's own way, many times under load: the position and the rows that its SELECT saw.
-fn looks(test: &Fixture, config: &MysqlConfig) -> Vec<(Arc<Position>, usize)> {
+fn looks(test: &Fixture, config: &MysqlConfig) -> Vec<(Position, usize)> {
     let load = Load::start(test);
     let look = |_| {
         let position = Source::connect(config).unwrap().current_position(true).unwrap();
@@ -120,7 +120,7 @@ fn looks(test: &Fixture, config: &MysqlConfig) -> Vec<(Arc<Position>, usize)> {
         (Position::clone(&position), rows[0][0].as_deref().unwrap().parse().unwrap())
     };
     let begin = Instant::now();
-    let looks: Vec<(Arc<Position>, usize)> =
+    let looks: Vec<(Position, usize)> =
         (0..LOOKS).take_while(|&number| number < LOOKS_MIN || begin.elapsed() < LOOKING).map(look).collect();
     drop(load);
     let (first, last) = (looks[0].1, looks[looks.len() - 1].1);
@@ -149,7 +149,7 @@ fn assert_ours_loses_none_by_gtid(test: &Fixture, config: &MysqlConfig) {
     Log::anew(test);
     let before = last_number(&test.row::<String>("SELECT @@gtid_executed"));
     for (position, seen) in looks(test, config) {
-        let below = last_number(&position.gtid_set.as_ref().unwrap().to_string()) - before;
+        let below = last_number(&position.gtid_set.unwrap().to_string()) - before;
         assert!(seen >= below, "{seen} rows seen, {below} in the set");
     }
 }

@@ -56,7 +56,7 @@ pub struct Snapshot {
     orders: Receiver<ToSnapshot>,
     /// What orders have come to.
     tasks: (Sender<Task>, Receiver<Task>),
-    /// The same, to be done first: others read the chunks that are found.
+    /// The same, to be done first: others read the chunks that are found, and it is soon known how many there are.
     cuts: (Sender<Task>, Receiver<Task>),
     pace: Mutex<Instant>,
 }

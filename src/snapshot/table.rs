@@ -26,8 +26,6 @@ pub struct CopyTable {
     name: TableName,
     version: Version,
     position: Arc<Position>,
-    /// The name of its cuts.
-    plan: Uuid,
     cuts: Cuts,
     select_list: String,
     packets: PacketPlan,
@@ -39,11 +37,11 @@ pub struct CopyTable {
 }
 
 impl CopyTable {
-    /// What `order` says, with rows of this version; only those that fulfil the condition, if there is one.
+    /// What `order` says, with rows of this version.
     ///
     /// # Errors
     /// [`ErrorKind::TableShape`] naming the column that does not fit.
-    pub fn new(order: &CopyOrder, version: Version, copy_where: Option<&str>) -> Result<Self> {
+    pub fn new(order: &CopyOrder, version: Version) -> Result<Self> {
         let CopyOrder { source, target, .. } = order;
         let rows = RowPlan::compile(&copy_columns(&source.columns), &source.key, &target.columns)?;
         let insert = Arc::new(InsertColumns(rows.insert_columns()));
@@ -71,11 +69,6 @@ impl CopyTable {
     /// The source's table.
     pub fn name(&self) -> &TableName {
         &self.name
-    }
-
-    /// The version of its rows.
-    pub fn version(&self) -> Version {
-        self.version
     }
 
     /// The columns of its rows.
@@ -242,6 +235,7 @@ mod tests {
     /// These chunks, each with its end and whether it is done.
     fn saved(chunks: &[(&str, u8)]) -> Vec<CopyChunk> {
         let chunk = |(number, &(upper, done)): (u32, &(&str, u8))| CopyChunk {
+            plan: PLAN,
             chunk: number,
             upper: if upper.is_empty() { Vec::new() } else { vec![upper.to_owned()] },
             done,
