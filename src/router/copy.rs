@@ -110,7 +110,9 @@ impl Router {
                     copy.outage.clear();
                     copy.chunks.extend(progress(std::slice::from_ref(&chunk)));
                     copy.since.get_or_insert(now);
-                    self.noted(table, version, gtid_set);
+                    if chunk.chunk == 0 {
+                        self.noted(table, version, gtid_set);
+                    }
                     self.saver.push(Save::Chunks(Arc::new(vec![chunk])));
                 }
             }
