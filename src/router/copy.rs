@@ -110,9 +110,7 @@ impl Router {
                     copy.outage.clear();
                     copy.chunks.extend(progress(std::slice::from_ref(&chunk)));
                     copy.since.get_or_insert(now);
-                    if chunk.chunk == 0 {
-                        self.noted(table, version, gtid_set);
-                    }
+                    self.noted(table, version, gtid_set);
                     self.saver.push(Save::Chunks(Arc::new(vec![chunk])));
                 }
             }
