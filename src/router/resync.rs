@@ -98,6 +98,11 @@ impl Resync {
         })
     }
 
+    /// Whether what was copied contains everything up to this version.
+    pub fn has_seen(&self, version: Version) -> bool {
+        self.noted.as_ref().is_some_and(|(noted, _)| version < *noted)
+    }
+
     /// The shadow among the tables.
     pub fn shadow(&self) -> Option<TableIndex> {
         self.shadow

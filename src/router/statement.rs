@@ -97,6 +97,10 @@ impl Router {
         // A shadow, and what one has replaced or been, have the name of the table that is meant.
         let table = self.tables.find(&self.tables.list()[table].name).unwrap_or(table);
         self.quarantine(table, error, span, now);
-        self.begin_resync(table, now);
+        // A copy whose SELECTs have seen it, before a restart, goes on.
+        let at = self.version_of(span);
+        if !self.resyncs.get(&table).is_some_and(|resync| resync.has_seen(at)) {
+            self.begin_resync(table, now);
+        }
     }
 }

@@ -302,20 +302,23 @@ impl Tables {
         let name = TableName { database: head.database.to_owned(), table: head.table.to_owned() };
         let index = self.find(&name);
         let shadow = index.and_then(|index| self.shadows.get(&index).copied());
-        let (mut planned, mut refused, mut is_below_floor) = (Vec::new(), Vec::new(), false);
+        let (mut planned, mut refused, mut is_whole) = (Vec::new(), Vec::new(), true);
         for index in index.into_iter().chain(shadow).filter(|&index| self.list[index].flows()) {
             let table = &self.list[index];
             if at < table.floor {
-                is_below_floor = true;
+                is_whole = false;
                 continue;
             }
             match TableMap::parse(event).and_then(|map| table.plan(&map)) {
                 Ok(plan) => planned.push((index, Arc::new(plan))),
-                Err(error) if error.action() == Action::Quarantine => refused.push((index, error)),
+                Err(error) if error.action() == Action::Quarantine => {
+                    is_whole = false;
+                    refused.push((index, error));
+                }
                 Err(error) => return Err(error),
             }
         }
-        let body = if is_below_floor { Vec::new() } else { event.body.to_vec() };
+        let body = if is_whole { event.body.to_vec() } else { Vec::new() };
         self.maps.insert(head.table_id, Map { body, destinations: planned.into() });
         Ok(match index {
             None => Mapped::Unknown(name),

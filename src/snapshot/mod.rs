@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -56,6 +56,8 @@ pub struct Snapshot {
     orders: Receiver<ToSnapshot>,
     /// What orders have come to.
     tasks: (Sender<Task>, Receiver<Task>),
+    /// The same, to be done first: others read the chunks that are found, and it is soon known how many there are.
+    cuts: (Sender<Task>, Receiver<Task>),
     pace: Mutex<Instant>,
 }
 
@@ -139,7 +141,7 @@ impl Snapshot {
         let paced = usize::try_from(config.snapshot.max_rows_per_second).unwrap_or(usize::MAX);
         let rows = if paced == 0 { limits.rows } else { limits.rows.min(paced) };
         let (limits, pace) = (Limits { rows, bytes }, Mutex::new(Instant::now()));
-        Self { config, client, limits, budget, stop, orders, tasks: unbounded(), pace }
+        Self { config, client, limits, budget, stop, orders, tasks: unbounded(), cuts: unbounded(), pace }
     }
 
     /// One thread's work: until the process stops. `to_router` is bounded.
@@ -172,14 +174,16 @@ impl Snapshot {
     }
 
     fn push(&self, task: Task) {
+        let queue = if matches!(task, Task::Cut(..)) { &self.cuts } else { &self.tasks };
         // The stage itself holds both ends.
-        let _ = self.tasks.0.send(task);
+        let _ = queue.0.send(task);
     }
 
     /// The next task; `None` at the end. Without any the connection is closed after a while.
     fn next_task(&self, session: &mut Option<Session>) -> Option<Task> {
         let task = |patience| {
-            select! {
+            select_biased! {
+                recv(self.cuts.1) -> task => Some(task.ok()),
                 recv(self.tasks.1) -> task => Some(task.ok()),
                 recv(self.orders) -> order => Some(order.ok().map(Task::of)),
                 default(patience) => None,

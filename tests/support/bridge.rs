@@ -18,6 +18,9 @@ use super::wait_until;
 /// How long anything that should take a second may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a command may take that reads whole tables.
+const COMMAND: Duration = Duration::from_secs(300);
+
 /// A configuration file in a folder of its own.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -126,7 +129,7 @@ pub fn run_with(arguments: &[&str], folder: &Path) -> Ended {
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
     let text = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
-    let Some(code) = exit_of(&mut child, PATIENCE) else {
+    let Some(code) = exit_of(&mut child, COMMAND) else {
         child.kill().unwrap();
         panic!("`{}` does not end by itself; so far:\n{}{}", arguments.join(" "), text(&stdout), text(&stderr));
     };
