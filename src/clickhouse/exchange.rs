@@ -46,6 +46,8 @@ pub fn create_shadow(
     if fitting {
         let (shadow, target) = (sql::table(&name), sql::table(target));
         client.query(&format!("CREATE TABLE IF NOT EXISTS {shadow} UUID '{id}' AS {target}"))?;
+        // That is the other one's floor.
+        client.query(&format!("ALTER TABLE {shadow} DROP CONSTRAINT IF EXISTS {FLOOR}"))?;
         tables::created(client, &name)
     } else {
         tables::create_table(client, source, &name, Some(id))

@@ -103,8 +103,9 @@ pub fn trial(table: &TableName, condition: &str) -> String {
     format!("SELECT 1 FROM {} WHERE {} LIMIT 0", quoted(table), in_parentheses(condition))
 }
 
-/// The closing one on a line of its own: a comment at the condition's end must not take it away.
-fn in_parentheses(condition: &str) -> String {
+/// A condition of a person's own in parentheses; the closing one on a line of its own, for a comment at the condition's end
+/// must not take it away.
+pub fn in_parentheses(condition: &str) -> String {
     format!("({condition}\n)")
 }
 

@@ -182,7 +182,7 @@ impl Verifier<'_> {
         let target = targets::existing_table(&self.client, &target_name)?.ok_or_else(|| {
             Error::new(ErrorKind::TableShape, format!("its target {target_name} is not there: `resync` the table"))
         })?;
-        let table = Table::new(source, &target.table)?;
+        let table = Table::new(source, &target.table, self.config.replicate.copy_where(&source.name))?;
         let size = self.source.size(&table.name)?;
         let future = self.find_future(&table, report)?;
         match table.cutting.is_whole() {
@@ -315,6 +315,10 @@ impl Verifier<'_> {
         target::shown(&self.client, table, part, |key, row, version| pass.shown(key, row, version, &mut sink))?;
         if pass.lacks_rows() {
             target::held(&self.client, table, part, version, |key, version| pass.held(key, version))?;
+        }
+        if let Some(copied) = table.copy_where.as_deref().filter(|_| pass.lacks_rows()) {
+            let Some(left_out) = self.source.left_out(table, part, copied, wanted, bytes_max)? else { return Ok(None) };
+            pass.leave_out(&left_out);
         }
         let (open, compared) = pass.end(&mut sink)?;
         repair.insert()?;

@@ -10,7 +10,7 @@
 use super::compare::Keys;
 use super::layout::Layout;
 use crate::clickhouse::sql;
-use crate::mysql::chunks::{Bound, Chunk, Cuts, compare};
+use crate::mysql::chunks::{Bound, Chunk, Cuts, compare, in_parentheses};
 use crate::mysql::source::quoted_name;
 use crate::schema::catalog::SourceTable;
 use crate::schema::target::TargetColumn;
@@ -155,7 +155,7 @@ impl Cutting {
     pub fn source_query(&self, columns: &str, part: &Part) -> String {
         if let Some((keys, _)) = &part.keys {
             let whole = Chunk { number: 0, lower: None, upper: None };
-            return format!("{} WHERE {keys}", self.cuts.select(columns, &whole));
+            return format!("{} WHERE ({keys})", self.cuts.select(columns, &whole));
         }
         let query = self.cuts.select(columns, &part.range);
         match self.bucket(part, |hash| &hash.0) {
@@ -165,6 +165,14 @@ impl Cutting {
             }
             Some(bucket) => format!("{query} AND {bucket}"),
         }
+    }
+
+    /// The query for those of them that a copy left out: they do not fulfil `copied`.
+    pub fn left_out_query(&self, columns: &str, part: &Part, copied: &str) -> String {
+        let is_limited = part.range.lower.is_some() || part.range.upper.is_some() || part.keys.is_some();
+        let is_limited = is_limited || self.bucket(part, |hash| &hash.0).is_some();
+        let and = if is_limited { "AND" } else { "WHERE" };
+        format!("{} {and} {} IS NOT TRUE", self.source_query(columns, part), in_parentheses(copied))
     }
 
     /// ClickHouse's condition for the keys of a part.

@@ -126,9 +126,29 @@ impl SourceSide {
         wanted: Option<&Keys>,
         bytes_max: usize,
     ) -> Result<Option<Rows>> {
+        self.rows_of(&table.cutting.source_query(&table.select_list, part), table, wanted, bytes_max)
+    }
+
+    /// Those of them that the initial copy left out.
+    ///
+    /// # Errors
+    /// As [`SourceSide::read`].
+    pub fn left_out(
+        &mut self,
+        table: &Table,
+        part: &Part,
+        copied: &str,
+        wanted: Option<&Keys>,
+        bytes_max: usize,
+    ) -> Result<Option<Rows>> {
+        let query = table.cutting.left_out_query(&table.select_list, part, copied);
+        self.rows_of(&query, table, wanted, bytes_max)
+    }
+
+    fn rows_of(&mut self, query: &str, table: &Table, wanted: Option<&Keys>, bytes_max: usize) -> Result<Option<Rows>> {
         // It comes back only when its answer was read to the end.
         let mut select = self.select.take().ok_or_else(not_connected)?;
-        let rows = self.rows(&mut select, table, part, wanted, bytes_max)?;
+        let rows = self.rows(&mut select, query, table, wanted, bytes_max)?;
         if rows.is_some() {
             self.select = Some(select);
         }
@@ -138,12 +158,12 @@ impl SourceSide {
     fn rows(
         &mut self,
         select: &mut Select,
+        query: &str,
         table: &Table,
-        part: &Part,
         wanted: Option<&Keys>,
         bytes_max: usize,
     ) -> Result<Option<Rows>> {
-        select.run(&table.cutting.source_query(&table.select_list, part))?;
+        select.run(query)?;
         table.packets.check(select.columns())?;
         let (mut rows, mut pool, mut images, mut key) = (Rows::default(), ChunkPool::default(), Vec::new(), Vec::new());
         loop {

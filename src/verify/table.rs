@@ -24,6 +24,8 @@ pub struct Table {
     pub packets: PacketPlan,
     /// Images to rows.
     pub rows: RowPlan,
+    /// Which rows the initial copy took; `None`: all.
+    pub copy_where: Option<String>,
     /// The target's name.
     pub target: TableName,
     /// What repairs have.
@@ -37,11 +39,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table `source`, whose target is `target`.
+    /// The table `source`, whose target is `target`, and of which `copy_where` was copied.
     ///
     /// # Errors
     /// [`ErrorKind::TableShape`] when it cannot be compared.
-    pub fn new(source: &SourceTable, target: &TargetTable) -> Result<Self> {
+    pub fn new(source: &SourceTable, target: &TargetTable, copy_where: Option<&str>) -> Result<Self> {
         if source.key.is_empty() {
             return Err(Error::new(ErrorKind::TableShape, "it has no PRIMARY KEY to tell its rows apart by"));
         }
@@ -57,6 +59,7 @@ impl Table {
             key_layout: layout.of_key(),
             layout,
             cutting: Cutting::of(source, &target.columns),
+            copy_where: copy_where.map(str::to_owned),
             target: target.name.clone(),
             columns: InsertColumns(columns),
         })
