@@ -76,10 +76,17 @@ pub const TARGETS: [Target; 9] = [
 impl Rig {
     pub fn new() -> Self {
         let column = SourceColumn { name: "j".to_owned(), ty: SourceType::Json, nullable: true };
-        let unzip = RefCell::default();
+        let rig = Self { parrot: Parrot::start(), unzip: RefCell::default(), documents: plan(&[column], &[]).unwrap() };
+        rig.renew();
+        rig
+    }
+
+    /// Forgets what the inputs before have left.
+    pub fn renew(&self) {
+        let mut unzip = PayloadReader::default();
         let payload = events::zip(&[&[0; 4][..], &[40], &[0; 14]].concat(), &[events::event(29, 0, 0, &[])], true);
-        parse_whole(&payload, &mut unzip.borrow_mut());
-        Self { parrot: Parrot::start(), unzip, documents: plan(&[column], &[]).unwrap() }
+        parse_whole(&payload, &mut unzip);
+        self.unzip.replace(unzip);
     }
 }
 
