@@ -14,6 +14,7 @@ use support::bridge::{Bridge, Config, Ended, PATIENCE, run_with};
 use support::fixture::Fixture;
 use support::load::{Random, allow_many_numbers, numbers};
 use support::servers::Servers;
+use support::writers::Writers;
 
 /// How long a copy may take.
 const COPY: Duration = Duration::from_secs(240);
@@ -23,45 +24,6 @@ fn create_big(test: &Fixture, rows: u64) {
     allow_many_numbers(test);
     let select = "SELECT i * 3, i, CONCAT('row ', i), i / 7 FROM n";
     test.sql(&format!("INSERT INTO big (id, n, name, price) {} {select}", numbers(1, rows)));
-}
-
-/// Writers that never rest: inserts, updates, changed keys, and deletions if asked for.
-struct Writers {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<u64>>,
-}
-
-impl Writers {
-    fn start(test: &Fixture, keys: u64, deletes: bool) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let threads = (0..2).map(|seed| {
-            let (mut connection, stop) = (test.connect(), Arc::clone(&stop));
-            std::thread::spawn(move || {
-                let (mut random, mut done) = (Random::new(seed), 0);
-                while !stop.load(Ordering::Relaxed) {
-                    let (id, other) = (random.below(keys), random.below(keys));
-                    let statement = match random.below(4) {
-                        0 if deletes => format!("DELETE FROM big WHERE id BETWEEN {id} AND {id} + 3"),
-                        1 => format!("UPDATE IGNORE big SET id = {other}, name = 'moved' WHERE id = {id}"),
-                        2 => format!("REPLACE INTO big (id, n, name, price) VALUES ({id}, {other}, 'replaced', 1.5)"),
-                        _ => format!(
-                            "UPDATE big SET n = n + 1, name = CONCAT('n', n) WHERE id BETWEEN {id} AND {id} + 9"
-                        ),
-                    };
-                    // Two of them may lock each other out.
-                    done += u64::from(connection.query_drop(statement).is_ok());
-                }
-                done
-            })
-        });
-        Self { threads: threads.collect(), stop }
-    }
-
-    fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let done: u64 = self.threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-        assert!(done > 20, "only {done} statements succeeded");
-    }
 }
 
 /// `stream-bridge COMMAND TABLE`.

@@ -3,17 +3,15 @@
 
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mysql::prelude::Queryable;
 
 use support::bridge::{Bridge, Config, PATIENCE, run_command};
 use support::fixture::Fixture;
-use support::load::{Random, allow_many_numbers, numbers};
+use support::load::{allow_many_numbers, numbers};
 use support::servers::Servers;
+use support::writers::Writers;
 
 /// How long a copy may take.
 const COPY: Duration = Duration::from_secs(180);
@@ -34,45 +32,6 @@ fn wait_copied(bridge: &mut Bridge, test: &Fixture) {
     wait_until_copied(bridge);
     bridge.wait_caught_up(test, PATIENCE);
     test.assert_all_equal();
-}
-
-/// Writers that never rest: inserts, updates, deletes, changed keys, over the whole range of keys.
-struct Writers {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<u64>>,
-}
-
-impl Writers {
-    fn start(test: &Fixture, keys: u64) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let threads = (0..2).map(|seed| {
-            let (mut connection, stop) = (test.connect(), Arc::clone(&stop));
-            std::thread::spawn(move || {
-                let (mut random, mut done) = (Random::new(seed), 0);
-                while !stop.load(Ordering::Relaxed) {
-                    let (id, other) = (random.below(keys), random.below(keys));
-                    let statement = match random.below(4) {
-                        0 => format!("DELETE FROM big WHERE id BETWEEN {id} AND {id} + 3"),
-                        1 => format!("UPDATE IGNORE big SET id = {other}, name = 'moved' WHERE id = {id}"),
-                        2 => format!("REPLACE INTO big VALUES ({id}, {other}, 'replaced', 1.5)"),
-                        _ => format!(
-                            "UPDATE big SET n = n + 1, name = CONCAT('n', n) WHERE id BETWEEN {id} AND {id} + 9"
-                        ),
-                    };
-                    // Two of them may lock each other out.
-                    done += u64::from(connection.query_drop(statement).is_ok());
-                }
-                done
-            })
-        });
-        Self { threads: threads.collect(), stop }
-    }
-
-    fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let done: u64 = self.threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-        assert!(done > 20, "only {done} statements succeeded");
-    }
 }
 
 fn small_chunks(test: &Fixture) -> Config {
@@ -115,7 +74,7 @@ fn rows_of_every_key_are_copied_and_the_stream_goes_on() {
         test.sql(&format!("INSERT INTO {table} {n} {select}"));
     }
     let mut bridge = Bridge::spawn(&small_chunks(&test));
-    let writers = Writers::start(&test, 60_000);
+    let writers = Writers::start(&test, 60_000, true);
     bridge
         .wait_for("the copy's progress", COPY, |status| status.state() == "snapshot" || status.state() == "streaming");
     wait_until_copied(&mut bridge);
@@ -146,7 +105,7 @@ fn kills_in_mid_copy_do_not_start_it_over() {
     let mut config = small_chunks(&test);
     config.set("snapshot.max_rows_per_second", 15_000);
     let mut bridge = Bridge::spawn(&config);
-    let writers = Writers::start(&test, 180_000);
+    let writers = Writers::start(&test, 180_000, true);
     let done = || {
         // A copy that was killed while it was cut goes on under another plan, which has what is done, too.
         let query = format!(

@@ -19,6 +19,7 @@ pub mod fixture;
 pub mod load;
 pub mod servers;
 pub mod values;
+pub mod writers;
 
 use std::time::{Duration, Instant};
 
