@@ -155,7 +155,7 @@ impl Cutting {
     pub fn source_query(&self, columns: &str, part: &Part) -> String {
         if let Some((keys, _)) = &part.keys {
             let whole = Chunk { number: 0, lower: None, upper: None };
-            return format!("{} WHERE ({keys})", self.cuts.select(columns, &whole));
+            return format!("{} WHERE {keys}", self.cuts.select(columns, &whole));
         }
         let query = self.cuts.select(columns, &part.range);
         match self.bucket(part, |hash| &hash.0) {
