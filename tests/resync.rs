@@ -446,3 +446,31 @@ fn a_copy_whose_table_was_left_out_for_a_while_is_not_gone_on_with() {
     bridge.wait_caught_up(&test, PATIENCE);
     test.assert_equal("big");
 }
+
+/// Both servers go away while rows are copied, first into the target and then into a shadow: both copies go on.
+#[test]
+fn servers_that_die_in_mid_copy() {
+    let mut test = Fixture::on(Servers::own("resync-outage", &[]), "resync_outage");
+    create_big(&test, 20_000);
+    let mut config = test.config();
+    config.set("snapshot.chunk_rows", 1000).set("snapshot.max_rows_per_second", 5000);
+    let mut bridge = Bridge::spawn(&config);
+    let name = format!("{}.big", test.database);
+    for state in ["snapshot", "resync"] {
+        bridge.wait_for("rows to be copied", COPY, |status| {
+            status.table_state(&name) == state && status.table_reason(&name).contains(" rows/s")
+        });
+        test.servers.kill_clickhouse();
+        test.servers.stop_mysql();
+        test.servers.start_mysql(&[]);
+        test.reconnect();
+        test.sql("UPDATE big SET n = n + 1 WHERE id % 7 = 0");
+        test.servers.start_clickhouse();
+        wait_state(&mut bridge, &test, "big", "streaming");
+        assert_all_flow_and_equal(&mut bridge, &test);
+        if state == "snapshot" {
+            resync(&bridge, &test, "big");
+        }
+    }
+    assert_eq!(bridge.status().unwrap().table_reason(&name), "");
+}
