@@ -235,6 +235,7 @@ impl Starting<'_> {
     fn go_on(&mut self, chosen: &mut Chosen, index: TableIndex) -> Result<()> {
         let (target, saved) = (&chosen.inspected.target_name, chosen.shadow.clone());
         let shadow = shadow_name(target, saved.id);
+        exchange::wait_until_still(self.client, &shadow)?;
         let place = table_of(self.client, &target.database, saved.id)?;
         if place.as_ref() == Some(target) {
             // It had become the table already; what it replaced may still be there.

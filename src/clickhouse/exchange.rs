@@ -4,6 +4,8 @@
 //! a step may be done twice, and what a lost answer did is seen. After the exchange the old table is renamed away before
 //! it is dropped: a late copy of the same EXCHANGE then finds nothing to exchange.
 
+use std::time::{Duration, Instant};
+
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -16,6 +18,10 @@ use crate::schema::types::TableName;
 
 /// The constraint that keeps late copies of inserts out.
 const FLOOR: &str = "stream_bridge_floor";
+
+/// How long a statement of a killed process may take.
+const STILL_PATIENCE: Duration = Duration::from_secs(60);
+const STILL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Digits of the UUID in a shadow's name.
 const NAME_DIGITS: usize = 8;
@@ -110,6 +116,26 @@ fn clear_away(client: &Client, exchange: &Exchange) -> Result<()> {
     }
     if has_table(client, &old)? {
         drop_table(client, &old)?;
+    }
+    Ok(())
+}
+
+/// Waits until no statement runs that names the shadow: one that a killed process has sent may still change its place.
+///
+/// # Errors
+/// [`ErrorKind::TargetBusy`] when one does not end; or as [`Client::query`].
+pub fn wait_until_still(client: &Client, shadow: &TableName) -> Result<()> {
+    let running = format!(
+        "SELECT count() FROM system.processes WHERE position(query, {}) > 0 AND position(query, 'system.processes') = 0",
+        sql::text(&shadow.table)
+    );
+    let deadline = Instant::now() + STILL_PATIENCE;
+    while tables::number(client, &running)? > 0 {
+        if Instant::now() > deadline {
+            let text = format!("a statement of an earlier process on {shadow} still runs: see system.processes");
+            return Err(Error::new(ErrorKind::TargetBusy, text));
+        }
+        std::thread::sleep(STILL_INTERVAL);
     }
     Ok(())
 }
