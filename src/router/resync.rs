@@ -284,13 +284,14 @@ impl Router {
 
     /// Without GTID V may be ahead of the stream.
     fn drain(&mut self, table: TableIndex, barrier: Option<u64>, now: Instant) {
-        let has_passed = |version: Version| self.stream.end_version().is_ok_and(|end| end >= version);
+        let end = self.stream.end_version();
         let Some(resync) = self.resyncs.get_mut(&table) else { return };
         let (Some(shadow), Some((version, _))) = (resync.shadow, &resync.noted) else { return };
-        if has_passed(*version) {
+        let has_passed = end.is_ok_and(|end| end >= *version);
+        if has_passed {
             self.batcher.hold(table, true, now);
         }
-        let rests = has_passed(*version) && !self.batcher.is_sending(table);
+        let rests = has_passed && !self.batcher.is_sending(table);
         let barrier = barrier.or_else(|| rests.then(|| self.ledger.last_number()));
         let is_drained = barrier.is_some_and(|barrier| self.batcher.numbers(shadow).all(|number| number > barrier));
         if !is_drained {
@@ -309,7 +310,6 @@ impl Router {
             return;
         };
         if self.batcher.is_sending(shadow) {
-            resync.phase = Phase::Holding;
             return;
         }
         let exchange = Exchange { id: resync.id, target: target.clone(), shadow: name.clone(), floor: version.0 };

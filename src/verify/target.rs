@@ -11,7 +11,7 @@ use super::table::Table;
 use crate::clickhouse::tables::VERSION;
 use crate::clickhouse::{Client, sql};
 use crate::error::{Error, ErrorKind, Result};
-use crate::rowbinary::{Body, ChunkPool};
+use crate::rowbinary::{self, Body, ChunkPool};
 
 /// Repairs are inserted when they are so long.
 const REPAIR_BYTES: usize = 8 << 20;
@@ -135,14 +135,13 @@ impl<'a> Repair<'a> {
             return Err(Error::new(ErrorKind::TargetRefused, text).at_table(&self.table.name));
         }
         let (row, is_deleted) = match finding.class {
-            Class::Extra => (finding.target, 1),
-            Class::Differing | Class::Missing => (finding.source, 0),
+            Class::Extra => (finding.target, true),
+            Class::Differing | Class::Missing => (finding.source, false),
         };
         let row = row.unwrap_or_default();
         self.body.append_exactly(&mut self.pool, row.len() + 9, |out| {
             out.extend_from_slice(row);
-            out.extend_from_slice(&version.to_le_bytes());
-            out.push(is_deleted);
+            rowbinary::version_and_deleted(out, version, is_deleted);
         });
         self.keys.insert(finding.key.into());
         if self.body.bytes() >= REPAIR_BYTES { self.insert() } else { Ok(()) }
