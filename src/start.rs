@@ -86,7 +86,8 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         begun.wait_for_prepared(&mut source)?;
     }
     store.create(config.state.checkpoint_ttl)?;
-    let saved = store.load_chunks()?;
+    let needs_chunks = begun.is_new || begun.tables.iter().any(Chosen::is_copied);
+    let saved = if needs_chunks { store.load_chunks()? } else { Vec::new() };
     if begun.is_new {
         // Whoever begins anew may have left the chunks of copies before: those are not ours.
         let before = saved.iter().map(|chunk| Version(chunk.version).timeline()).max();
@@ -127,8 +128,7 @@ impl Begun {
     /// Waits until the transactions that are prepared now are decided, if anything is to be copied. An account that may
     /// not see them goes on: the stream then says which tables may lack rows.
     fn wait_for_prepared(&mut self, source: &mut Source) -> Result<()> {
-        let is_copied = |table: &Chosen| table.state == State::Snapshot || table.is_wanted();
-        if !self.tables.iter().any(is_copied) {
+        if !self.tables.iter().any(Chosen::is_copied) {
             return Ok(());
         }
         let decided = wait_for_prepared(source)?;
@@ -165,6 +165,11 @@ impl Chosen {
     fn wanted(inspected: Inspected, reason: &str) -> Self {
         let shadow = Shadow { id: Uuid::new_v4(), ..Shadow::default() };
         Self { shadow, ..Self::new(inspected, State::Quarantined, reason) }
+    }
+
+    /// Whether it is copied, into its target or beside it.
+    fn is_copied(&self) -> bool {
+        self.state == State::Snapshot || !self.shadow.id.is_nil()
     }
 
     /// Whether its shadow is still to be made.
