@@ -266,7 +266,7 @@ fn random_ones_with_kills() {
 
 #[test]
 fn random_ones_with_kills_without_gtid() {
-    let test = without_gtid("xa-random", "xa_random");
+    let test = without_gtid("xa-random", "xa_random_no_gtid");
     let mut bridge = random_with_kills(&test);
     // On the shared server the transactions of other tests may be prepared before this one's start.
     equal_and_streaming(&test, &mut bridge);

@@ -1,12 +1,17 @@
 //! A database of a test's own on both servers, gone when the test ends.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use mysql::prelude::{FromRow, Queryable};
+use parking_lot::Mutex;
 
 use super::bridge::Config;
 use super::compare::{self, Report};
 use super::servers::{Servers, statements};
+
+/// The databases of this process's tests: two tests with one name would share their state on ClickHouse.
+static TAKEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// A MySQL database with a connection that uses it; the bridge makes the ClickHouse database of the same name.
 pub struct Fixture {
@@ -30,6 +35,7 @@ impl Fixture {
 
     /// With a name of the caller's choice, which must be free on both sides.
     pub fn named(servers: Servers, database: String) -> Self {
+        assert!(TAKEN.lock().insert(database.clone()), "another test uses the name {database}");
         servers.mysql.create_account(&database);
         let mut connection = servers.mysql.connect();
         connection.query_drop(format!("CREATE DATABASE `{database}`")).unwrap();
@@ -131,6 +137,7 @@ impl Drop for Fixture {
             // A test that failed may have left a server that is down: its own failure is the one to show.
             let _ = self.servers.clickhouse.try_query(&format!("DROP DATABASE IF EXISTS `{database}` SYNC"));
         }
+        TAKEN.lock().remove(&self.database);
         // A transaction that a failed test left prepared keeps its tables locked.
         let _ = self.connection.borrow_mut().query_drop("SET SESSION lock_wait_timeout = 5");
         let _ = self.connection.borrow_mut().query_drop(format!("DROP DATABASE IF EXISTS `{}`", self.database));
