@@ -286,6 +286,27 @@ fn xa_transactions_around_a_copy() {
     assert_eq!(names, ["prepared before", "prepared after"]);
 }
 
+/// Rows below the floor are passed over when they come again, also when an XA transaction came before them whose table
+/// had to be looked at.
+#[test]
+fn after_a_kill_xa_transactions_from_before_the_copy_come_again() {
+    let test = Fixture::new("resync_xa_again");
+    create_big(&test, 100);
+    let mut config = test.config();
+    config.set("state.checkpoint_interval", "1h");
+    let mut bridge = Bridge::start(&config);
+    wait_state(&mut bridge, &test, "big", "streaming");
+    let xid = format!("'{}', 'again'", test.database);
+    test.sql(&format!("XA START {xid};\nUPDATE big SET n = 5 WHERE id = 3;\nXA END {xid};\nXA PREPARE {xid};"));
+    test.sql(&format!("XA COMMIT {xid};\nUPDATE big SET n = 7 WHERE id = 30;"));
+    bridge.wait_caught_up(&test, PATIENCE);
+    resync(&bridge, &test, "big");
+    wait_state(&mut bridge, &test, "big", "streaming");
+    bridge.kill9();
+    let mut bridge = Bridge::start(&config);
+    assert_all_flow_and_equal(&mut bridge, &test);
+}
+
 /// What readers see stays whole, and is replaced, when there is no way to go on from the saved position.
 #[test]
 fn a_lost_position_copies_all_tables_anew() {

@@ -248,7 +248,10 @@ impl Router {
             // Whoever asked may have given up.
             Command::Where(reply) => drop(reply.send(self.whereabouts())),
             Command::Copy { table, only_new, reply } => {
-                drop(reply.send(self.copy_by_command(&table, only_new, now)));
+                let done = self.copy_by_command(&table, only_new, now);
+                // Whoever asked may look at once.
+                self.draw(now);
+                drop(reply.send(done));
             }
         }
     }
@@ -405,9 +408,7 @@ impl Router {
     }
 
     fn map(&mut self, event: &Event<'_>, span: EventSpan, now: Instant) -> Result<()> {
-        // Rows of an XA transaction lie where its outcome does.
-        let at = if self.stream.in_xa() { Version(u64::MAX) } else { self.version_of(span) };
-        match self.tables.map(event, at)? {
+        match self.tables.map(event, self.version_of(span), self.stream.in_xa())? {
             Mapped::Settled => {}
             Mapped::Refused(tables) => {
                 for (table, error) in tables {

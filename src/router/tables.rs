@@ -290,11 +290,12 @@ impl Tables {
         })
     }
 
-    /// Takes a TABLE_MAP; `at` is its version, or where its rows' outcome lies when that comes later.
+    /// Takes a TABLE_MAP of the version `at`. Rows of an XA transaction lie where its outcome does: then it is planned
+    /// wherever it stands, but below the floor not for the next one.
     ///
     /// # Errors
     /// An event that cannot be parsed.
-    pub fn map(&mut self, event: &Event<'_>, at: Version) -> Result<Mapped> {
+    pub fn map(&mut self, event: &Event<'_>, at: Version, in_xa: bool) -> Result<Mapped> {
         let head = TableMapHead::parse(event)?;
         if self.maps.get(&head.table_id).is_some_and(|map| map.body == event.body) {
             return Ok(Mapped::Settled);
@@ -307,7 +308,9 @@ impl Tables {
             let table = &self.list[index];
             if at < table.floor {
                 is_whole = false;
-                continue;
+                if !in_xa {
+                    continue;
+                }
             }
             match TableMap::parse(event).and_then(|map| table.plan(&map)) {
                 Ok(plan) => planned.push((index, Arc::new(plan))),
