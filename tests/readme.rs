@@ -11,7 +11,7 @@ use stream_bridge::binlog::rows::RowsEvent;
 use stream_bridge::clickhouse::Features;
 use stream_bridge::message::EventSpan;
 use stream_bridge::mysql::checks::problems;
-use stream_bridge::mysql::column::ColumnType;
+use stream_bridge::schema::column::ColumnType;
 use stream_bridge::mysql::grants::Grants;
 use stream_bridge::mysql::source::ServerFacts;
 use stream_bridge::position::{Position, Timeline, Version};

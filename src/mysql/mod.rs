@@ -3,7 +3,7 @@
 //! Reading order: [`packet`] (the protocol's bytes, pure), [`auth`] (passwords, pure), [`socket`] and [`tls`] (streams),
 //! [`connection`] (login, SQL), [`dump`] (the binary log as chunks of whole events), [`select`] (rows
 //! by the binary protocol), [`refusal`] (what the server's errors mean);
-//! [`source`] (plain SQL), [`chunks`] (key ranges of a copy), [`tables`] and [`column`] (`information_schema`), [`grants`] and [`checks`] (`check`).
+//! [`source`] (plain SQL), [`chunks`] (key ranges of a copy), [`tables`] (`information_schema`), [`grants`] and [`checks`] (`check`).
 //! Nothing here knows ClickHouse.
 
 #![deny(clippy::indexing_slicing)]
@@ -11,7 +11,6 @@
 pub mod auth;
 pub mod checks;
 pub mod chunks;
-pub mod column;
 pub mod connection;
 pub mod dump;
 pub mod frames;

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::mysql::column::ColumnType;
 use crate::mysql::connection::Row;
 use crate::mysql::source::{Source, optional_text, text};
 use crate::schema::catalog::SourceTable;
+use crate::schema::column::ColumnType;
 use crate::schema::types::{SourceColumn, TableName};
 
 const IN_USER_SCHEMAS: &str = "TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema')";

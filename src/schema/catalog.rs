@@ -1,5 +1,11 @@
 //! The source's tables as they are at the stream's position.
+//!
+//! A [`Definition`] is what DDL changes: it says of each column what `information_schema` would say at that position, so
+//! that both can be compared. A [`SourceTable`] is what rows and copies need of it.
 
+use serde::{Deserialize, Serialize};
+
+use crate::schema::column::ColumnType;
 use crate::schema::types::{SourceColumn, TableName};
 
 /// A table of the source.
@@ -13,4 +19,57 @@ pub struct SourceTable {
     pub key: Vec<usize>,
     /// Whether the server's sql_mode lets zero and partial dates in.
     pub allows_zero_dates: bool,
+}
+
+/// A table's definition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// Its name.
+    pub name: TableName,
+    /// Its columns in table order, invisible ones included.
+    pub columns: Vec<ColumnDefinition>,
+    /// The PRIMARY KEY's columns in key order; empty without one.
+    pub key: Vec<KeyPart>,
+    /// The character set of columns that name none.
+    pub charset: String,
+}
+
+/// A column's definition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnDefinition {
+    /// Name.
+    pub name: String,
+    /// Type.
+    pub ty: ColumnType,
+    /// Whether NULL is allowed.
+    pub nullable: bool,
+    /// Whether its values are computed by an expression.
+    pub is_generated: bool,
+}
+
+/// A column of a PRIMARY KEY.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPart {
+    /// Name of the column, written as in the table.
+    pub column: String,
+    /// Whether only a prefix of it counts.
+    pub is_prefix: bool,
+}
+
+impl Definition {
+    /// What rows and copies need of it.
+    pub fn source_table(&self, allows_zero_dates: bool) -> SourceTable {
+        let column = |column: &ColumnDefinition| SourceColumn {
+            name: column.name.clone(),
+            ty: column.ty.source_type(),
+            nullable: column.nullable,
+        };
+        let position = |part: &KeyPart| self.columns.iter().position(|column| column.name == part.column);
+        SourceTable {
+            name: self.name.clone(),
+            columns: self.columns.iter().map(column).collect(),
+            key: self.key.iter().filter_map(position).collect(),
+            allows_zero_dates,
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! What tables look like on both sides, and how one side's types become the other's. Pure.
 
 pub mod catalog;
+pub mod change;
 pub mod charset;
+pub mod column;
 pub mod ddl;
 pub mod mapping;
 pub mod target;

@@ -3,8 +3,10 @@
 //! One [`SourceType`] holds all that is needed to find a value's end in a row image and to carry it over; what this
 //! version cannot carry over exactly is [`SourceType::Unsupported`], with the type's name for the message.
 
+use serde::{Deserialize, Serialize};
+
 /// A table's name on either side.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct TableName {
     /// Database (MySQL: schema).
     pub database: String,

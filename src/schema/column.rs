@@ -3,10 +3,12 @@
 //! What is not carried over exactly becomes [`SourceType::Unsupported`] with a name for the message; nothing is
 //! guessed. No IO.
 
+use serde::{Deserialize, Serialize};
+
 use crate::schema::types::{Charset, SourceType};
 
 /// What `information_schema.COLUMNS` says of a column's type.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnType {
     /// DATA_TYPE: `bigint`.
     pub data_type: String,
