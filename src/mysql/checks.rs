@@ -249,6 +249,7 @@ mod tests {
         let columns = vec![SourceColumn { name: "id".to_owned(), ty, nullable: false }];
         FoundTable {
             table: SourceTable { name, columns, key, allows_zero_dates: false },
+            definition: Default::default(),
             prefix_key_columns: Vec::new(),
             cascading_keys: Vec::new(),
         }

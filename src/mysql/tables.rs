@@ -19,6 +19,7 @@ const IN_USER_SCHEMAS: &str = "TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance
 pub struct FoundTable {
     /// Columns and key.
     pub table: SourceTable,
+    pub definition: crate::schema::catalog::Definition,
     /// Key columns of which the PRIMARY KEY holds a prefix only: two rows may then differ in the column's rest.
     pub prefix_key_columns: Vec<String>,
     /// Its foreign keys by which a change of another table changes or deletes rows here.
@@ -52,7 +53,15 @@ fn read_tables(source: &mut Source, wanted: &dyn Fn(&TableName) -> bool, allows_
     let rows = source.rows("reading the tables", &query)?;
     let found = |name: TableName| {
         let table = SourceTable { name: name.clone(), columns: Vec::new(), key: Vec::new(), allows_zero_dates };
-        (name, FoundTable { table, prefix_key_columns: Vec::new(), cascading_keys: Vec::new() })
+        (
+            name,
+            FoundTable {
+                table,
+                definition: Default::default(),
+                prefix_key_columns: Vec::new(),
+                cascading_keys: Vec::new(),
+            },
+        )
     };
     Ok(rows.iter().map(table_name).filter(wanted).map(found).collect())
 }

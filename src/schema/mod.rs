@@ -5,6 +5,7 @@ pub mod change;
 pub mod charset;
 pub mod column;
 pub mod ddl;
+pub mod effect;
 pub mod mapping;
 pub mod target;
 mod tokens;
