@@ -1,11 +1,12 @@
 //! What tables look like on both sides, and how one side's types become the other's. Pure.
 
+pub mod alter;
 pub mod catalog;
 pub mod change;
 pub mod charset;
 pub mod column;
 pub mod ddl;
 pub mod mapping;
+mod resolve;
 pub mod target;
-mod tokens;
 pub mod types;
