@@ -1,5 +1,6 @@
 //! What tables look like on both sides, and how one side's types become the other's. Pure.
 
+pub mod alter;
 pub mod catalog;
 pub mod change;
 pub mod charset;
@@ -7,6 +8,6 @@ pub mod column;
 pub mod ddl;
 pub mod effect;
 pub mod mapping;
+mod resolve;
 pub mod target;
-mod tokens;
 pub mod types;
