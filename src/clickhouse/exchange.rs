@@ -155,7 +155,7 @@ pub fn table_of(client: &Client, database: &str, id: Uuid) -> Result<Option<Tabl
 }
 
 /// An insert that still runs could land in the other table.
-fn check_quiet(client: &Client, prefixes: &[String]) -> Result<()> {
+pub(crate) fn check_quiet(client: &Client, prefixes: &[String]) -> Result<()> {
     let begins = |prefix: &String| format!("startsWith(query_id, {})", sql::text(prefix));
     let running = prefixes.iter().map(begins).collect::<Vec<_>>().join(" OR ");
     match tables::number(client, &format!("SELECT count() FROM system.processes WHERE {running}"))? {
@@ -168,7 +168,7 @@ fn check_quiet(client: &Client, prefixes: &[String]) -> Result<()> {
 }
 
 /// One ALTER, since a table made like another may have that one's floor.
-fn raise_floor(client: &Client, table: &TableName, floor: u64) -> Result<()> {
+pub(crate) fn raise_floor(client: &Client, table: &TableName, floor: u64) -> Result<()> {
     let statement = format!(
         "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {FLOOR}, ADD CONSTRAINT {FLOOR} CHECK {VERSION} >= {floor}",
         sql::table(table)
