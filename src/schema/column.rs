@@ -51,7 +51,10 @@ impl ColumnType {
             scale: self.scale.filter(|_| is_of(&["decimal"])),
             fsp: is_of(&["time", "datetime", "timestamp"]).then(|| self.fsp.unwrap_or(0)),
             octets: self.octets.filter(|_| has_octets),
-            charset: self.charset.filter(|_| !is_of(&["binary", "varbinary", "json", "vector"])).map(|name| full_name(&name)),
+            charset: self
+                .charset
+                .filter(|_| !is_of(&["binary", "varbinary", "json", "vector"]))
+                .map(|name| full_name(&name)),
             data_type,
         }
     }

@@ -143,10 +143,10 @@ impl Parser<'_> {
         Some(())
     }
 
-    /// A label is one string, and in it every character must be known. Blanks at its end do not count.
+    /// A label is one string, and in it every character must be known.
     fn label(&mut self) -> Option<String> {
         let label = self.one_text()?;
-        (!label.contains(char::REPLACEMENT_CHARACTER)).then(|| label.trim_end_matches(' ').to_owned())
+        (!label.contains(char::REPLACEMENT_CHARACTER)).then_some(label)
     }
 
     /// NATIONAL CHAR, NCHAR, NVARCHAR, NATIONAL VARCHAR, NCHAR VARYING, ..: text in utf8mb3.

@@ -24,17 +24,7 @@ impl Parser<'_> {
 
     /// Whether a key or a constraint is next, and no column: these words are reserved.
     pub(super) fn is_key_or_constraint(&self) -> bool {
-        self.is_word_of(&[
-            "CONSTRAINT",
-            "PRIMARY",
-            "KEY",
-            "INDEX",
-            "UNIQUE",
-            "FULLTEXT",
-            "SPATIAL",
-            "FOREIGN",
-            "CHECK",
-        ])
+        self.is_word_of(&["CONSTRAINT", "PRIMARY", "KEY", "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK"])
     }
 
     /// `[CONSTRAINT [name]]`.

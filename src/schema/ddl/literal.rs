@@ -51,7 +51,8 @@ impl Parser<'_> {
         }
         if self.char('.') {
             number.push('.');
-            if self.keyword().is_some_and(|word| word.starts_with(|first: char| first.is_ascii_digit() || first == 'E')) {
+            if self.keyword().is_some_and(|word| word.starts_with(|first: char| first.is_ascii_digit() || first == 'E'))
+            {
                 number.push_str(&self.identifier()?);
             }
         }
@@ -86,10 +87,18 @@ impl Parser<'_> {
             return Some(Initial::Unknown);
         }
         if word.starts_with('_') {
-            self.take();
-            return Some(Initial::Unknown);
+            return self.bytes();
         }
         is_clock.then_some(Initial::Unknown)
+    }
+
+    /// `0x41` or `x'41'` behind its character set.
+    fn bytes(&mut self) -> Option<Initial> {
+        self.identifier()?;
+        if self.is_text() {
+            self.text()?;
+        }
+        Some(Initial::Unknown)
     }
 
     fn prefixed_text(&mut self, word: &str) -> Option<Initial> {

@@ -5,8 +5,7 @@ use super::alter::Altering;
 use super::parser::Parser;
 
 /// Clauses that keep every row.
-const KEEPING: [&str; 7] =
-    ["REBUILD", "OPTIMIZE", "ANALYZE", "CHECK", "REPAIR", "COALESCE", "REORGANIZE"];
+const KEEPING: [&str; 7] = ["REBUILD", "OPTIMIZE", "ANALYZE", "CHECK", "REPAIR", "COALESCE", "REORGANIZE"];
 
 impl Parser<'_> {
     /// What follows PARTITION BY.

@@ -89,7 +89,9 @@ impl Reader<'_> {
                 Some(Touched::Nothing)
             }
             // MariaDB runs the statement after ANALYZE, and that after SET STATEMENT .. FOR.
-            "ANALYZE" => self.0.word_of(&["TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"]).then_some(Touched::Nothing),
+            "ANALYZE" => {
+                self.0.word_of(&["TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"]).then_some(Touched::Nothing)
+            }
             "SET" => self.0.word_of(&["PASSWORD", "DEFAULT", "ROLE", "RESOURCE"]).then_some(Touched::Nothing),
             // In statement format a call of a function that writes; IMPORT names files.
             "SELECT" | "DO" | "CALL" | "IMPORT" | "EXECUTE" => Some(Touched::Anything),
@@ -152,7 +154,9 @@ impl Reader<'_> {
                         tables.push(self.new_name()?);
                     }
                 }
-                Token::Word(word) if depth == 0 && word.eq_ignore_ascii_case("EXCHANGE") && self.0.word_of(&["PARTITION"]) => {
+                Token::Word(word)
+                    if depth == 0 && word.eq_ignore_ascii_case("EXCHANGE") && self.0.word_of(&["PARTITION"]) =>
+                {
                     self.0.identifier()?;
                     tables.push(if self.0.words(&["WITH", "TABLE"]) { self.0.table()? } else { return None });
                 }
