@@ -234,6 +234,12 @@ impl Rig {
 
     fn compare(&mut self, sql: &str) {
         let real = self.read();
+        // A view of the name makes CREATE TABLE IF NOT EXISTS do nothing; views are nothing to the catalog.
+        let views: Vec<(String, String)> =
+            self.client.query("SELECT table_schema, table_name FROM information_schema.views").unwrap();
+        self.catalog.tables.retain(|name, _| {
+            name.database != "mysql" && !views.contains(&(name.database.clone(), name.table.clone()))
+        });
         if self.catalog.tables == real {
             return;
         }

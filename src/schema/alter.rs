@@ -221,9 +221,7 @@ impl Work {
     fn kept_key(&self, old: &Definition, actions: &[AlterAction]) -> Result<Vec<KeyPart>, String> {
         let mut key = Vec::new();
         for part in &old.key {
-            let index = old.columns.iter().position(|column| column.name == part.column);
-            let is_it = |column: &&WorkColumn| matches!(column.origin, Origin::Old(old) if Some(old) == index);
-            if let Some(column) = self.columns.iter().find(is_it) {
+            if let Some(column) = self.kept_key_column(old, &part.column)? {
                 key.push(KeyPart { column: column.definition.name.clone(), is_prefix: part.is_prefix });
             }
             if part.is_prefix && actions.iter().any(|action| is_change_of(action, &part.column)) {
@@ -231,6 +229,19 @@ impl Work {
             }
         }
         Ok(key)
+    }
+
+    /// What a column of the old key is now: itself, or a new one of its name that takes its place.
+    fn kept_key_column(&self, old: &Definition, name: &str) -> Result<Option<&WorkColumn>, String> {
+        let index = old.columns.iter().position(|column| column.name == name);
+        let is_it = |column: &&WorkColumn| matches!(column.origin, Origin::Old(old) if Some(old) == index);
+        let is_like_it =
+            |column: &&WorkColumn| matches!(column.origin, Origin::New(_)) && is_same(&column.definition.name, name);
+        let (itself, other) = (self.columns.iter().find(is_it), self.columns.iter().find(is_like_it));
+        if itself.is_some() && other.is_some() {
+            return Err(format!("column {name} of the PRIMARY KEY is renamed, and another one gets its name"));
+        }
+        Ok(itself.or(other))
     }
 
     /// A table has one PRIMARY KEY, from its clause, from a column's attribute, or from before. Its columns are NOT NULL.
@@ -348,6 +359,7 @@ mod tests {
             ("change B `B` text not null first", "B text=1, a int*0=0, c char?=2"),
             ("drop primary key, add primary key (b, A)", "a int*1=0, b int*0=1, c char?=2"),
             ("drop a", "b int?=1, c char?=2"),
+            ("drop a, add A text", "b int?=1, c char?=2, A text*0=new"),
             ("drop a, add x serial, add primary key (x)", "b int?=1, c char?=2, x bigint*0=Unknown"),
             ("convert to character set utf8mb3", "a int*0=0, b int?=1, c char?=2"),
         ] {
@@ -364,7 +376,9 @@ mod tests {
             ("rename column x to y", "no column x"),
             ("add y int after x", "no column x"),
             ("add primary key (b)", "more than one PRIMARY KEY"),
-            ("add A int", "two columns of one name"),
+            ("rename column a to x, add a int", "gets its name"),
+            ("add C int", "two columns of one name"),
+            ("add d enum('я') charset latin1", "column d: a label"),
             ("add d char(3) charset nonsense", "nonsense is not known"),
             ("drop column if exists x", "not supported"),
             ("convert to character set utf8mb4", "column e"),

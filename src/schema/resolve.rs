@@ -5,7 +5,7 @@
 
 use crate::schema::catalog::ColumnDefinition;
 use crate::schema::change::WrittenColumn;
-use crate::schema::charset::bytes_per_char;
+use crate::schema::charset::{bytes_per_char, latin1_char};
 use crate::schema::column::ColumnType;
 
 const VARCHAR_BYTES_MAX: u64 = 65_535;
@@ -39,7 +39,7 @@ impl WrittenColumn {
             }
             "binary" | "varbinary" => text(&self.data_type, first.unwrap_or(1), "binary")?,
             "blob" => long_text("text", first, "binary")?,
-            "enum" | "set" => self.labelled(ty, self.charset_in(table_charset)?),
+            "enum" | "set" => self.labelled(ty, self.charset_in(table_charset)?)?,
             "decimal" => ColumnType {
                 precision: Some(first.filter(|&precision| precision > 0).unwrap_or(DECIMAL_PRECISION_DEFAULT)),
                 scale: Some(self.numbers.get(1).copied().unwrap_or(0)),
@@ -51,13 +51,17 @@ impl WrittenColumn {
         })
     }
 
-    /// Blanks at a label's end do not count, except as bytes.
-    fn labelled(&self, ty: ColumnType, charset: &str) -> ColumnType {
+    /// Blanks at a label's end do not count, except as bytes. The server puts `?` for a character that the character set
+    /// does not have.
+    fn labelled(&self, ty: ColumnType, charset: &str) -> Result<ColumnType, String> {
+        if !self.labels.iter().all(|label| is_in_charset(label, charset)) {
+            return Err(format!("a label that may not be as written in the character set {charset}"));
+        }
         let is_bytes = charset == "binary";
         let label = |label: &String| quoted_label(if is_bytes { label } else { label.trim_end_matches(' ') });
         let labels: Vec<String> = self.labels.iter().map(label).collect();
         let column_type = format!("{}({})", self.data_type, labels.join(","));
-        ColumnType { column_type, charset: (!is_bytes).then(|| charset.to_owned()), ..ty }
+        Ok(ColumnType { column_type, charset: (!is_bytes).then(|| charset.to_owned()), ..ty })
     }
 
     fn numeric(&self, ty: ColumnType) -> ColumnType {
@@ -103,6 +107,17 @@ fn converted_type(ty: &ColumnType, old: &str, new: &str) -> Result<ColumnType, S
             Ok(ColumnType { charset: Some(new.to_owned()).filter(|new| new != "binary"), ..ty.clone() })
         }
         _ => Err("the server keeps the bytes of its labels, which in another character set are others".to_owned()),
+    }
+}
+
+/// Whether the character set surely has these characters.
+fn is_in_charset(text: &str, charset: &str) -> bool {
+    match charset {
+        _ if text.is_ascii() => true,
+        "utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030" => true,
+        "utf8mb3" | "ucs2" => text.chars().all(|c| c <= '\u{ffff}'),
+        "latin1" => text.chars().all(|c| (0..=u8::MAX).any(|byte| latin1_char(byte) == c)),
+        _ => false,
     }
 }
 

@@ -263,6 +263,8 @@ mod tests {
             ("text charset utf8 collate utf8_bin", "text utf8mb3"),
             ("varchar(9) collate latin1_german1_ci", "varchar[9] latin1"),
             ("enum('a,b','c''d', \"e\")not null", r#"enum["a,b", "c'd", "e"] not null"#),
+            ("set(0xc3a9, b'01100001') charset utf8mb4", r#"set["é", "a"] utf8mb4"#),
+            ("float(10.3)", "float[10]"),
             ("geometrycollection srid 4326", "geomcollection"),
             ("datetime(6)null", "datetime[6]"),
         ] {
@@ -402,6 +404,7 @@ mod tests {
             "create table t (a nonsense)",
             "create table t (a int nonsense)",
             "create table t (a enum('\u{fffd}'))",
+            "create table t (a enum(0x61))",
             "create table t (\u{fffd} int)",
             "create table t (a int, primary key (a), primary key (b))",
             "create table t (a int) with system versioning",
