@@ -3,6 +3,8 @@
 //! Talks to ClickHouse only. What goes wrong comes back as [`crate::error::Error`]; nothing here retries, logs or
 //! sleeps. Facts about servers stand beside the code that relies on them; "measured" means on a real 26.9.
 
+pub mod alter;
+pub mod barrier;
 pub mod check;
 pub mod client;
 pub mod errors;

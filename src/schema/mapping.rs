@@ -82,6 +82,19 @@ fn fit_with(column: &SourceColumn, is_key: bool, features: TargetFeatures, text:
     Err(Error::new(ErrorKind::TableShape, text).at_column(&column.name))
 }
 
+/// What an existing target column of type `text` becomes when its source column becomes `column`, whose values it then
+/// takes: the base is new, the wrappers stay, and `Nullable` is added where it is needed. Not for a key.
+///
+/// # Errors
+/// As [`target_type`].
+pub fn widened_type(column: &SourceColumn, features: TargetFeatures, text: &str) -> Result<String> {
+    let base = base_type(&column.ty, features).ok_or_else(|| unsupported(column))?;
+    let current = TypeText::parse(text);
+    let nullable = column.ty != SourceType::Vector && (current.nullable || column.nullable);
+    let inner = if nullable { format!("Nullable({base})") } else { base };
+    Ok(if current.low_cardinality { format!("LowCardinality({inner})") } else { inner })
+}
+
 /// A target type without its wrappers.
 struct TypeText<'a> {
     base: &'a str,
