@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::checkpoint::Store;
 use crate::clickhouse::check::{check_existing, reserved_names};
 use crate::clickhouse::grants::Wanted;
+use crate::clickhouse::tables::ExistingTable;
 use crate::clickhouse::{Client, tables};
 use crate::config::{Config, Start};
 use crate::error::{Error, ErrorKind, Problem, Result};
@@ -16,9 +17,8 @@ use crate::mysql::checks;
 use crate::mysql::chunks::trial;
 use crate::mysql::select::Select;
 use crate::mysql::source::{ServerFacts, Source};
-use crate::schema::catalog::SourceTable;
+use crate::schema::catalog::{Definition, SourceTable};
 use crate::schema::mapping::TargetFeatures;
-use crate::schema::target::TargetTable;
 use crate::schema::types::{SourceType, TableName};
 
 /// Connections that are enough to look around.
@@ -31,7 +31,7 @@ const DATETIME64_RIGHT: (u32, u32) = (26, 7);
 /// What both servers say.
 #[derive(Debug)]
 pub struct Inspection {
-    /// Everything that is wrong.
+    /// Everything that is wrong, apart from targets that do not fit.
     pub problems: Vec<Problem>,
     /// What is good to know and stops nothing.
     pub notes: Vec<String>,
@@ -46,12 +46,16 @@ pub struct Inspection {
 /// A chosen table on both sides.
 #[derive(Debug, Clone)]
 pub struct Inspected {
-    /// Its shape in the source.
+    /// Its definition in the source.
+    pub definition: Definition,
+    /// What of it concerns rows.
     pub source: SourceTable,
     /// The name of its target.
     pub target_name: TableName,
     /// Its target, if it is there.
-    pub target: Option<TargetTable>,
+    pub target: Option<ExistingTable>,
+    /// What its target does not fit in.
+    pub misfits: Vec<Problem>,
     /// The rows that a copy takes; `None`: all.
     pub copy_where: Option<String>,
 }
@@ -63,8 +67,10 @@ pub fn inspect(config: &Config) -> Inspection {
     let tables = found.tables.into_iter().map(|found| Inspected {
         target_name: replicate.target_name(&found.table.name),
         copy_where: replicate.copy_where(&found.table.name).map(str::to_owned),
+        definition: found.definition,
         source: found.table,
         target: None,
+        misfits: Vec::new(),
     });
     let mut inspection = Inspection {
         problems: found.problems,
@@ -104,16 +110,8 @@ impl Inspection {
         self.notes.extend(dates_note(client.features().version, &self.tables));
         let features = TargetFeatures { time64: client.features().time64 };
         for table in &mut self.tables {
-            let problems = match tables::existing_table(client, &table.target_name)? {
-                Some(existing) => {
-                    let problems = check_existing(&table.source, &existing, features);
-                    table.target = Some(existing.table);
-                    problems
-                }
-                // Its column types are the source's problem already; its column names are not.
-                None => reserved_names(&table.source),
-            };
-            self.problems.extend(problems.into_iter().map(|problem| problem.of_table(&table.source.name)));
+            table.target = tables::existing_table(client, &table.target_name)?;
+            table.misfits = misfits(&table.source, table.target.as_ref(), features);
         }
         self.inspect_grants(client, config)
     }
@@ -133,12 +131,17 @@ impl Inspection {
         Ok(())
     }
 
+    /// All problems.
+    pub fn all_problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().chain(self.tables.iter().flat_map(|table| &table.misfits))
+    }
+
     /// All problems as one error.
     ///
     /// # Errors
     /// When there is any problem.
     pub fn refuse(&self) -> Result<()> {
-        refuse(&self.problems)
+        refuse(self.all_problems())
     }
 
     /// The problems that concern more than single tables, as one error.
@@ -149,12 +152,26 @@ impl Inspection {
         refuse(self.problems.iter().filter(|problem| problem.table.is_none()))
     }
 
-    /// What stands in the way of this table alone, for a person; empty when nothing does.
-    pub fn reason(&self, table: &TableName) -> String {
+    /// What stands in the way of this table alone, for a person, given what its target does not fit in; empty when nothing
+    /// does.
+    pub fn reason(&self, table: &TableName, misfits: &[Problem]) -> String {
         let name = table.to_string();
         let own = self.problems.iter().filter(|problem| problem.table.as_ref() == Some(&name));
-        own.map(|problem| format!("{} (repair: {})", problem.text, problem.repair)).collect::<Vec<_>>().join("; ")
+        own.chain(misfits)
+            .map(|problem| format!("{} (repair: {})", problem.text, problem.repair))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
+}
+
+/// What the target of `source` does not fit in, or what stands in the way of making one.
+pub fn misfits(source: &SourceTable, target: Option<&ExistingTable>, features: TargetFeatures) -> Vec<Problem> {
+    let problems = match target {
+        Some(existing) => check_existing(source, existing, features),
+        // Its column types are the source's problem already; its column names are not.
+        None => reserved_names(source),
+    };
+    problems.into_iter().map(|problem| problem.of_table(&source.name)).collect()
 }
 
 /// These problems as one error.
@@ -231,27 +248,28 @@ fn inspect_first_start(config: &Config, inspection: &mut Inspection) -> Result<(
 /// Only when the output cannot be made.
 pub fn run(config: &Config, json: bool) -> Result<bool> {
     let mut inspection = inspect(config);
-    if inspection.problems.is_empty()
+    if inspection.all_problems().next().is_none()
         && let Err(error) = inspect_first_start(config, &mut inspection)
     {
         inspection.problems.push(Problem::new(error.to_string(), "as the text says"));
     }
-    let is_well = inspection.problems.is_empty();
+    let problems: Vec<&Problem> = inspection.all_problems().collect();
+    let is_well = problems.is_empty();
     if json {
-        let (problems, notes) = (&inspection.problems, &inspection.notes);
+        let notes = &inspection.notes;
         let answer = serde_json::json!({
             "ok": is_well, "tables": inspection.tables.len(), "problems": problems, "notes": notes
         });
         print(&format!("{answer:#}"));
         return Ok(is_well);
     }
-    for problem in &inspection.problems {
+    for problem in &problems {
         print(&format!("- {}\n  repair: {}", problem.text, problem.repair));
     }
     for note in &inspection.notes {
         print(&format!("- good to know: {note}"));
     }
-    let summary = if is_well { "nothing stands in the way".to_owned() } else { count(inspection.problems.len()) };
+    let summary = if is_well { "nothing stands in the way".to_owned() } else { count(problems.len()) };
     print(&format!("{} tables chosen, {summary}", inspection.tables.len()));
     Ok(is_well)
 }
@@ -273,7 +291,10 @@ mod tests {
             let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
             let columns = vec![SourceColumn { name: "at".to_owned(), ty, nullable: false }];
             let source = SourceTable { name: name.clone(), columns, key: Vec::new(), allows_zero_dates: false };
-            dates_note(version, &[Inspected { source, target_name: name, target: None, copy_where: None }]).is_some()
+            let definition = Definition::default();
+            let (target, copy_where, misfits) = (None, None, Vec::new());
+            let table = Inspected { definition, source, target_name: name, target, misfits, copy_where };
+            dates_note(version, &[table]).is_some()
         };
         assert!(note((26, 7), SourceType::Date) && !note((26, 8), SourceType::Date));
         assert!(note((25, 8), SourceType::DateTime { fsp: 3 }) && !note((26, 7), SourceType::DateTime { fsp: 3 }));

@@ -30,6 +30,8 @@ use crate::clickhouse::{Client, sql, tables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gtid::GtidSet;
 use crate::position::{Position, Timeline};
+use crate::schema::catalog::Known;
+use crate::schema::target::Ddl;
 use crate::schema::types::TableName;
 
 /// How far a fresh process's first save lies above what it loaded: beyond any save still on its way.
@@ -65,6 +67,32 @@ pub struct TableState {
     /// Its copy into a shadow.
     #[serde(flatten)]
     pub shadow: Shadow,
+    /// Its definition as far as DDL was followed, and a DDL that is about to be carried out: a [`SavedSchema`] as JSON,
+    /// or empty.
+    #[serde(default)]
+    pub schema: String,
+}
+
+/// What a restart must know of a table's schema.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SavedSchema {
+    /// Its definition.
+    pub known: Known,
+    /// What may not be done yet; every row from before it is in the target.
+    pub pending: Option<Box<Ddl>>,
+}
+
+impl SavedSchema {
+    /// As it is saved.
+    pub fn to_text(&self) -> String {
+        // Strings, numbers and lists of them always have a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// What was saved; `None` for nothing, and for what another version has saved.
+    pub fn from_text(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
 }
 
 /// A copy beside the target, as it is saved.
@@ -160,7 +188,7 @@ impl Store {
         self.create_table(COPY_CHUNKS, COPY_CHUNKS_DEFINITION)?;
         self.add_columns(COPY_CHUNKS, &[("shadow", "UUID")])?;
         self.create_table(TABLE_STATES, TABLE_STATES_DEFINITION)?;
-        self.add_columns(TABLE_STATES, SHADOW_COLUMNS)?;
+        self.add_columns(TABLE_STATES, LATER_STATE_COLUMNS)?;
         let newest = format!(
             "SELECT max(`number`) AS newest FROM {} WHERE `pipeline` = {}",
             self.quoted(TABLE_STATES),
@@ -235,8 +263,7 @@ impl Store {
         }
         let number = self.state_number.fetch_add(1, Ordering::Relaxed);
         let row = Row { pipeline: &self.pipeline, number, state };
-        let columns =
-            "`pipeline`, `number`, `table`, `state`, `reason`, `floor`, `shadow`, `shadow_version`, `shadow_gtid_set`";
+        let columns = "`pipeline`, `number`, `table`, `state`, `reason`, `floor`, `shadow`, `shadow_version`, `shadow_gtid_set`, `schema`";
         self.insert(TABLE_STATES, columns, [row])
     }
 
@@ -400,12 +427,17 @@ const TABLE_STATES: &str = "table_states";
 /// begins two above what it sees, so a request that lands late never undoes a later state.
 const TABLE_STATES_DEFINITION: &str = "\
     (`pipeline` String, `number` UInt64, `table` String, `state` String, `reason` String, `floor` UInt64, \
-    `shadow` UUID, `shadow_version` UInt64, `shadow_gtid_set` String, `changed_at` DateTime64(3, 'UTC') DEFAULT now64(3)) \
+    `shadow` UUID, `shadow_version` UInt64, `shadow_gtid_set` String, `schema` String, `changed_at` DateTime64(3, 'UTC') DEFAULT now64(3)) \
     ENGINE = ReplacingMergeTree(`number`) ORDER BY (`pipeline`, `table`)";
 
 /// Those that came later.
-const SHADOW_COLUMNS: &[(&str, &str)] =
-    &[("floor", "UInt64"), ("shadow", "UUID"), ("shadow_version", "UInt64"), ("shadow_gtid_set", "String")];
+const LATER_STATE_COLUMNS: &[(&str, &str)] = &[
+    ("floor", "UInt64"),
+    ("shadow", "UUID"),
+    ("shadow_version", "UInt64"),
+    ("shadow_gtid_set", "String"),
+    ("schema", "String"),
+];
 
 fn checkpoints_definition(ttl: Duration) -> String {
     format!("({CHECKPOINT_COLUMNS}) ENGINE = MergeTree ORDER BY (`pipeline`, `timeline`, `seq`) {}", ttl_clause(ttl))

@@ -36,6 +36,8 @@ pub struct Config {
     pub replicate: ReplicateConfig,
     /// Batches, pace, memory, retries.
     pub pipeline: PipelineConfig,
+    /// Schema changes.
+    pub ddl: DdlConfig,
     /// `[snapshot]`
     pub snapshot: SnapshotConfig,
     /// Comparisons.
@@ -108,6 +110,52 @@ pub enum OnLostPosition {
     Fail,
 }
 
+/// `[ddl]`
+#[derive(Debug, Clone, Default)]
+pub struct DdlConfig {
+    /// CREATE TABLE of a chosen table.
+    pub create_table: DdlPolicy,
+    /// ALTER TABLE.
+    pub alter_table: DdlPolicy,
+    /// RENAME TABLE, also by ALTER TABLE.
+    pub rename_table: DdlPolicy,
+    /// TRUNCATE TABLE.
+    pub truncate_table: DdlPolicy,
+    /// DROP TABLE and DROP DATABASE.
+    pub drop_table: DropPolicy,
+}
+
+/// What becomes of a schema change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DdlPolicy {
+    /// The target follows.
+    #[default]
+    Apply,
+    /// The target stays as it is.
+    Ignore,
+}
+
+impl DdlPolicy {
+    /// Whether the target follows.
+    pub fn applies(self) -> bool {
+        self == DdlPolicy::Apply
+    }
+}
+
+/// What becomes of the target of a table that is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropPolicy {
+    /// It is dropped.
+    #[default]
+    Apply,
+    /// It gets the name `table__dropped_..`.
+    Rename,
+    /// It stays as it is.
+    Ignore,
+}
+
 /// `[snapshot]`
 #[derive(Debug, Clone)]
 pub struct SnapshotConfig {
@@ -144,7 +192,7 @@ pub struct ClickHouseConfig {
 }
 
 /// `[replicate]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ReplicateConfig {
     /// The patterns as typed.
     pub tables: Vec<String>,
@@ -297,7 +345,7 @@ impl Config {
         let clickhouse = root.section("clickhouse", |section| keys::clickhouse(section, read_file));
         let replicate = root.section("replicate", keys::replicate);
         let pipeline = root.section("pipeline", keys::pipeline);
-        root.section("ddl", keys::ddl);
+        let ddl = root.section("ddl", keys::ddl);
         let snapshot = root.section("snapshot", keys::snapshot);
         let verify = root.section("verify", keys::verify);
         let state = root.section("state", keys::state);
@@ -307,7 +355,7 @@ impl Config {
         if !problems.is_empty() {
             return Err(Error::new(ErrorKind::Config, problems.join("\n")));
         }
-        Ok(Self { name, mysql, clickhouse, replicate, pipeline, snapshot, verify, state, http, log, effective })
+        Ok(Self { name, mysql, clickhouse, replicate, pipeline, ddl, snapshot, verify, state, http, log, effective })
     }
 
     /// Every key with the value in force; secrets hidden.

@@ -28,8 +28,9 @@ use crate::router::batch::Pace;
 use crate::router::copy::Copy;
 use crate::router::saves::SavePace;
 use crate::router::{Beginning, Router, Settings, Wiring};
+use crate::schema::mapping::TargetFeatures;
 use crate::snapshot::Snapshot;
-use crate::start::{self, Prepared};
+use crate::start::{self, Prepared, SourceRules};
 use crate::transcode::Limits;
 use crate::writer;
 
@@ -57,7 +58,8 @@ pub fn run(config: Config) -> Result<()> {
     let (used_buffers, recycled) = bounded(CHUNKS);
     let (jobs, to_writers) = bounded(0);
     let (to_acks, acks) = unbounded();
-    let Prepared { client, store, claim, tables, copies, resyncs, wanted, ignores_case } = prepared;
+    let Prepared { client, store, claim, tables, copies, resyncs, wanted, rules } = prepared;
+    let features = TargetFeatures { time64: client.features().time64 };
     for number in 0..config.pipeline.worker_count {
         let (client, store) = (Arc::clone(&client), Arc::clone(&store));
         let (jobs, acks) = (to_writers.clone(), to_acks.clone());
@@ -89,7 +91,7 @@ pub fn run(config: Config) -> Result<()> {
     copies.into_iter().for_each(|order| drop(orders.send(ToSnapshot::Copy(Box::new(order)))));
     spawn("reader", move || read(reader, start))?;
     let beginning = Beginning { claim, tables, copies: progress, resyncs, wanted };
-    let router = Router::new(settings(&config, ignores_case), Arc::clone(&budget), Arc::clone(&status), beginning);
+    let router = Router::new(settings(&config, rules, features), Arc::clone(&budget), Arc::clone(&status), beginning);
     let wiring = Wiring { inbox, copies: copied, orders, used_buffers, jobs, acks, commands: from_engine };
     let router = spawn("router", move || router.run(&wiring))?;
 
@@ -112,7 +114,7 @@ fn limits(config: &Config) -> Limits {
     Limits { rows: config.pipeline.batch_size, bytes: config.pipeline.batch_bytes }
 }
 
-fn settings(config: &Config, ignores_case: bool) -> Settings {
+fn settings(config: &Config, source: SourceRules, features: TargetFeatures) -> Settings {
     let pipeline = &config.pipeline;
     Settings {
         pace: Pace {
@@ -126,8 +128,11 @@ fn settings(config: &Config, ignores_case: bool) -> Settings {
         retry_attempts: pipeline.retry_attempts,
         retry_max_interval: pipeline.retry_max_interval,
         shutdown_timeout: pipeline.shutdown_timeout,
-        selection: config.replicate.selection.clone(),
-        ignores_case,
+        replicate: config.replicate.clone(),
+        ddl: config.ddl.clone(),
+        allows_zero_dates: source.allows_zero_dates,
+        features,
+        ignores_case: source.ignores_case,
     }
 }
 

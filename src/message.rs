@@ -16,8 +16,8 @@ use crate::checkpoint::{Checkpoint, CopyChunk, TableState};
 use crate::error::{Error, Result};
 use crate::position::{Position, Timeline, Version};
 use crate::rowbinary::Body;
-use crate::schema::catalog::SourceTable;
-use crate::schema::target::{Exchange, InsertColumns, TargetTable};
+use crate::schema::catalog::{Definition, SourceTable};
+use crate::schema::target::{Ddl, Exchange, InsertColumns, TargetTable};
 use crate::schema::types::TableName;
 
 /// Bytes of the reader's buffers, unless an event needs more; only such a buffer is used again.
@@ -120,7 +120,9 @@ pub enum ToSnapshot {
 pub struct NewShadow {
     /// Its UUID.
     pub id: Uuid,
-    /// The table's shape in the source.
+    /// The table's definition in the source.
+    pub definition: Definition,
+    /// What of it concerns rows.
     pub source: SourceTable,
     /// The name that it takes in the end.
     pub name: TableName,
@@ -177,6 +179,8 @@ pub enum Save {
     Chunks(Arc<Vec<CopyChunk>>),
     /// Not state but what states rely on: a shadow takes its target's place.
     Exchange(Arc<Exchange>),
+    /// Not state either: a target is changed, once every row from before is in it.
+    Ddl(Arc<Ddl>),
     /// A shadow is not needed any more: the table of this name, if that is still its UUID.
     Drop(TableName, Uuid),
 }

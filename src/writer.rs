@@ -9,7 +9,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::checkpoint::Store;
-use crate::clickhouse::{Client, exchange, tables};
+use crate::clickhouse::{Client, barrier, exchange, tables};
 use crate::error::Result;
 use crate::message::{Ack, Batch, Job, Save};
 use crate::schema::types::TableName;
@@ -53,6 +53,7 @@ fn saved(client: &Client, store: &Store, save: &Save) -> Result<()> {
             let prefix = |table| query_id_prefix(store.pipeline(), table);
             exchange::exchange(client, order, &[prefix(&order.target), prefix(&order.shadow)])
         }
+        Save::Ddl(ddl) => barrier::carry_out(client, ddl, &query_id_prefix(store.pipeline(), &ddl.table.name)),
         Save::Drop(name, id) => exchange::drop_shadow(client, name, *id),
     }
 }

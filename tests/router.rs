@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded, never, unbounded};
 use stream_bridge::checkpoint::Checkpoint;
-use stream_bridge::config::Selection;
+use stream_bridge::config::{DdlConfig, ReplicateConfig};
 use stream_bridge::error::{Error, ErrorKind, Result};
 use stream_bridge::message::{Ack, Budget, Chunk, Command, FromReader, Job};
 use stream_bridge::metrics::Status;
@@ -16,6 +16,7 @@ use stream_bridge::position::{Position, Timeline};
 use stream_bridge::router::batch::Pace;
 use stream_bridge::router::saves::SavePace;
 use stream_bridge::router::{Beginning, Router, Settings, Wiring};
+use stream_bridge::schema::mapping::TargetFeatures;
 use stream_bridge::transcode::Limits;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +44,10 @@ fn settings() -> Settings {
         retry_attempts: 0,
         retry_max_interval: second,
         shutdown_timeout: 5 * second,
-        selection: Selection::default(),
+        replicate: ReplicateConfig::default(),
+        ddl: DdlConfig::default(),
+        allows_zero_dates: false,
+        features: TargetFeatures { time64: true },
         ignores_case: false,
     }
 }

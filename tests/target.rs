@@ -550,6 +550,7 @@ fn table_states_replace_each_other() {
         reason: reason.to_owned(),
         floor: 7,
         shadow: Shadow { id: Uuid::from_u128(5), version: 9, gtid_set: "a:1-5".to_owned() },
+        schema: "{\"known\": '\\n'}".to_owned(),
     };
     let odd = state("shop.`a'b\"", "quarantined", "Code: 60. DB::Exception: 'x'\n\\N \"日本\" \t\u{1}");
     main.save_table_state(&state("shop.b", "quarantined", "why")).unwrap();

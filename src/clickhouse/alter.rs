@@ -9,7 +9,7 @@
 use serde::Deserialize;
 
 use crate::clickhouse::tables;
-use crate::clickhouse::{Client, exchange, sql};
+use crate::clickhouse::{Client, sql};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::effect::{TargetChange, TargetPlace};
 use crate::schema::target::{TargetColumn, TargetTable};
@@ -21,23 +21,6 @@ struct Column {
     name: String,
     r#type: String,
     default_expression: String,
-}
-
-/// Applies `changes` at a point of the stream: no insert runs (`prefixes` begin their `query_id`), and none of a row
-/// below `floor` can come any more.
-///
-/// # Errors
-/// [`ErrorKind::TargetBusy`] while such an insert runs, and as [`apply`]; the same call may be made again.
-pub fn at_barrier(
-    client: &Client,
-    table: &TableName,
-    floor: u64,
-    prefixes: &[String],
-    changes: &[TargetChange],
-) -> Result<TargetTable> {
-    exchange::check_quiet(client, prefixes).map_err(|error| error.at_table(table))?;
-    exchange::raise_floor(client, table, floor).map_err(|error| error.at_table(table))?;
-    apply(client, table, changes)
 }
 
 /// Applies what of `changes` is not done yet; the table as it is then.
@@ -60,15 +43,6 @@ fn apply_all(client: &Client, table: &TableName, changes: &[TargetChange]) -> Re
         alter(client, table, &others)?;
     }
     tables::created(client, table)
-}
-
-/// Empties a table.
-///
-/// # Errors
-/// As [`Client::query`].
-pub fn truncate(client: &Client, table: &TableName) -> Result<()> {
-    let statement = format!("TRUNCATE TABLE {} SETTINGS max_table_size_to_drop = 0", sql::table(table));
-    client.query(&statement).map(drop).map_err(|error| error.at_table(table))
 }
 
 fn is_of_names(change: &TargetChange) -> bool {

@@ -155,7 +155,7 @@ pub fn table_of(client: &Client, database: &str, id: Uuid) -> Result<Option<Tabl
 }
 
 /// An insert that still runs could land in the other table.
-pub(crate) fn check_quiet(client: &Client, prefixes: &[String]) -> Result<()> {
+pub(super) fn check_quiet(client: &Client, prefixes: &[String]) -> Result<()> {
     let begins = |prefix: &String| format!("startsWith(query_id, {})", sql::text(prefix));
     let running = prefixes.iter().map(begins).collect::<Vec<_>>().join(" OR ");
     match tables::number(client, &format!("SELECT count() FROM system.processes WHERE {running}"))? {
@@ -168,7 +168,7 @@ pub(crate) fn check_quiet(client: &Client, prefixes: &[String]) -> Result<()> {
 }
 
 /// One ALTER, since a table made like another may have that one's floor.
-pub(crate) fn raise_floor(client: &Client, table: &TableName, floor: u64) -> Result<()> {
+pub(super) fn raise_floor(client: &Client, table: &TableName, floor: u64) -> Result<()> {
     let statement = format!(
         "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {FLOOR}, ADD CONSTRAINT {FLOOR} CHECK {VERSION} >= {floor}",
         sql::table(table)
@@ -186,7 +186,7 @@ fn swap(client: &Client, from: &TableName, target: &TableName) -> Result<()> {
 }
 
 /// Whatever its size.
-fn drop_table(client: &Client, name: &TableName) -> Result<()> {
+pub(super) fn drop_table(client: &Client, name: &TableName) -> Result<()> {
     let dropped =
         client.query(&format!("DROP TABLE IF EXISTS {} SETTINGS max_table_size_to_drop = 0", sql::table(name)));
     dropped.map(drop)

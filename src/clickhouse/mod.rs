@@ -4,6 +4,7 @@
 //! sleeps. Facts about servers stand beside the code that relies on them; "measured" means on a real 26.9.
 
 pub mod alter;
+pub mod barrier;
 pub mod check;
 pub mod client;
 pub mod errors;

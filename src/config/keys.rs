@@ -6,8 +6,8 @@ use super::section::Section;
 use super::selection::{Selection, table_name};
 use super::tls::tls;
 use super::{
-    ClickHouseConfig, HttpConfig, LogConfig, MysqlConfig, PipelineConfig, ReadFile, ReplicateConfig, Rule, Secret,
-    SnapshotConfig, Start, StateConfig, VerifyConfig,
+    ClickHouseConfig, DdlConfig, HttpConfig, LogConfig, MysqlConfig, PipelineConfig, ReadFile, ReplicateConfig, Rule,
+    Secret, SnapshotConfig, Start, StateConfig, VerifyConfig,
 };
 use crate::position::file_number;
 use crate::schema::types::TableName;
@@ -202,11 +202,16 @@ pub fn pipeline(section: &mut Section) -> PipelineConfig {
 }
 
 /// `[ddl]`
-pub fn ddl(section: &mut Section) {
-    for key in ["create_table", "alter_table", "rename_table", "truncate_table", "drop_table"] {
-        section.not_built(key, "apply");
-    }
+pub fn ddl(section: &mut Section) -> DdlConfig {
+    let ddl = DdlConfig {
+        create_table: section.choice("create_table", "apply", &["stop"]),
+        alter_table: section.choice("alter_table", "apply", &["stop"]),
+        rename_table: section.choice("rename_table", "apply", &["stop"]),
+        truncate_table: section.choice("truncate_table", "apply", &["stop"]),
+        drop_table: section.choice("drop_table", "apply", &["stop"]),
+    };
     section.not_built("on_failure", "quarantine");
+    ddl
 }
 
 /// `[snapshot]`

@@ -224,7 +224,7 @@ fn problem(text: impl Into<String>, repair: impl Into<String>) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::catalog::SourceTable;
+    use crate::schema::catalog::{Definition, SourceTable};
     use crate::schema::types::SourceColumn;
 
     fn good_facts() -> ServerFacts {
@@ -248,6 +248,7 @@ mod tests {
         let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
         let columns = vec![SourceColumn { name: "id".to_owned(), ty, nullable: false }];
         FoundTable {
+            definition: Definition::default(),
             table: SourceTable { name, columns, key, allows_zero_dates: false },
             prefix_key_columns: Vec::new(),
             cascading_keys: Vec::new(),

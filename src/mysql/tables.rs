@@ -8,16 +8,19 @@ use std::collections::BTreeMap;
 use crate::error::Result;
 use crate::mysql::connection::Row;
 use crate::mysql::source::{Source, optional_text, text};
-use crate::schema::catalog::SourceTable;
+use crate::schema::catalog::{ColumnDefinition, Definition, KeyPart, SourceTable};
+use crate::schema::charset::charset_of_collation;
 use crate::schema::column::ColumnType;
-use crate::schema::types::{SourceColumn, TableName};
+use crate::schema::types::TableName;
 
 const IN_USER_SCHEMAS: &str = "TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema')";
 
 /// A table and what else is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundTable {
-    /// Columns and key.
+    /// Columns and key, as DDL changes them.
+    pub definition: Definition,
+    /// The same, as rows and copies need it.
     pub table: SourceTable,
     /// Key columns of which the PRIMARY KEY holds a prefix only: two rows may then differ in the column's rest.
     pub prefix_key_columns: Vec<String>,
@@ -35,43 +38,60 @@ pub fn read(
     allows_zero_dates: bool,
 ) -> Result<Vec<FoundTable>> {
     source.try_execute("SET SESSION show_gipk_in_create_table_and_information_schema=ON");
-    let mut tables = read_tables(source, wanted, allows_zero_dates)?;
+    let mut tables = read_tables(source, wanted)?;
     read_columns(source, &mut tables)?;
     read_keys(source, &mut tables)?;
     read_cascades(source, &mut tables)?;
-    Ok(tables.into_values().collect())
+    Ok(tables.into_values().map(|read| read.found(allows_zero_dates)).collect())
 }
 
-type Tables = BTreeMap<TableName, FoundTable>;
+type Tables = BTreeMap<TableName, ReadTable>;
 
-fn read_tables(source: &mut Source, wanted: &dyn Fn(&TableName) -> bool, allows_zero_dates: bool) -> Result<Tables> {
+/// What has been read of a table.
+struct ReadTable {
+    definition: Definition,
+    cascading_keys: Vec<String>,
+}
+
+impl ReadTable {
+    fn found(self, allows_zero_dates: bool) -> FoundTable {
+        let Self { definition, cascading_keys } = self;
+        let prefixes = definition.key.iter().filter(|part| part.is_prefix);
+        let prefix_key_columns = prefixes.map(|part| part.column.clone()).collect();
+        let table = definition.source_table(allows_zero_dates);
+        FoundTable { definition, table, prefix_key_columns, cascading_keys }
+    }
+}
+
+fn read_tables(source: &mut Source, wanted: &dyn Fn(&TableName) -> bool) -> Result<Tables> {
     let query = format!(
-        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_COLLATION FROM information_schema.TABLES \
          WHERE TABLE_TYPE = 'BASE TABLE' AND {IN_USER_SCHEMAS}"
     );
     let rows = source.rows("reading the tables", &query)?;
-    let found = |name: TableName| {
-        let table = SourceTable { name: name.clone(), columns: Vec::new(), key: Vec::new(), allows_zero_dates };
-        (name, FoundTable { table, prefix_key_columns: Vec::new(), cascading_keys: Vec::new() })
+    let read = |row: &Row| {
+        let (name, charset) = (table_name(row), charset_of_collation(&text(row, 2)));
+        let definition = Definition { name: name.clone(), charset, ..Definition::default() };
+        (name, ReadTable { definition, cascading_keys: Vec::new() })
     };
-    Ok(rows.iter().map(table_name).filter(wanted).map(found).collect())
+    Ok(rows.iter().filter(|row| wanted(&table_name(row))).map(read).collect())
 }
 
 fn read_columns(source: &mut Source, tables: &mut Tables) -> Result<()> {
     let query = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, IS_NULLABLE, DATA_TYPE, COLUMN_TYPE, NUMERIC_PRECISION, \
-         NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME \
+         NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME, GENERATION_EXPRESSION \
          FROM information_schema.COLUMNS WHERE {IN_USER_SCHEMAS} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
     );
     for row in source.rows("reading the columns", &query)? {
         if let Some(found) = tables.get_mut(&table_name(&row)) {
-            found.table.columns.push(column(&row));
+            found.definition.columns.push(column(&row));
         }
     }
     Ok(())
 }
 
-fn column(row: &Row) -> SourceColumn {
+fn column(row: &Row) -> ColumnDefinition {
     let optional = |column| optional_text(row, column).and_then(|value| value.parse().ok());
     let ty = ColumnType {
         data_type: text(row, 4),
@@ -82,7 +102,12 @@ fn column(row: &Row) -> SourceColumn {
         octets: optional(9),
         charset: optional_text(row, 10),
     };
-    SourceColumn { name: text(row, 2), ty: ty.source_type(), nullable: text(row, 3) == "YES" }
+    ColumnDefinition {
+        name: text(row, 2),
+        ty: ty.normalized(),
+        nullable: text(row, 3) == "YES",
+        is_generated: !text(row, 11).is_empty(),
+    }
 }
 
 fn read_keys(source: &mut Source, tables: &mut Tables) -> Result<()> {
@@ -92,11 +117,7 @@ fn read_keys(source: &mut Source, tables: &mut Tables) -> Result<()> {
     );
     for row in source.rows("reading the primary keys", &query)? {
         let Some(found) = tables.get_mut(&table_name(&row)) else { continue };
-        let name = text(&row, 2);
-        found.table.key.extend(found.table.columns.iter().position(|column| column.name == name));
-        if optional_text(&row, 3).is_some() {
-            found.prefix_key_columns.push(name);
-        }
+        found.definition.key.push(KeyPart { column: text(&row, 2), is_prefix: optional_text(&row, 3).is_some() });
     }
     Ok(())
 }

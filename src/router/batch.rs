@@ -67,8 +67,8 @@ struct Queue {
     not_before: Option<Instant>,
     /// The last two failed attempts, newest first, until one succeeds.
     failures: [Option<Instant>; 2],
-    /// No insert starts: the target is about to be exchanged.
-    is_held: bool,
+    /// No insert of a batch with a higher number starts: the target is about to be changed or exchanged.
+    held_above: Option<u64>,
     slot: Slot,
 }
 
@@ -102,7 +102,7 @@ impl Batcher {
             last_start: None,
             not_before: None,
             failures: [None; 2],
-            is_held: false,
+            held_above: None,
             slot: Slot::Idle,
         });
     }
@@ -267,7 +267,18 @@ impl Batcher {
 
     /// Whether no insert of the table may start.
     pub fn hold(&mut self, table: TableIndex, is_held: bool, now: Instant) {
-        self.queues[table].is_held = is_held;
+        self.hold_above(table, is_held.then_some(0), now);
+    }
+
+    /// The number above which no insert of the table may start; `None`: all may.
+    pub fn hold_above(&mut self, table: TableIndex, number: Option<u64>, now: Instant) {
+        self.queues[table].held_above = number;
+        self.reschedule(table, now);
+    }
+
+    /// Closes the table's open body: rows to come belong to another batch.
+    pub fn close(&mut self, table: TableIndex, now: Instant) {
+        self.queues[table].close();
         self.reschedule(table, now);
     }
 
@@ -325,7 +336,7 @@ impl Batcher {
 
     /// From when the table's next insert may start; `None`: only after one of its acks.
     fn may_start(&self, queue: &Queue, now: Instant) -> Option<Instant> {
-        if queue.is_held || queue.in_flight.len() >= self.pace.in_flight_max {
+        if queue.in_flight.len() >= self.pace.in_flight_max {
             return None;
         }
         let after_gap = queue.last_start.map_or(now, |start| start + queue.gap);
@@ -351,10 +362,13 @@ impl Queue {
     /// The open batch may be older than a closed one: copied rows never stop coming, and the stream's may not wait for
     /// the copy's end behind them.
     fn take_oldest(&mut self) -> Option<Batch> {
-        let next = self.closed.front().map_or(u64::MAX, |batch| batch.number);
-        match self.open.take_if(|open| open.batch.number < next) {
+        let oldest = self.oldest_waiting()?;
+        match self.open.take_if(|open| open.batch.number == oldest) {
             Some(open) => Some(open.batch),
-            None => self.closed.pop_front(),
+            None => {
+                let index = self.closed.iter().position(|batch| batch.number == oldest)?;
+                self.closed.remove(index)
+            }
         }
     }
 
@@ -368,8 +382,10 @@ impl Queue {
         self.closed.iter().map(|batch| batch.number).chain(open)
     }
 
+    /// The oldest batch that may start.
     fn oldest_waiting(&self) -> Option<u64> {
-        self.waiting().min()
+        let limit = self.held_above.unwrap_or(u64::MAX);
+        self.waiting().filter(|&number| number <= limit).min()
     }
 
     fn slow_down(&mut self) {

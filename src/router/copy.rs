@@ -217,7 +217,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::checkpoint::{Checkpoint, TableState};
-    use crate::config::Selection;
+    use crate::config::{DdlConfig, ReplicateConfig};
     use crate::message::Budget;
     use crate::metrics::Status;
     use crate::position::{Position, Timeline, Version};
@@ -225,6 +225,7 @@ pub(super) mod tests {
     use crate::router::saves::SavePace;
     use crate::router::tables::Table;
     use crate::router::{Beginning, Settings};
+    use crate::schema::mapping::TargetFeatures;
     use crate::schema::types::TableName;
     use crate::transcode::Limits;
 
@@ -249,7 +250,10 @@ pub(super) mod tests {
             retry_attempts: 0,
             retry_max_interval: SECOND,
             shutdown_timeout: SECOND,
-            selection: Selection::default(),
+            replicate: ReplicateConfig::default(),
+            ddl: DdlConfig::default(),
+            allows_zero_dates: false,
+            features: TargetFeatures { time64: true },
             ignores_case: false,
         };
         let name = TableName { database: "d".to_owned(), table: "t".to_owned() };
@@ -270,7 +274,7 @@ pub(super) mod tests {
         let (position, timeline) = (Arc::default(), router.stream.timeline());
         match router.saver.take(&position, timeline) {
             Save::TableState(state) => Some(state),
-            Save::Checkpoint(_) | Save::Chunks(_) | Save::Exchange(_) | Save::Drop(..) => None,
+            Save::Checkpoint(_) | Save::Chunks(_) | Save::Exchange(_) | Save::Ddl(_) | Save::Drop(..) => None,
         }
     }
 

@@ -11,6 +11,7 @@
 //! It ends by a command, by the reader's end, or by an error that stops the engine; always the same way: flush, wait for
 //! acks, save, return.
 
+pub mod barrier;
 pub mod batch;
 pub mod copy;
 pub mod ledger;
@@ -23,7 +24,7 @@ pub mod tables;
 pub mod transaction;
 mod xa;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,8 +33,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 use crate::backoff;
 use crate::binlog::event::Event;
 use crate::binlog::rows::RowsEvent;
-use crate::checkpoint::{Checkpoint, TableState};
-use crate::config::Selection;
+use crate::checkpoint::{Checkpoint, SavedSchema, TableState};
+use crate::config::{DdlConfig, ReplicateConfig};
 use crate::error::{Action, Error, ErrorKind, Result};
 use crate::message::{
     Ack, Batch, Budget, CHUNK_BYTES, Chunk, Command, EventSpan, FromReader, FromSnapshot, Job, Origin, Save,
@@ -42,8 +43,11 @@ use crate::message::{
 use crate::metrics::Status;
 use crate::position::{Timeline, Version};
 use crate::rowbinary::ChunkPool;
+use crate::schema::catalog::Known;
+use crate::schema::mapping::TargetFeatures;
 use crate::transcode::{RowsCursor, Stride};
 
+use barrier::Barrier;
 use batch::{Batcher, Pace};
 use copy::Copy;
 use ledger::Ledger;
@@ -95,8 +99,14 @@ pub struct Settings {
     pub retry_max_interval: Duration,
     /// `pipeline.shutdown_timeout`.
     pub shutdown_timeout: Duration,
-    /// The chosen tables, for those that appear later.
-    pub selection: Selection,
+    /// The chosen tables, for those that appear later, and their targets' names.
+    pub replicate: ReplicateConfig,
+    /// What becomes of schema changes.
+    pub ddl: DdlConfig,
+    /// Whether the source lets zero and partial dates in.
+    pub allows_zero_dates: bool,
+    /// What the target can store.
+    pub features: TargetFeatures,
     /// Whether the source compares table names without case (`lower_case_table_names`).
     pub ignores_case: bool,
 }
@@ -135,6 +145,8 @@ pub struct Router {
     copies: BTreeMap<TableIndex, Copy>,
     /// Tables that are copied beside their targets.
     resyncs: BTreeMap<TableIndex, Resync>,
+    /// Schema changes that are not carried out yet, each table's in order.
+    barriers: BTreeMap<TableIndex, VecDeque<Barrier>>,
     /// To be sent to the snapshot stage.
     orders: Vec<ToSnapshot>,
     /// Tables with rows in the open group.
@@ -174,6 +186,7 @@ impl Router {
             unzip: Unzip::default(),
             copies,
             resyncs: BTreeMap::new(),
+            barriers: BTreeMap::new(),
             orders: Vec::new(),
             touched: BTreeSet::new(),
             inspect_at: Some(now + INSPECT_INTERVAL),
@@ -265,6 +278,7 @@ impl Router {
     fn turn(&mut self, now: Instant) {
         self.batcher.tick(now);
         self.advance_resyncs(now);
+        self.advance_barriers(now);
         if self.stopping.is_some() {
             // The last checkpoint is the one after the last ack.
             self.saver.want();
@@ -391,7 +405,7 @@ impl Router {
             Step::Rotated => self.saver.want(),
             Step::Map(event) => self.map(&event, span, now)?,
             Step::Rows(event) => self.rows(&event, span, stride, now)?,
-            Step::Statement(query) => self.statement(&query, span, now),
+            Step::Statement(query, start) => self.statement(&query, &start, span, now),
             Step::RolledBack(why) => {
                 for table in std::mem::take(&mut self.touched) {
                     self.copy_anew(table, shape_error(why), span, now);
@@ -507,6 +521,7 @@ impl Router {
         if let Some(table) = self.tables.shadowed_by(index) {
             return self.resync_failed(table, error, now);
         }
+        self.forget_barriers(index, now);
         let table = self.tables.get_mut(index);
         if table.state == State::Quarantined {
             return;
@@ -523,16 +538,23 @@ impl Router {
     }
 
     fn save_state(&mut self, index: TableIndex) {
+        let state = self.state_of(index);
+        self.saver.push(Save::TableState(state));
+    }
+
+    /// What is to be saved of a table.
+    fn state_of(&self, index: TableIndex) -> TableState {
         let table = &self.tables.list()[index];
         let state = table.state.name().to_owned();
-        let state = TableState {
+        let schema = |known: &Known| SavedSchema { known: known.clone(), pending: None }.to_text();
+        TableState {
             table: table.name.to_string(),
             state,
             reason: table.reason.clone(),
             floor: table.floor.0,
             shadow: self.resyncs.get(&index).map(Resync::saved).unwrap_or_default(),
-        };
-        self.saver.push(Save::TableState(state));
+            schema: table.known.as_ref().map(schema).unwrap_or_default(),
+        }
     }
 
     /// The batch is done with: its rows are in ClickHouse, or its table was set aside.
@@ -637,6 +659,7 @@ impl Router {
                 match save {
                     Save::TableState(state) => self.recorded(state),
                     Save::Exchange(exchange) => self.exchanged(exchange, now),
+                    Save::Ddl(ddl) => self.carried_out(ddl, now),
                     Save::Checkpoint(_) | Save::Chunks(_) | Save::Drop(..) => {}
                 }
             }
@@ -657,6 +680,7 @@ impl Router {
     fn gives_up(&mut self, save: &Save, error: &Error, now: Instant) -> bool {
         match save {
             Save::Exchange(exchange) => self.exchange_failed(exchange, error, now),
+            Save::Ddl(ddl) => self.ddl_failed(ddl, error, now),
             Save::Drop(name, _) if error.kind != ErrorKind::TargetBusy => {
                 log::warn!("{name}, a copy that is not needed any more, stays: {error}");
                 true

@@ -31,6 +31,7 @@ use crate::checkpoint::{Shadow, TableState};
 use crate::error::{Action, Error, ErrorKind, Result};
 use crate::message::{CopyOrder, NewShadow, Save, TableIndex, ToSnapshot};
 use crate::position::Version;
+use crate::schema::catalog::Known;
 use crate::schema::target::Exchange;
 use crate::schema::types::TableName;
 
@@ -121,11 +122,14 @@ impl Router {
             return refuse("the process is stopping".to_owned());
         }
         let known = self.find(name);
-        if known.is_none() && !self.settings.selection.selects(name) {
+        if known.is_none() && !self.settings.replicate.selection.selects(name) {
             return refuse(format!("{name} is not chosen by [replicate]: add it to replicate.tables and start again"));
         }
         if let Some(index) = known {
             let table = &self.tables.list()[index];
+            if self.barriers.contains_key(&index) {
+                return refuse(format!("a schema change of {name} is being carried out: try again"));
+            }
             if self.copies.contains_key(&index) || self.resyncs.contains_key(&index) {
                 return refuse(format!("{name} is being copied already"));
             }
@@ -232,7 +236,8 @@ impl Router {
         let Some(new) = &resync.new else { return };
         let (name, shape) = (new.source.name.clone(), Shape::new(&new.source, new.target.clone()));
         self.batcher.add_table();
-        let shadow = Table::new(name, State::Snapshot, String::new(), Some(shape));
+        let mut shadow = Table::new(name, State::Snapshot, String::new(), Some(shape));
+        shadow.known = Some(Known { since: Version::default(), definition: new.definition.clone() });
         resync.shadow = Some(self.tables.add_shadow(table, shadow));
         self.tables.forget_maps();
         let xids = self.stream.undecided_xids();
@@ -353,7 +358,7 @@ impl Router {
     }
 
     /// Ends a copy into a shadow without a word, if there is one.
-    fn drop_shadow(&mut self, table: TableIndex, now: Instant) {
+    pub(super) fn drop_shadow(&mut self, table: TableIndex, now: Instant) {
         if let Some(resync) = self.resyncs.remove(&table) {
             self.discard_shadow(table, resync, now);
         }
@@ -404,7 +409,7 @@ mod tests {
     use crate::message::EventSpan;
     use crate::router::copy::tests::{chunk, router};
     use crate::router::transaction::Step;
-    use crate::schema::catalog::SourceTable;
+    use crate::schema::catalog::{Definition, SourceTable};
     use crate::schema::target::TargetTable;
     use crate::transcode::Stride;
 
@@ -419,7 +424,17 @@ mod tests {
         let source = SourceTable { name: name("t"), columns: Vec::new(), key: Vec::new(), allows_zero_dates: false };
         let target = TargetTable { name: name("shadow"), columns: Vec::new() };
         let id = router.resyncs[&0].id;
-        router.prepared(0, Box::new(NewShadow { id, source, name: name("t"), target, copy_where: None }));
+        router.prepared(
+            0,
+            Box::new(NewShadow {
+                id,
+                definition: Definition::default(),
+                source,
+                name: name("t"),
+                target,
+                copy_where: None,
+            }),
+        );
         router.advance_resyncs(now);
         router.resyncs[&0].shadow.unwrap()
     }
@@ -449,7 +464,11 @@ mod tests {
             loop {
                 match router.saver.take(&position, timeline) {
                     Save::Checkpoint(_) => break,
-                    save @ (Save::TableState(_) | Save::Chunks(_) | Save::Exchange(_) | Save::Drop(..)) => {
+                    save @ (Save::TableState(_)
+                    | Save::Chunks(_)
+                    | Save::Exchange(_)
+                    | Save::Ddl(_)
+                    | Save::Drop(..)) => {
                         router.saver.done(&save, Instant::now());
                         last = if let Save::TableState(state) = save { Some(state.shadow.id) } else { last };
                     }

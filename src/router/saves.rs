@@ -123,7 +123,7 @@ impl Saver {
                 self.saved = checkpoint.clone();
                 self.saved_at = now;
             }
-            Save::TableState(_) | Save::Chunks(_) | Save::Exchange(_) | Save::Drop(..) => {
+            Save::TableState(_) | Save::Chunks(_) | Save::Exchange(_) | Save::Ddl(_) | Save::Drop(..) => {
                 drop(self.records.pop_front())
             }
         }
@@ -178,7 +178,9 @@ mod tests {
         let chunk = |chunk| Save::Chunks(Arc::new(vec![CopyChunk { chunk, ..CopyChunk::default() }]));
         let numbers = |save: &Save| match save {
             Save::Chunks(chunks) => chunks.iter().map(|chunk| chunk.chunk).collect::<Vec<_>>(),
-            Save::Checkpoint(_) | Save::TableState(_) | Save::Exchange(_) | Save::Drop(..) => panic!("{save:?}"),
+            Save::Checkpoint(_) | Save::TableState(_) | Save::Exchange(_) | Save::Ddl(_) | Save::Drop(..) => {
+                panic!("{save:?}")
+            }
         };
         saver.push(chunk(0));
         let out = saver.take(&position, timeline);

@@ -1,30 +1,221 @@
-//! What came as a statement, and so not as rows: which tables it may touch, and what becomes of them.
+//! What came as a statement, and so not as rows: which tables it changes, and what becomes of them.
+//!
+//! A schema change that is understood, and whose effect on the target is exact, is carried out at a barrier
+//! ([`super::barrier`]); one without effect on the target only changes the table's definition. Everything else has its
+//! tables copied anew beside their targets, in the source's new shape.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::tables::{State, Table};
+use super::tables::{Shape, State, Table};
 use super::{Router, shape_error};
 use crate::binlog::query::Query;
+use crate::clickhouse::tables as targets;
+use crate::config::DropPolicy;
 use crate::error::Error;
 use crate::message::{EventSpan, TableIndex};
-use crate::position::Version;
+use crate::position::{Position, Version};
+use crate::schema::catalog::{Definition, Known};
+use crate::schema::change::{AlterTable, CreateTable, CreatedShape, SchemaChange};
 use crate::schema::ddl::{self, Touched};
+use crate::schema::effect::{self, Effect};
+use crate::schema::target::{Ddl, DdlAction, TargetTable};
 use crate::schema::types::TableName;
 
 /// Characters of a statement that a reason quotes.
 const QUOTED_CHARS: usize = 300;
 
+/// STRICT_TRANS_TABLES and STRICT_ALL_TABLES in `sql_mode`.
+const STRICT_MODES: u64 = 1 << 21 | 1 << 22;
+
+/// A statement that the source has run.
+struct Ran<'a> {
+    sql: &'a str,
+    is_strict: bool,
+    /// A transaction end below it.
+    start: &'a Arc<Position>,
+    span: EventSpan,
+    at: Version,
+    end: Version,
+    now: Instant,
+}
+
 impl Router {
-    /// DDL, or a change that came as a statement: the tables that it touches are copied anew.
-    pub(super) fn statement(&mut self, query: &Query<'_>, span: EventSpan, now: Instant) {
-        let sql = query.text();
-        let tables = self.touched_tables(&ddl::touched(&sql, query.database, query.context().sql_mode));
-        let at = self.version_of(span);
-        for table in tables.into_iter().filter(|&table| self.tables.list()[table].floor <= at).collect::<Vec<_>>() {
-            let quoted: String = sql.chars().take(QUOTED_CHARS).collect();
-            let text = format!("a schema change or a change in statement format, which may touch it: {quoted}");
-            self.copy_anew(table, shape_error(&text), span, now);
+    /// DDL, or a change that came as a statement; `start` lies below it.
+    pub(super) fn statement(&mut self, query: &Query<'_>, start: &Arc<Position>, span: EventSpan, now: Instant) {
+        let (sql, sql_mode) = (query.text(), query.context().sql_mode);
+        let behind = EventSpan { offset: span.offset + span.len as u64, ..span };
+        let (at, end, is_strict) = (self.version_of(span), self.version_of(behind), sql_mode & STRICT_MODES != 0);
+        let ran = Ran { sql: &sql, is_strict, start, span, at, end, now };
+        match ddl::parse(&sql, query.database, sql_mode) {
+            Some(changes) => changes.iter().for_each(|change| self.change(change, &ran)),
+            None => {
+                for table in self.touched_tables(&ddl::touched(&sql, query.database, sql_mode)) {
+                    self.copy_concerned(table, "what it changes is not known", &ran);
+                }
+            }
+        }
+    }
+
+    fn change(&mut self, change: &SchemaChange, ran: &Ran<'_>) {
+        let policy = self.settings.ddl.clone();
+        match change {
+            SchemaChange::Alter(alter) if policy.alter_table.applies() => self.alter(alter, ran),
+            SchemaChange::Truncate(name) if policy.truncate_table.applies() => self.truncate(name, ran),
+            SchemaChange::Create(create) if policy.create_table.applies() => self.create(create, ran),
+            SchemaChange::Rename { from, to } if policy.rename_table.applies() => {
+                self.copy_named(from, "the table was renamed", ran);
+                self.copy_named(to, "a table got its name", ran);
+            }
+            SchemaChange::Rewrite(name, why) => self.copy_named(name, why, ran),
+            SchemaChange::Drop(name) => self.dropped(self.find(name), ran),
+            SchemaChange::DropDatabase(database) => {
+                self.in_database(database).into_iter().for_each(|table| self.dropped(Some(table), ran));
+            }
+            SchemaChange::Alter(_)
+            | SchemaChange::Truncate(_)
+            | SchemaChange::Create(_)
+            | SchemaChange::Rename { .. }
+            | SchemaChange::Database { .. } => {}
+        }
+    }
+
+    fn alter(&mut self, alter: &AlterTable, ran: &Ran<'_>) {
+        if alter.actions.is_empty() {
+            return;
+        }
+        let Some(table) = self.known_or_chosen(&alter.name).filter(|&table| self.concerns(table, ran)) else { return };
+        match self.effect(table, alter, ran) {
+            Ok((known, Effect::Nothing)) => self.redefine(table, known),
+            Ok((known, Effect::Alter(changes))) => {
+                let Some(target) = self.tables.list()[table].target().map(|target| target.after(&changes)) else {
+                    return;
+                };
+                self.at_barrier(table, target, DdlAction::Alter(changes), known, ran);
+            }
+            Ok((_, Effect::Copy(why))) | Err(why) => self.copy_concerned(table, &why, ran),
+        }
+    }
+
+    fn effect(&self, index: TableIndex, alter: &AlterTable, ran: &Ran<'_>) -> Result<(Known, Effect), String> {
+        let old = self.followed(index)?;
+        let table = &self.tables.list()[index];
+        let target = table.target().ok_or("it has no target")?;
+        let altered = old.altered(alter, None)?;
+        let (zero_dates, features) = (self.settings.allows_zero_dates, self.settings.features);
+        let effect = effect::effect(old, &altered, ran.is_strict, zero_dates, target, features);
+        Ok((Known { since: ran.end, definition: altered.definition }, effect))
+    }
+
+    /// The definition of a table whose rows flow, and which is not being copied.
+    fn followed(&self, table: TableIndex) -> Result<&Definition, &'static str> {
+        if !self.tables.list()[table].flows() {
+            return Err("it is set aside");
+        }
+        if self.copies.contains_key(&table) || self.resyncs.contains_key(&table) {
+            return Err("it is being copied");
+        }
+        if self.stream.held_bytes(Some(table)) > 0 {
+            return Err("an XA transaction that is not decided has rows of it");
+        }
+        self.known(table).map(|known| &known.definition).ok_or("its definition before it is not known")
+    }
+
+    fn truncate(&mut self, name: &TableName, ran: &Ran<'_>) {
+        let Some(table) = self.known_or_chosen(name).filter(|&table| self.concerns(table, ran)) else { return };
+        let target = self.tables.list()[table].target().cloned();
+        match (self.followed(table).cloned(), target) {
+            (Ok(definition), Some(target)) => {
+                let known = Known { since: ran.end, definition };
+                self.at_barrier(table, target, DdlAction::Truncate, known, ran);
+            }
+            (Err(why), _) => self.copy_concerned(table, why, ran),
+            (Ok(_), None) => self.copy_concerned(table, "it has no target", ran),
+        }
+    }
+
+    fn create(&mut self, create: &CreateTable, ran: &Ran<'_>) {
+        let known = self.find(&create.name);
+        let is_there = known.is_some_and(|table| self.tables.list()[table].flows() && !self.is_dropped(table));
+        if is_there && create.if_not_exists || !self.settings.replicate.selection.selects(&create.name) {
+            return;
+        }
+        if known.is_some_and(|table| !self.concerns(table, ran)) {
+            return;
+        }
+        match self.created(create).filter(|_| !is_there) {
+            Some((definition, target)) => self.begin_table(definition, target, ran),
+            None => self.copy_named(&create.name, "it was created after the start", ran),
+        }
+    }
+
+    /// A new table's definition, and its target; `None` unless both are known.
+    fn created(&self, create: &CreateTable) -> Option<(Definition, TargetTable)> {
+        let like = match &create.shape {
+            CreatedShape::Like(name) => self.find(name).and_then(|table| self.followed(table).ok()),
+            CreatedShape::Written { .. } => None,
+        };
+        let definition = create.definition(like, None).ok()?;
+        let source = definition.source_table(self.settings.allows_zero_dates);
+        let has_whole_key = !definition.key.is_empty() && definition.key.iter().all(|part| !part.is_prefix);
+        let columns = targets::target_columns(&source, self.settings.features).ok().filter(|_| has_whole_key)?;
+        Some((definition, TargetTable { name: self.settings.replicate.target_name(&create.name), columns }))
+    }
+
+    fn begin_table(&mut self, definition: Definition, target: TargetTable, ran: &Ran<'_>) {
+        let name = &definition.name;
+        let new = || Table::new(name.clone(), State::Streaming, String::new(), None);
+        let table = self.find(name).unwrap_or_else(|| self.add_table(new()));
+        if let Some(copied) = self.resyncs.contains_key(&table).then_some(table) {
+            return self.copy_concerned(copied, "it was created anew", ran);
+        }
+        let begun = self.tables.get_mut(table);
+        (begun.state, begun.reason) = (State::Streaming, String::new());
+        let source = Box::new(definition.source_table(self.settings.allows_zero_dates));
+        let known = Known { since: ran.end, definition };
+        self.at_barrier(table, target, DdlAction::Create(source), known, ran);
+    }
+
+    fn dropped(&mut self, table: Option<TableIndex>, ran: &Ran<'_>) {
+        let Some(table) = table.filter(|&table| self.concerns(table, ran)) else { return };
+        let keep = match self.settings.ddl.drop_table {
+            DropPolicy::Apply => false,
+            DropPolicy::Rename => true,
+            DropPolicy::Ignore => return self.copy_concerned(table, "it was dropped", ran),
+        };
+        self.drop_shadow(table, ran.now);
+        self.forget_copy(table);
+        let name = self.settings.replicate.target_name(&self.tables.list()[table].name);
+        let target = TargetTable { name, columns: Vec::new() };
+        let known = Known { since: ran.end, definition: Definition::default() };
+        self.at_barrier(table, target, DdlAction::Drop { keep }, known, ran);
+    }
+
+    fn at_barrier(&mut self, table: TableIndex, target: TargetTable, action: DdlAction, known: Known, ran: &Ran<'_>) {
+        let key = known.definition.key.iter().map(|part| part.column.clone()).collect();
+        self.tables.reshape(table, Shape { key, target: target.clone() });
+        let ddl = Ddl { table: target, floor: ran.end.0, action };
+        self.begin_barrier(table, ddl, known, ran.start, ran.now);
+    }
+
+    /// Whether the target does not contain the statement's effect already.
+    fn concerns(&self, table: TableIndex, ran: &Ran<'_>) -> bool {
+        let since = self.known(table).map_or(Version::default(), |known| known.since);
+        self.tables.list()[table].floor.max(since) <= ran.at
+    }
+
+    fn copy_named(&mut self, name: &TableName, why: &str, ran: &Ran<'_>) {
+        if let Some(table) = self.known_or_chosen(name) {
+            self.copy_concerned(table, why, ran);
+        }
+    }
+
+    fn copy_concerned(&mut self, table: TableIndex, why: &str, ran: &Ran<'_>) {
+        if self.concerns(table, ran) {
+            let quoted: String = ran.sql.chars().take(QUOTED_CHARS).collect();
+            let text = format!("a statement that is not followed in place ({why}): {quoted}");
+            self.copy_anew(table, shape_error(&text), ran.span, ran.now);
         }
     }
 
@@ -61,7 +252,7 @@ impl Router {
 
     /// The table of this name; one that the configuration chooses but that is new is taken up, to be set aside.
     pub(super) fn known_or_chosen(&mut self, name: &TableName) -> Option<TableIndex> {
-        let chosen = || self.settings.selection.selects(name);
+        let chosen = || self.settings.replicate.selection.selects(name);
         let known = self.find(name);
         if known.is_none() && chosen() {
             return Some(self.add_table(Table::new(name.clone(), State::Streaming, String::new(), None)));

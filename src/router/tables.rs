@@ -20,7 +20,7 @@ use crate::error::{Action, Error, ErrorKind, Result};
 use crate::message::TableIndex;
 use crate::position::Version;
 use crate::rowbinary::Body;
-use crate::schema::catalog::SourceTable;
+use crate::schema::catalog::{Known, SourceTable};
 use crate::schema::target::{InsertColumns, TargetTable};
 use crate::schema::types::TableName;
 use crate::transcode::RowPlan;
@@ -40,6 +40,8 @@ pub struct Table {
     pub version: u64,
     /// The stream's rows below it are in the target already, and are passed over.
     pub floor: Version,
+    /// Its definition in the source, as far as its DDL has been carried out; `None` when it is not followed.
+    pub known: Option<Known>,
     /// The target; `None` for a table that was never copied or created.
     shape: Option<Shape>,
 }
@@ -140,7 +142,7 @@ impl Shape {
 impl Table {
     /// A table in this state.
     pub fn new(name: TableName, state: State, reason: String, shape: Option<Shape>) -> Self {
-        Self { name, state, reason, rows: 0, version: 0, floor: Version::default(), shape }
+        Self { name, state, reason, rows: 0, version: 0, floor: Version::default(), known: None, shape }
     }
 
     /// Rows of this body are in ClickHouse.
@@ -152,6 +154,11 @@ impl Table {
     /// The name of its target; `None` when it has none.
     pub fn target_name(&self) -> Option<&TableName> {
         self.shape.as_ref().map(|shape| &shape.target.name)
+    }
+
+    /// Its target; `None` when it has none.
+    pub fn target(&self) -> Option<&TargetTable> {
+        self.shape.as_ref().map(|shape| &shape.target)
     }
 
     /// Whether rows go to it.
@@ -233,6 +240,19 @@ impl Tables {
         self.list.push(shadow);
         self.shadows.insert(table, index);
         index
+    }
+
+    /// From the next TABLE_MAP on the rows of `table` are made for this shape, under its target's old name.
+    pub fn reshape(&mut self, table: TableIndex, shape: Shape) {
+        self.by_target.insert(shape.target.name.clone(), table);
+        self.list[table].shape = Some(shape);
+        self.forget_maps();
+    }
+
+    /// The table is gone from the source: nothing has its name.
+    pub fn forget(&mut self, table: TableIndex) {
+        self.by_name.retain(|_, &mut index| index != table);
+        self.retire(table);
     }
 
     /// Sets a shadow aside for good.

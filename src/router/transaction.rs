@@ -70,8 +70,8 @@ pub enum Step<'a> {
     Rows(RowsEvent<'a>),
     /// A compressed transaction, whose events go through [`Stream::advance_inside`] one by one.
     Payload(TransactionPayload),
-    /// A statement that may change tables, or changed rows without row events.
-    Statement(Query<'a>),
+    /// A statement that may change tables, or changed rows without row events; a position below it.
+    Statement(Query<'a>, Arc<Position>),
     /// The open group was rolled back or cut: what its tables got from it is not true.
     RolledBack(&'static str),
     /// An XA transaction's outcome: its rows go out. The position lies below its prepare.
@@ -340,10 +340,13 @@ impl Stream {
                 self.decide(&query.xid(), span);
                 Step::Nothing
             }
-            QueryKind::Other if group.has_begun => Step::Statement(query),
             QueryKind::Other => {
-                self.end_group(span);
-                Step::Statement(query)
+                let has_begun = group.has_begun;
+                let start = Arc::clone(self.resume());
+                if !has_begun {
+                    self.end_group(span);
+                }
+                Step::Statement(query, start)
             }
         })
     }

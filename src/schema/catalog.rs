@@ -5,11 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::position::Version;
 use crate::schema::column::ColumnType;
 use crate::schema::types::{SourceColumn, TableName};
 
 /// A table of the source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceTable {
     /// Its name.
     pub name: TableName,
@@ -32,6 +33,15 @@ pub struct Definition {
     pub key: Vec<KeyPart>,
     /// The character set of columns that name none.
     pub charset: String,
+}
+
+/// What is known of a table's definition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The version from which on it is so: what lies below is contained in it.
+    pub since: Version,
+    /// The definition.
+    pub definition: Definition,
 }
 
 /// A column's definition.

@@ -33,9 +33,22 @@ pub enum SchemaChange {
         name: String,
         /// The default character set; `None` when the statement names none.
         charset: Option<String>,
+        /// Which of the statements it is.
+        statement: DatabaseStatement,
     },
     /// DROP DATABASE.
     DropDatabase(String),
+}
+
+/// What a database's default character set means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseStatement {
+    /// CREATE: a new database; without a character set it has the server's.
+    Create,
+    /// CREATE IF NOT EXISTS, which is logged even when the database was there and so stays as it is.
+    CreateIfMissing,
+    /// ALTER: without a character set it stays as it is.
+    Alter,
 }
 
 /// CREATE TABLE.

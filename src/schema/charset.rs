@@ -127,6 +127,30 @@ impl Charset {
     }
 }
 
+/// A character set's name as MySQL has it today: `utf8` is utf8mb3.
+pub fn full_name(charset: &str) -> String {
+    let name = charset.to_ascii_lowercase();
+    if name == "utf8" { "utf8mb3".to_owned() } else { name }
+}
+
+/// The character set of a collation: what is before its first `_`.
+pub fn charset_of_collation(collation: &str) -> String {
+    full_name(collation.split('_').next().unwrap_or_default())
+}
+
+/// The most bytes of a character (`MAXLEN` of `information_schema.character_sets`); `None` for an unknown name.
+pub fn bytes_per_char(charset: &str) -> Option<u64> {
+    match charset {
+        "armscii8" | "ascii" | "binary" | "cp1250" | "cp1251" | "cp1256" | "cp1257" | "cp850" | "cp852" | "cp866"
+        | "dec8" | "geostd8" | "greek" | "hebrew" | "hp8" | "keybcs2" | "koi8r" | "koi8u" | "latin1" | "latin2"
+        | "latin5" | "latin7" | "macce" | "macroman" | "swe7" | "tis620" => Some(1),
+        "big5" | "cp932" | "euckr" | "gb2312" | "gbk" | "sjis" | "ucs2" => Some(2),
+        "eucjpms" | "ujis" | "utf8mb3" => Some(3),
+        "gb18030" | "utf16" | "utf16le" | "utf32" | "utf8mb4" => Some(4),
+        _ => None,
+    }
+}
+
 /// UTF-8 of MySQL's latin1.
 pub fn decode_latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| latin1_char(byte)).collect()
@@ -160,6 +184,12 @@ mod tests {
         check(323, Some("utf8mb4"));
         check(324, None);
         check(u64::MAX, None);
+    }
+
+    #[test]
+    fn every_character_set_has_a_width() {
+        assert!(COLLATIONS.iter().all(|(_, _, name)| bytes_per_char(name).is_some()));
+        assert_eq!(bytes_per_char("utf8mb5"), None);
     }
 
     #[test]

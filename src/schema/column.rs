@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::schema::charset::full_name;
 use crate::schema::types::{Charset, SourceType};
 
 /// What `information_schema.COLUMNS` says of a column's type.
@@ -30,6 +31,32 @@ impl ColumnType {
     /// The type; also `Unsupported` when a number is missing that it needs.
     pub fn source_type(&self) -> SourceType {
         self.supported().unwrap_or_else(|| SourceType::Unsupported { name: self.refused_name() })
+    }
+
+    /// The same with only what a column's values depend on, written in one way: no display widths, no lengths that follow
+    /// from the type. What a server says and what DDL says are equal then if they mean the same.
+    pub fn normalized(self) -> Self {
+        let data_type = match self.data_type.to_ascii_lowercase() {
+            name if name == "geometrycollection" => "geomcollection".to_owned(),
+            name => name,
+        };
+        let is_of = |names: &[&str]| names.contains(&data_type.as_str());
+        let has_labels = is_of(&["enum", "set"]);
+        let has_octets = is_of(&["char", "varchar", "binary", "varbinary"]);
+        let has_precision = is_of(&["decimal", "bit"]);
+        let column_type = if has_labels { self.column_type } else { plain_column_type(&data_type, &self.column_type) };
+        Self {
+            column_type,
+            precision: self.precision.filter(|_| has_precision),
+            scale: self.scale.filter(|_| is_of(&["decimal"])),
+            fsp: is_of(&["time", "datetime", "timestamp"]).then(|| self.fsp.unwrap_or(0)),
+            octets: self.octets.filter(|_| has_octets),
+            charset: self
+                .charset
+                .filter(|_| !is_of(&["binary", "varbinary", "json", "vector"]))
+                .map(|name| full_name(&name)),
+            data_type,
+        }
     }
 
     fn supported(&self) -> Option<SourceType> {
@@ -102,6 +129,13 @@ impl ColumnType {
     }
 }
 
+/// The type's name, and `unsigned` if it is.
+fn plain_column_type(data_type: &str, column_type: &str) -> String {
+    let mut words = column_type.split(' ');
+    let is_unsigned = words.any(|word| word.eq_ignore_ascii_case("unsigned") || word.eq_ignore_ascii_case("zerofill"));
+    if is_unsigned { format!("{data_type} unsigned") } else { data_type.to_owned() }
+}
+
 fn small(number: u64) -> Option<u8> {
     u8::try_from(number).ok()
 }
@@ -164,6 +198,18 @@ mod tests {
         let decimal = ColumnType { precision: Some(65), scale: Some(30), ..column("decimal", "decimal(65,30)") };
         check(&decimal, SourceType::Decimal { precision: 65, scale: 30 });
         check(&ColumnType { precision: Some(10), ..column("bit", "bit(10)") }, SourceType::Bit { bits: 10 });
+    }
+
+    #[test]
+    fn what_means_the_same_is_normalized_alike() {
+        let check = |a: ColumnType, b: ColumnType| assert_eq!(a.normalized(), b.normalized());
+        check(column("int", "int(11)"), ColumnType { precision: Some(10), scale: Some(0), ..column("int", "int") });
+        check(column("bigint", "bigint(20) unsigned zerofill"), column("bigint", "bigint unsigned"));
+        check(column("bigint", "bigint zerofill"), column("BIGINT", "bigint unsigned"));
+        check(ColumnType { octets: Some(255), ..column("tinyblob", "tinyblob") }, column("tinyblob", ""));
+        check(ColumnType { fsp: Some(0), ..column("time", "time") }, column("time", ""));
+        assert_ne!(column("int", "int").normalized(), column("int", "int unsigned").normalized());
+        assert_ne!(column("enum", "enum('a')").normalized(), column("enum", "enum('b')").normalized());
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! The target's column order follows the source's when columns are added; a mere move is left out, since rows name their
 //! columns.
 
+use serde::{Deserialize, Serialize};
+
 use crate::schema::catalog::{ColumnDefinition, Definition, KeyPart};
 use crate::schema::change::{Altered, Initial, Origin};
 use crate::schema::mapping::{self, TargetFeatures};
@@ -32,7 +34,7 @@ pub enum Effect {
 }
 
 /// A change of a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TargetChange {
     /// ADD COLUMN.
     Add {
@@ -57,7 +59,7 @@ pub enum TargetChange {
 }
 
 /// Where a new column is put.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TargetPlace {
     /// FIRST.
     First,

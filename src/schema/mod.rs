@@ -1,5 +1,6 @@
 //! What tables look like on both sides, and how one side's types become the other's. Pure.
 
+pub mod alter;
 pub mod catalog;
 pub mod change;
 pub mod charset;
@@ -9,6 +10,6 @@ pub mod ddl;
 pub mod effect;
 mod initial;
 pub mod mapping;
+mod resolve;
 pub mod target;
-mod tokens;
 pub mod types;

@@ -1,12 +1,15 @@
 //! A table of ClickHouse as rows are written to it, and its place being taken.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::rowbinary;
+use crate::schema::catalog::SourceTable;
+use crate::schema::effect::TargetChange;
 use crate::schema::types::TableName;
 
 /// A column of a target table, as `system.columns` prints it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetColumn {
     /// Name.
     pub name: String,
@@ -15,7 +18,7 @@ pub struct TargetColumn {
 }
 
 /// A table of the target that was created or checked by us.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetTable {
     /// Its name.
     pub name: TableName,
@@ -38,6 +41,30 @@ pub struct Exchange {
     pub shadow: TableName,
     /// No row of a lower version may come in from now on.
     pub floor: u64,
+}
+
+/// A schema change of a target, made once every row from before it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ddl {
+    /// The target as it is from then on, or as it was when it goes.
+    pub table: TargetTable,
+    /// No row of a lower version may come in from then on.
+    pub floor: u64,
+    /// What is done.
+    pub action: DdlAction,
+}
+
+/// What is done to a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DdlAction {
+    /// Its columns are changed.
+    Alter(Vec<TargetChange>),
+    /// Rows below the floor go.
+    Truncate,
+    /// It is made for this table of the source.
+    Create(Box<SourceTable>),
+    /// It gets another name, and stays under it if it is kept.
+    Drop { keep: bool },
 }
 
 impl InsertColumns {

@@ -51,7 +51,7 @@ mod tests {
 }
 
 /// A column of a source table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceColumn {
     /// Name.
     pub name: String,
@@ -62,7 +62,7 @@ pub struct SourceColumn {
 }
 
 /// How text becomes UTF-8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Charset {
     /// utf8mb4, utf8mb3, ascii: the bytes are UTF-8 already.
     Utf8,
@@ -73,7 +73,7 @@ pub enum Charset {
 }
 
 /// A type of MySQL, with what its bytes in a row image depend on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SourceType {
     /// TINYINT..BIGINT: `bytes` is 1, 2, 3, 4 or 8.
     Int { bytes: u8, unsigned: bool },

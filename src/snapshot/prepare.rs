@@ -9,7 +9,7 @@ use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::NewShadow;
 use crate::mysql::checks;
-use crate::schema::catalog::SourceTable;
+use crate::mysql::tables::FoundTable;
 use crate::schema::mapping::TargetFeatures;
 use crate::schema::types::TableName;
 
@@ -19,23 +19,23 @@ use crate::schema::types::TableName;
 /// # Errors
 /// What stands in the way of the table; a server that is away or refuses.
 pub fn shadow(config: &Config, client: &Client, name: &TableName, id: Uuid) -> Result<NewShadow> {
-    let source = source_table(&config.mysql, name)?;
+    let FoundTable { definition, table: source, .. } = found_table(&config.mysql, name)?;
     let target = config.replicate.target_name(name);
     let features = TargetFeatures { time64: client.features().time64 };
     let existing = tables::existing_table(client, &target)?;
     let fitting = existing.is_some_and(|existing| check_existing(&source, &existing, features).is_empty());
     let shadow = create_shadow(client, &source, &target, id, fitting).map_err(|error| error.at_table(name))?;
     let copy_where = config.replicate.copy_where(name).map(str::to_owned);
-    Ok(NewShadow { id, source, name: target, target: shadow, copy_where })
+    Ok(NewShadow { id, definition, source, name: target, target: shadow, copy_where })
 }
 
-fn source_table(config: &MysqlConfig, name: &TableName) -> Result<SourceTable> {
+fn found_table(config: &MysqlConfig, name: &TableName) -> Result<FoundTable> {
     let found = checks::check(config, &|other| other == name);
     let problems: Vec<String> = found.problems.into_iter().map(|problem| problem.text).collect();
     let kind = if found.facts.is_some() { ErrorKind::TableShape } else { ErrorKind::SourceDown };
     match found.tables.into_iter().next() {
         _ if !problems.is_empty() => Err(Error::new(kind, problems.join("; "))),
-        Some(found) => Ok(found.table),
+        Some(found) => Ok(found),
         None => Err(Error::new(kind, "the source has no such table that we may read")),
     }
 }

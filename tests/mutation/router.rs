@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, bounded, never, unbounded};
 use stream_bridge::binlog::event::verify_checksum;
 use stream_bridge::binlog::table_map::TableMap;
 use stream_bridge::checkpoint::Checkpoint;
-use stream_bridge::config::Selection;
+use stream_bridge::config::{DdlConfig, ReplicateConfig, Selection};
 use stream_bridge::message::{Budget, Chunk, FromReader, Job};
 use stream_bridge::metrics::Status;
 use stream_bridge::mysql::frames::Frames;
@@ -21,6 +21,7 @@ use stream_bridge::router::saves::SavePace;
 use stream_bridge::router::tables::{Shape, State, Table};
 use stream_bridge::router::{Beginning, Router, Settings, Wiring};
 use stream_bridge::schema::catalog::SourceTable;
+use stream_bridge::schema::mapping::TargetFeatures;
 use stream_bridge::schema::target::TargetTable;
 use stream_bridge::schema::types::TableName;
 use stream_bridge::transcode::Limits;
@@ -108,6 +109,7 @@ fn route(chunks: Vec<Chunk>, budget: Arc<Budget>, tables: Vec<Table>) -> Receive
 
 fn settings() -> Settings {
     let second = Duration::from_secs(1);
+    let selection = Selection::compile(&["m.*".to_owned()], &[]).unwrap();
     Settings {
         pace: Pace {
             limits: Limits { rows: 1000, bytes: 64 << 10 },
@@ -120,7 +122,10 @@ fn settings() -> Settings {
         retry_attempts: 0,
         retry_max_interval: second,
         shutdown_timeout: Duration::ZERO,
-        selection: Selection::compile(&["m.*".to_owned()], &[]).unwrap(),
+        replicate: ReplicateConfig { selection, ..ReplicateConfig::default() },
+        ddl: DdlConfig::default(),
+        allows_zero_dates: false,
+        features: TargetFeatures { time64: true },
         ignores_case: false,
     }
 }

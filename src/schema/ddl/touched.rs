@@ -5,8 +5,9 @@
 //! [`Touched::Maybe`] or [`Touched::Anything`], never [`Touched::Nothing`]. Names are as written: comparing them under
 //! `lower_case_table_names` is the caller's part. The forms are those measured on MySQL 9.7.
 
+use super::parser::Parser;
 use super::tokens::{Token, Tokens};
-use super::types::TableName;
+use crate::schema::types::TableName;
 use std::collections::BTreeSet;
 
 /// What a statement touches.
@@ -28,9 +29,8 @@ pub enum Touched {
 
 /// What the statement `sql` touches, run in `default_database` under `sql_mode`.
 pub fn touched(sql: &str, default_database: &str, sql_mode: u64) -> Touched {
-    let tokens = Tokens::new(sql, sql_mode);
-    let mut parser = Parser { tokens: tokens.clone(), default_database };
-    let touched = parser.statement().unwrap_or_else(|| maybe(tokens, default_database));
+    let mut reader = Reader(Parser::new(sql, default_database, sql_mode));
+    let touched = reader.statement().unwrap_or_else(|| maybe(Tokens::new(sql, sql_mode), default_database));
     if has_unreadable_name(&touched) { Touched::Anything } else { touched }
 }
 
@@ -73,16 +73,13 @@ const OTHER_OBJECTS: [&str; 18] = [
 ];
 
 /// Recursive descent; `None` means: not a form known here.
-#[derive(Clone)]
-struct Parser<'a> {
-    tokens: Tokens<'a>,
-    default_database: &'a str,
-}
+struct Reader<'a>(Parser<'a>);
 
-impl<'a> Parser<'a> {
+impl Reader<'_> {
     fn statement(&mut self) -> Option<Touched> {
-        let Some(Token::Word(verb)) = self.tokens.next() else { return None };
-        match verb.to_ascii_uppercase().as_str() {
+        let verb = self.0.keyword()?;
+        self.0.take();
+        match verb.as_str() {
             "CREATE" => self.create(),
             "ALTER" => self.alter(),
             "DROP" => self.drop(),
@@ -92,8 +89,10 @@ impl<'a> Parser<'a> {
                 Some(Touched::Nothing)
             }
             // MariaDB runs the statement after ANALYZE, and that after SET STATEMENT .. FOR.
-            "ANALYZE" => self.word_of(&["TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"]).then_some(Touched::Nothing),
-            "SET" => self.word_of(&["PASSWORD", "DEFAULT", "ROLE", "RESOURCE"]).then_some(Touched::Nothing),
+            "ANALYZE" => {
+                self.0.word_of(&["TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"]).then_some(Touched::Nothing)
+            }
+            "SET" => self.0.word_of(&["PASSWORD", "DEFAULT", "ROLE", "RESOURCE"]).then_some(Touched::Nothing),
             // In statement format a call of a function that writes; IMPORT names files.
             "SELECT" | "DO" | "CALL" | "IMPORT" | "EXECUTE" => Some(Touched::Anything),
             _ => None,
@@ -101,44 +100,44 @@ impl<'a> Parser<'a> {
     }
 
     fn create(&mut self) -> Option<Touched> {
-        if self.words(&["OR", "REPLACE"]) {
-            return self.word_of(&["VIEW", "ALGORITHM", "DEFINER", "SQL", "SPATIAL"]).then_some(Touched::Nothing);
+        if self.0.words(&["OR", "REPLACE"]) {
+            return self.0.word_of(&["VIEW", "ALGORITHM", "DEFINER", "SQL", "SPATIAL"]).then_some(Touched::Nothing);
         }
-        if self.words(&["TEMPORARY", "TABLE"]) || self.words(&["SPATIAL", "REFERENCE"]) {
+        if self.0.words(&["TEMPORARY", "TABLE"]) || self.0.words(&["SPATIAL", "REFERENCE"]) {
             return Some(Touched::Nothing);
         }
-        if self.word_of(&["DATABASE", "SCHEMA"]) || self.word_of(&OTHER_OBJECTS) {
+        if self.0.word_of(&["DATABASE", "SCHEMA"]) || self.0.word_of(&OTHER_OBJECTS) {
             return Some(Touched::Nothing);
         }
-        if self.word_of(&["TABLE"]) {
+        if self.0.word_of(&["TABLE"]) {
             return self.create_table();
         }
-        self.word_of(&["UNIQUE", "FULLTEXT", "SPATIAL"]);
-        if !self.word_of(&["INDEX"]) {
+        self.0.word_of(&["UNIQUE", "FULLTEXT", "SPATIAL"]);
+        if !self.0.word_of(&["INDEX"]) {
             return None;
         }
-        self.identifier()?;
-        if self.word_of(&["USING", "TYPE"]) {
-            self.identifier()?;
+        self.0.identifier()?;
+        if self.0.word_of(&["USING", "TYPE"]) {
+            self.0.identifier()?;
         }
         self.on_table()
     }
 
     fn create_table(&mut self) -> Option<Touched> {
-        if self.words(&["IF", "NOT", "EXISTS"]) {
-            return Some(Touched::CreatedIfMissing(self.table()?));
+        if self.0.words(&["IF", "NOT", "EXISTS"]) {
+            return Some(Touched::CreatedIfMissing(self.0.table()?));
         }
-        Some(Touched::Tables(vec![self.table()?]))
+        Some(Touched::Tables(vec![self.0.table()?]))
     }
 
     fn alter(&mut self) -> Option<Touched> {
-        if self.word_of(&["DATABASE", "SCHEMA"]) || self.word_of(&OTHER_OBJECTS) {
+        if self.0.word_of(&["DATABASE", "SCHEMA"]) || self.0.word_of(&OTHER_OBJECTS) {
             return Some(Touched::Nothing);
         }
-        if !self.word_of(&["TABLE"]) {
+        if !self.0.word_of(&["TABLE"]) {
             return None;
         }
-        let mut tables = vec![self.table()?];
+        let mut tables = vec![self.0.table()?];
         self.other_tables_of_alter(&mut tables)?;
         Some(Touched::Tables(tables))
     }
@@ -146,20 +145,22 @@ impl<'a> Parser<'a> {
     /// Goes through the clauses for a new name and for a table that partitions are exchanged with.
     fn other_tables_of_alter(&mut self, tables: &mut Vec<TableName>) -> Option<()> {
         let mut depth = 0_usize;
-        while let Some(token) = self.tokens.next() {
+        while let Some(token) = self.0.take() {
             match token {
                 Token::Char('(') => depth += 1,
                 Token::Char(')') => depth = depth.checked_sub(1)?,
-                Token::Word(word) if depth == 0 && is(word, "RENAME") => {
-                    if !self.word_of(&["COLUMN", "INDEX", "KEY"]) {
+                Token::Word(word) if depth == 0 && word.eq_ignore_ascii_case("RENAME") => {
+                    if !self.0.word_of(&["COLUMN", "INDEX", "KEY"]) {
                         tables.push(self.new_name()?);
                     }
                 }
-                Token::Word(word) if depth == 0 && is(word, "EXCHANGE") && self.word_of(&["PARTITION"]) => {
-                    self.identifier()?;
-                    tables.push(if self.words(&["WITH", "TABLE"]) { self.table()? } else { return None });
+                Token::Word(word)
+                    if depth == 0 && word.eq_ignore_ascii_case("EXCHANGE") && self.0.word_of(&["PARTITION"]) =>
+                {
+                    self.0.identifier()?;
+                    tables.push(if self.0.words(&["WITH", "TABLE"]) { self.0.table()? } else { return None });
                 }
-                Token::Word(_) | Token::Name(_) | Token::Text | Token::Char(_) => {}
+                Token::Word(_) | Token::Name(_) | Token::Text(_) | Token::Char(_) => {}
             }
         }
         Some(())
@@ -167,128 +168,74 @@ impl<'a> Parser<'a> {
 
     /// What follows RENAME in ALTER TABLE. A table may not be called by one of the words before its new name.
     fn new_name(&mut self) -> Option<TableName> {
-        if !self.word_of(&["TO", "AS"]) {
-            self.char('=');
+        if !self.0.word_of(&["TO", "AS"]) {
+            self.0.char('=');
         }
-        self.table()
+        self.0.table()
     }
 
     fn drop(&mut self) -> Option<Touched> {
-        if self.word_of(&["TEMPORARY"]) || self.words(&["SPATIAL", "REFERENCE"]) || self.word_of(&OTHER_OBJECTS) {
+        if self.0.word_of(&["TEMPORARY"]) || self.0.words(&["SPATIAL", "REFERENCE"]) || self.0.word_of(&OTHER_OBJECTS) {
             return Some(Touched::Nothing);
         }
-        if self.word_of(&["DATABASE", "SCHEMA"]) {
-            self.words(&["IF", "EXISTS"]);
-            return Some(Touched::Database(self.identifier()?));
+        if self.0.word_of(&["DATABASE", "SCHEMA"]) {
+            self.0.words(&["IF", "EXISTS"]);
+            return Some(Touched::Database(self.0.identifier()?));
         }
-        if self.word_of(&["INDEX"]) {
-            self.identifier()?;
+        if self.0.word_of(&["INDEX"]) {
+            self.0.identifier()?;
             return self.on_table();
         }
-        if !self.word_of(&["TABLE", "TABLES"]) {
+        if !self.0.word_of(&["TABLE", "TABLES"]) {
             return None;
         }
-        self.words(&["IF", "EXISTS"]);
-        let mut tables = vec![self.table()?];
-        while self.char(',') {
-            tables.push(self.table()?);
+        self.0.words(&["IF", "EXISTS"]);
+        let mut tables = vec![self.0.table()?];
+        while self.0.char(',') {
+            tables.push(self.0.table()?);
         }
-        self.word_of(&["RESTRICT", "CASCADE"]);
+        self.0.word_of(&["RESTRICT", "CASCADE"]);
         self.end(Touched::Tables(tables))
     }
 
     fn rename(&mut self) -> Option<Touched> {
-        if self.word_of(&["USER"]) {
+        if self.0.word_of(&["USER"]) {
             return Some(Touched::Nothing);
         }
-        if !self.word_of(&["TABLE", "TABLES"]) {
+        if !self.0.word_of(&["TABLE", "TABLES"]) {
             return None;
         }
         let mut tables = Vec::new();
         loop {
-            tables.push(self.table()?);
-            if !self.word_of(&["TO"]) {
+            tables.push(self.0.table()?);
+            if !self.0.word_of(&["TO"]) {
                 return None;
             }
-            tables.push(self.table()?);
-            if !self.char(',') {
+            tables.push(self.0.table()?);
+            if !self.0.char(',') {
                 return self.end(Touched::Tables(tables));
             }
         }
     }
 
     fn truncate(&mut self) -> Option<Touched> {
-        self.word_of(&["TABLE"]);
-        let table = self.table()?;
+        self.0.word_of(&["TABLE"]);
+        let table = self.0.table()?;
         self.end(Touched::Tables(vec![table]))
     }
 
     fn on_table(&mut self) -> Option<Touched> {
-        if !self.word_of(&["ON"]) {
+        if !self.0.word_of(&["ON"]) {
             return None;
         }
-        Some(Touched::Tables(vec![self.table()?]))
+        Some(Touched::Tables(vec![self.0.table()?]))
     }
 
     /// Only at the text's end, a `;` apart.
     fn end(&mut self, touched: Touched) -> Option<Touched> {
-        self.char(';');
-        self.tokens.next().is_none().then_some(touched)
+        self.0.end()?;
+        Some(touched)
     }
-
-    /// `name`, `database.name` or `.name`.
-    fn table(&mut self) -> Option<TableName> {
-        let default_database = self.default_database.to_owned();
-        if self.char('.') {
-            return Some(TableName { database: default_database, table: self.identifier()? });
-        }
-        let first = self.identifier()?;
-        if self.char('.') {
-            return Some(TableName { database: first, table: self.identifier()? });
-        }
-        Some(TableName { database: default_database, table: first })
-    }
-
-    fn identifier(&mut self) -> Option<String> {
-        match self.tokens.next()? {
-            Token::Word(word) => Some(word.to_owned()),
-            Token::Name(name) => Some(name.into_owned()),
-            Token::Text | Token::Char(_) => None,
-        }
-    }
-
-    /// Takes the next token if `is_wanted`.
-    fn next_if(&mut self, is_wanted: impl Fn(&Token<'a>) -> bool) -> bool {
-        let mut ahead = self.tokens.clone();
-        let is_next = ahead.next().is_some_and(|token| is_wanted(&token));
-        if is_next {
-            self.tokens = ahead;
-        }
-        is_next
-    }
-
-    /// Takes the next token if it is one of these keywords.
-    fn word_of(&mut self, keywords: &[&str]) -> bool {
-        self.next_if(|token| matches!(token, Token::Word(word) if keywords.iter().any(|keyword| is(word, keyword))))
-    }
-
-    /// Takes the next tokens if they are these keywords.
-    fn words(&mut self, keywords: &[&str]) -> bool {
-        let mut ahead = self.clone();
-        let are_next = keywords.iter().all(|keyword| ahead.word_of(&[keyword]));
-        if are_next {
-            *self = ahead;
-        }
-        are_next
-    }
-
-    fn char(&mut self, wanted: char) -> bool {
-        self.next_if(|token| *token == Token::Char(wanted))
-    }
-}
-
-fn is(word: &str, keyword: &str) -> bool {
-    word.eq_ignore_ascii_case(keyword)
 }
 
 /// Every name in the text as a table of the default database, and every `a.b` as a table too.
@@ -303,7 +250,7 @@ fn maybe(tokens: Tokens<'_>, default_database: &str) -> Touched {
                 is_after_dot = before.is_some();
                 continue;
             }
-            Token::Word(_) | Token::Text | Token::Char(_) => {
+            Token::Word(_) | Token::Text(_) | Token::Char(_) => {
                 (before, is_after_dot) = (None, false);
                 continue;
             }

@@ -1,4 +1,5 @@
-//! MySQL's tokens, as far as finding names in a statement needs them: words, quoted names, strings, single characters.
+//! MySQL's tokens: words, quoted names, strings, single characters. A number is words and characters: its parser joins
+//! them, because only it knows whether `1.2` is a number or `t.1.2` a name.
 //!
 //! Blanks and comments vanish; `/*!80000 .. */` is code, because the server that logged the text ran it (it turns those
 //! it did not run into plain comments). What quotes mean depends on the sql_mode the statement ran under.
@@ -15,8 +16,8 @@ pub(super) enum Token<'a> {
     Word(&'a str),
     /// A quoted name.
     Name(Cow<'a, str>),
-    /// A string; what it says names nothing.
-    Text,
+    /// A string, without its quotes and escapes.
+    Text(Cow<'a, str>),
     /// Anything else.
     Char(char),
 }
@@ -88,12 +89,47 @@ impl<'a> Tokens<'a> {
     }
 
     fn quoted_name(&mut self, quote: char) -> Token<'a> {
-        let inside = self.quoted(quote, false);
-        let doubled = [quote, quote].iter().collect::<String>();
-        if inside.contains(&doubled) {
-            return Token::Name(Cow::Owned(inside.replace(&doubled, quote.encode_utf8(&mut [0; 4]))));
+        Token::Name(unescaped(self.quoted(quote, false), quote, false))
+    }
+
+    fn text(&mut self, quote: char) -> Token<'a> {
+        let has_escapes = self.has_backslash_escapes;
+        Token::Text(unescaped(self.quoted(quote, has_escapes), quote, has_escapes))
+    }
+}
+
+/// What stands between quotes, as the server understands it.
+fn unescaped(inside: &str, quote: char, has_escapes: bool) -> Cow<'_, str> {
+    if !inside.contains(quote) && !(has_escapes && inside.contains('\\')) {
+        return Cow::Borrowed(inside);
+    }
+    let mut text = String::with_capacity(inside.len());
+    let mut characters = inside.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '\\' && has_escapes {
+            push_escape(&mut text, characters.next());
+        } else {
+            text.push(character);
+            if character == quote {
+                characters.next_if_eq(&quote);
+            }
         }
-        Token::Name(Cow::Borrowed(inside))
+    }
+    Cow::Owned(text)
+}
+
+/// What a backslash and this character mean; `\%` and `\_` keep the backslash, for LIKE.
+fn push_escape(text: &mut String, escaped: Option<char>) {
+    match escaped {
+        Some('0') => text.push('\0'),
+        Some('b') => text.push('\u{8}'),
+        Some('n') => text.push('\n'),
+        Some('r') => text.push('\r'),
+        Some('t') => text.push('\t'),
+        Some('Z') => text.push('\u{1a}'),
+        Some(character @ ('%' | '_')) => text.extend(['\\', character]),
+        Some(character) => text.push(character),
+        None => {}
     }
 }
 
@@ -106,10 +142,7 @@ impl<'a> Iterator for Tokens<'a> {
         Some(match first {
             '`' => self.quoted_name('`'),
             '"' if self.has_ansi_quotes => self.quoted_name('"'),
-            '\'' | '"' => {
-                self.quoted(first, self.has_backslash_escapes);
-                Token::Text
-            }
+            '\'' | '"' => self.text(first),
             _ if is_word(first) => Token::Word(self.take(self.rest.find(|c| !is_word(c)).unwrap_or(self.rest.len()))),
             _ => {
                 self.take(first.len_utf8());
@@ -143,7 +176,7 @@ mod tests {
         let show = |token| match token {
             Token::Word(word) => word.to_owned(),
             Token::Name(name) => format!("[{name}]"),
-            Token::Text => "TEXT".to_owned(),
+            Token::Text(text) => format!("<{text}>"),
             Token::Char(character) => character.to_string(),
         };
         Tokens::new(sql, sql_mode).map(show).collect::<Vec<_>>().join(" ")
@@ -155,22 +188,23 @@ mod tests {
         check("", "");
         check("create\ttable\nt(a int)", "create table t ( a int )");
         check("`a``b`.`c;--`", "[a`b] . [c;--]");
-        check("1a 2e $x ünï 0x41 x'0A'", "1a 2e $x ünï 0x41 x TEXT");
+        check("1a 2e $x ünï 0x41 x'0A'", "1a 2e $x ünï 0x41 x <0A>");
         check("t./*c*/cm -- ' \n x # \"\n y", "t . cm x y");
         check("a--b 1--1", "a - - b 1 - - 1");
         check("x --", "x");
         check("/*!40101 create */ t /*! if */ /*!080023 y*/ /*M!100100 z */ */", "create t if y z * /");
         check("/* 99999 gone */ a /* open", "a");
-        check(r"'a\'b' 'c''d' 'e\\' f", "TEXT TEXT TEXT f");
-        check("\"x\" 'open", "TEXT TEXT");
+        check(r"'a\'b' 'c''d' 'e\\' f", r"<a'b> <c'd> <e\> f");
+        check("\"x\" 'open", "<x> <open>");
         check("`open", "[open]");
         check("``", "[]");
+        check(r#"'\0\n\t\%\_\Z\b\r\q' "a''b""c""#, "<\0\n\t\\%\\_\u{1a}\u{8}\rq> <a''b\"c>");
     }
 
     #[test]
     fn quotes_depend_on_the_mode() {
-        assert_eq!(show("\"an\"\"q\\\" 'x\\'' b", ANSI_QUOTES), "[an\"q\\] TEXT b");
-        assert_eq!(show(r"'x\' b 'y' c", NO_BACKSLASH_ESCAPES), "TEXT b TEXT c");
-        assert_eq!(show(r"'x\' b 'y", 0), "TEXT y");
+        assert_eq!(show("\"an\"\"q\\\" 'x\\'' b", ANSI_QUOTES), "[an\"q\\] <x'> b");
+        assert_eq!(show(r"'x\' b 'y' c", NO_BACKSLASH_ESCAPES), r"<x\> b <y> c");
+        assert_eq!(show(r"'x\' b 'y", 0), "<x' b > y");
     }
 }

@@ -1,0 +1,292 @@
+//! Schema changes through the whole bridge, on real servers: carried out in place, or by a copy, under load, with kills.
+//! `STREAM_BRIDGE_TEST_DDL_STATEMENTS` and `STREAM_BRIDGE_TEST_SEED` choose how many random ones, and which.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mysql::prelude::Queryable;
+
+use support::bridge::{Bridge, PATIENCE};
+use support::fixture::Fixture;
+use support::load::Random;
+
+/// How long copies may take.
+const COPY: Duration = Duration::from_secs(240);
+
+fn name(test: &Fixture, table: &str) -> String {
+    format!("{}.{table}", test.database)
+}
+
+/// Waits until every table flows and no schema change waits, and compares all: columns in order, and values.
+fn all_equal(bridge: &mut Bridge, test: &Fixture) {
+    bridge.wait_caught_up(test, COPY);
+    for table in test.tables() {
+        let name = name(test, &table);
+        bridge.wait_for(&format!("{name} streaming"), COPY, |status| status.table_state(&name) == "streaming");
+    }
+    bridge.wait_caught_up(test, PATIENCE);
+    for table in test.tables() {
+        let report = test.compare(&table);
+        assert!(report.is_equal(), "{table}: {report}");
+        assert_eq!(target_columns(test, &table), source_columns(test, &table), "{table}");
+    }
+    assert_eq!(test.clickhouse_tables(), test.tables());
+}
+
+fn source_columns(test: &Fixture, table: &str) -> Vec<String> {
+    test.rows(&format!(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = '{table}' \
+         ORDER BY ordinal_position"
+    ))
+}
+
+fn target_columns(test: &Fixture, table: &str) -> Vec<String> {
+    let select =
+        format!("SELECT name FROM system.columns WHERE database = '{{db}}' AND table = '{table}' ORDER BY position");
+    let names = test.clickhouse(&select);
+    names.lines().filter(|name| !matches!(*name, "_version" | "_is_deleted")).map(str::to_owned).collect()
+}
+
+/// Copies beside targets that were made until now.
+fn copies(test: &Fixture) -> u64 {
+    let select = "SELECT uniqExact(shadow) FROM `{db}_state`.copy_chunks WHERE toUInt128(shadow) != 0";
+    test.clickhouse(select).trim().parse().unwrap()
+}
+
+#[test]
+fn in_place_without_a_copy() {
+    let test = Fixture::new("ddl_in_place");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT, b VARCHAR(10) NOT NULL DEFAULT 'b');");
+    test.sql("INSERT INTO t VALUES (1, 1, 'x'), (2, NULL, 'y'), (3, 3, 'z');");
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    let statements = [
+        "ALTER TABLE t ADD COLUMN c BIGINT NOT NULL DEFAULT 7 AFTER id",
+        "ALTER TABLE t ADD COLUMN d VARCHAR(20) DEFAULT 'it''s', ADD COLUMN e DATETIME(3) FIRST",
+        "ALTER TABLE t MODIFY a BIGINT",
+        "ALTER TABLE t RENAME COLUMN a TO a2, ADD INDEX (a2)",
+        "CREATE INDEX i ON t (c)",
+        "ALTER TABLE t CHANGE b b2 VARCHAR(300) CHARACTER SET utf8mb4 NULL",
+        "ALTER TABLE t DROP COLUMN c",
+        "ALTER TABLE t COMMENT 'nothing', ENGINE = InnoDB",
+        "ALTER TABLE t ADD COLUMN f DECIMAL(10, 3) NOT NULL, ADD COLUMN g DOUBLE DEFAULT -1.5",
+    ];
+    for (number, statement) in statements.iter().enumerate() {
+        test.sql(&format!("INSERT INTO t (id) VALUES ({number} + 10);\n{statement};"));
+        test.sql(&format!(
+            "INSERT INTO t (id) VALUES ({number} + 100);\nUPDATE t SET id = id + 1000 WHERE id = {number} + 10;"
+        ));
+    }
+    all_equal(&mut bridge, &test);
+    assert_eq!(copies(&test), 0, "{}", bridge.log());
+    let floor = test.clickhouse(
+        "SELECT count() FROM system.tables WHERE database = '{db}' AND create_table_query LIKE '%stream_bridge_floor%'",
+    );
+    assert_eq!(floor.trim(), "1", "late copies have no constraint to meet");
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+#[test]
+fn tables_come_are_emptied_and_go() {
+    let test = Fixture::new("ddl_tables");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT);\nCREATE TABLE gone (id INT PRIMARY KEY);");
+    test.sql("INSERT INTO t VALUES (1, 1), (2, 2);\nINSERT INTO gone VALUES (1);");
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    test.sql("TRUNCATE TABLE t;\nINSERT INTO t VALUES (2, 20), (3, 30);\nDROP TABLE gone;");
+    test.sql("CREATE TABLE n1 (id INT PRIMARY KEY, s VARCHAR(10) CHARACTER SET utf8mb4) CHARACTER SET utf8mb4;\nINSERT INTO n1 VALUES (1, 'é');");
+    test.sql(
+        "CREATE TABLE n2 LIKE n1;\nINSERT INTO n2 SELECT * FROM n1;\nTRUNCATE n1;\nINSERT INTO n1 VALUES (5, 'five');",
+    );
+    test.sql("DROP TABLE IF EXISTS t;\nCREATE TABLE t (id BIGINT PRIMARY KEY, other INT NOT NULL);\nINSERT INTO t VALUES (9, 9);");
+    test.sql("CREATE TABLE IF NOT EXISTS t (id INT, nonsense INT);\nINSERT INTO t VALUES (10, 9);");
+    all_equal(&mut bridge, &test);
+    assert_eq!(copies(&test), 0, "{}", bridge.log());
+    test.sql("RENAME TABLE n1 TO x, n2 TO n1, x TO n2;\nINSERT INTO n1 VALUES (77, 'after');");
+    all_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+#[test]
+fn while_the_bridge_is_away() {
+    let test = Fixture::new("ddl_away");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT);\nCREATE TABLE gone (id INT PRIMARY KEY);");
+    test.sql("INSERT INTO t VALUES (1, 1), (2, 2);\nINSERT INTO gone VALUES (1);");
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    let config = bridge.config().clone();
+    bridge.kill9();
+    test.sql("INSERT INTO t VALUES (3, 3);\nALTER TABLE t ADD COLUMN b INT NOT NULL DEFAULT 4;\nINSERT INTO t VALUES (4, 4, 5);");
+    test.sql("INSERT INTO gone VALUES (2);\nDROP TABLE gone;\nALTER TABLE t DROP COLUMN a;\nUPDATE t SET b = 9 WHERE id = 1;");
+    let mut bridge = Bridge::start(&config);
+    all_equal(&mut bridge, &test);
+    assert_eq!(copies(&test), 0, "{}", bridge.log());
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+// --- random ones ---
+
+const TYPES: [(&str, &str); 8] = [
+    ("INT", "5"),
+    ("BIGINT", "-7"),
+    ("VARCHAR(30)", "'text'"),
+    ("VARCHAR(200)", "'it''s'"),
+    ("DECIMAL(12,3)", "1.5"),
+    ("DOUBLE", "0.25"),
+    ("DATETIME(3)", "'2020-02-29 01:02:03.5'"),
+    ("ENUM('a','b')", "'b'"),
+];
+
+/// Invents statements from what the tables are now.
+struct Author<'a> {
+    test: &'a Fixture,
+    random: Random,
+    number: u64,
+}
+
+impl Author<'_> {
+    fn pick(&mut self, list: &[String]) -> Option<String> {
+        list.get(usize::try_from(self.random.below(list.len().max(1) as u64)).unwrap()).cloned()
+    }
+
+    fn typed(&mut self) -> String {
+        let (ty, value) = TYPES[usize::try_from(self.random.below(TYPES.len() as u64)).unwrap()];
+        match self.random.below(4) {
+            0 => format!("{ty} NOT NULL DEFAULT {value}"),
+            1 => format!("{ty} NOT NULL"),
+            2 => format!("{ty} DEFAULT {value}"),
+            _ => format!("{ty} NULL"),
+        }
+    }
+
+    fn fresh(&mut self) -> String {
+        self.number += 1;
+        format!("c{}", self.number)
+    }
+
+    fn clause(&mut self, columns: &[String]) -> Option<String> {
+        let (new, typed, other) = (self.fresh(), self.typed(), self.pick(columns));
+        Some(match self.random.below(10) {
+            0..=2 => format!("ADD COLUMN {new} {typed}"),
+            3 => format!(
+                "ADD COLUMN {new} {typed} {}",
+                other.map_or("FIRST".to_owned(), |other| format!("AFTER {other}"))
+            ),
+            4 => format!("DROP COLUMN {}", other?),
+            5 => format!("RENAME COLUMN {} TO {new}", other?),
+            6 => format!("CHANGE {} {new} VARCHAR(250)", other?),
+            7 => format!("MODIFY {} VARCHAR(250) NULL", other?),
+            8 => format!("ADD INDEX {new} (id)"),
+            _ => format!("COMMENT 'c {new}'"),
+        })
+    }
+
+    fn statement(&mut self) -> Option<String> {
+        let tables = self.test.tables();
+        let table = self.pick(&tables)?;
+        let all = source_columns(self.test, &table);
+        let columns: Vec<String> = all.into_iter().filter(|name| name != "id" && name != "k").collect();
+        let fresh = self.fresh();
+        Some(match self.random.below(24) {
+            0 => format!("TRUNCATE TABLE {table}"),
+            1 => format!("RENAME TABLE {table} TO t_{fresh}"),
+            2 if tables.len() > 1 => {
+                let other = self.pick(&tables).filter(|other| *other != table)?;
+                format!("RENAME TABLE {table} TO x_{fresh}, {other} TO {table}, x_{fresh} TO {other}")
+            }
+            3 if tables.len() > 5 => format!("DROP TABLE {table}"),
+            4 | 3 if tables.len() < 7 => format!("CREATE TABLE t_{fresh} LIKE {table}"),
+            5 if tables.len() < 7 => {
+                format!("CREATE TABLE t_{fresh} (id INT, k INT NOT NULL DEFAULT 1, a INT, PRIMARY KEY (id))")
+            }
+            6 => format!("ALTER TABLE {table} DROP PRIMARY KEY, ADD PRIMARY KEY (id, k)"),
+            7 => format!("ALTER TABLE {table} DROP PRIMARY KEY, ADD PRIMARY KEY (id)"),
+            8 => format!("ALTER TABLE {table} RENAME TO t_{fresh}"),
+            9 => format!("ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4"),
+            10 => {
+                let (one, two) = (self.pick(&columns)?, self.pick(&columns)?);
+                format!("ALTER TABLE {table} RENAME COLUMN {one} TO {two}, RENAME COLUMN {two} TO {one}")
+            }
+            11..=14 => format!("ALTER TABLE {table} {}, {}", self.clause(&columns)?, self.clause(&columns)?),
+            _ => format!("ALTER TABLE {table} {}", self.clause(&columns)?),
+        })
+    }
+}
+
+/// Writes to whatever tables there are.
+fn write(test: &Fixture, seed: u64, stop: &Arc<AtomicBool>) -> JoinHandle<u64> {
+    let (mut connection, stop) = (test.connect(), Arc::clone(stop));
+    std::thread::spawn(move || {
+        let (mut random, mut done) = (Random::new(seed), 0);
+        connection
+            .query_drop(
+                "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 5, sql_mode = 'NO_ENGINE_SUBSTITUTION'",
+            )
+            .unwrap();
+        while !stop.load(Ordering::Relaxed) {
+            let tables: Vec<String> = connection.query("SHOW TABLES").unwrap();
+            let Some(table) = tables.get(usize::try_from(random.below(tables.len().max(1) as u64)).unwrap()) else {
+                continue;
+            };
+            for _ in 0..10 {
+                let (id, k) = (random.below(300), random.below(3));
+                let statement = match random.below(5) {
+                    0 => format!("DELETE FROM {table} WHERE id BETWEEN {id} AND {id} + 3"),
+                    1 => format!("UPDATE IGNORE {table} SET id = {} WHERE id = {id}", random.below(300)),
+                    2 => format!("UPDATE {table} SET k = {k} WHERE id BETWEEN {id} AND {id} + 9"),
+                    _ => format!("INSERT IGNORE INTO {table} (id, k) VALUES ({id}, {k}), ({id} + 1, {k})"),
+                };
+                // Its table may be gone by now.
+                done += u64::from(connection.query_drop(statement).is_ok());
+            }
+        }
+        done
+    })
+}
+
+#[test]
+fn random_ones_under_load_with_kills() {
+    let test = Fixture::new("ddl_random");
+    let statements = support::env_number("STREAM_BRIDGE_TEST_DDL_STATEMENTS", 120);
+    let seed = support::env_number("STREAM_BRIDGE_TEST_SEED", 1);
+    println!("STREAM_BRIDGE_TEST_SEED={seed}");
+    for number in 0..6 {
+        test.sql(&format!(
+            "CREATE TABLE t{number} (id INT PRIMARY KEY, k INT NOT NULL DEFAULT 1, a INT, b VARCHAR(20));"
+        ));
+    }
+    let mut config = test.config();
+    config.set("state.checkpoint_interval", "1s");
+    let mut bridge = Bridge::start(&config);
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..2).map(|seed| write(&test, seed, &stop)).collect();
+    let mut author = Author { test: &test, random: Random::new(seed), number: 0 };
+    let mut connection = test.connect();
+    // A row that would be cut or refused ends the statement, not the test.
+    let (mut done, mut refused, mut kills) = (0, 0, 0);
+    while done < statements {
+        let Some(statement) = author.statement() else { continue };
+        match connection.query_drop(&statement) {
+            Ok(()) => done += 1,
+            Err(_) => refused += 1,
+        }
+        assert!(refused < 5 * statements, "hardly a statement is accepted");
+        if done * 6 / statements > kills && kills < 5 {
+            kills += 1;
+            bridge.kill9();
+            bridge = Bridge::start(&config);
+        }
+        std::thread::sleep(Duration::from_millis(author.random.below(60)));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let written: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+    assert!(written > 100, "only {written} statements wrote");
+    all_equal(&mut bridge, &test);
+    println!("{done} schema changes, {refused} refused by MySQL, {written} writes, {} copies", copies(&test));
+    assert_eq!(bridge.sigterm(), Some(0));
+}
