@@ -22,7 +22,7 @@ use crate::check::{self, Inspected, Inspection, misfits};
 use crate::checkpoint::{Checkpoint, CopyChunk, SavedSchema, Shadow, Store, TableState};
 use crate::clickhouse::exchange::{self, shadow_name, table_of};
 use crate::clickhouse::{Client, barrier, tables as targets};
-use crate::config::{Config, OnLostPosition, Start};
+use crate::config::{Config, OnLostPosition, Start, table_name};
 use crate::error::{Action, Error, ErrorKind, Problem, Result};
 use crate::gtid::GtidSet;
 use crate::message::{CopyOrder, TableIndex};
@@ -110,6 +110,7 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         timeline.number = timeline.number.max(before.unwrap_or_default() + 1);
     }
     set_aside_unchosen(&store, &begun.tables)?;
+    sweep_shadows(config, client, &store, &begun.tables)?;
     let claim = begun.checkpoint;
     let mut starting = Starting { client, store: &store, claim: &claim, saved: &saved, made: Made::default() };
     begun.tables.into_iter().try_for_each(|table| starting.make(table))?;
@@ -203,6 +204,17 @@ impl Chosen {
     fn is_wanted(&self) -> bool {
         !self.shadow.id.is_nil() && self.shadow.version == 0
     }
+}
+
+/// Drops what copies that ended without a word have left, of chosen tables and of those that were replicated before.
+fn sweep_shadows(config: &Config, client: &Client, store: &Store, chosen: &[Chosen]) -> Result<()> {
+    let states = store.load_table_states()?;
+    let known: Vec<Uuid> =
+        chosen.iter().map(|table| table.shadow.id).chain(states.iter().map(|state| state.shadow.id)).collect();
+    let replicated = states.iter().filter_map(|state| table_name(&state.table).ok());
+    let sources = chosen.iter().map(|table| table.inspected.source.name.clone()).chain(replicated);
+    let targets = sources.map(|source| config.replicate.target_name(&source)).collect();
+    exchange::sweep(client, &targets, &known)
 }
 
 /// Makes of the chosen tables what the engine wires.

@@ -4,6 +4,7 @@
 //! a step may be done twice, and what a lost answer did is seen. After the exchange the old table is renamed away before
 //! it is dropped: a late copy of the same EXCHANGE then finds nothing to exchange.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -67,6 +68,31 @@ pub fn create_shadow(
 pub fn drop_shadow(client: &Client, name: &TableName, id: Uuid) -> Result<()> {
     if table_of(client, &name.database, id)?.as_ref() == Some(name) {
         drop_table(client, name)?;
+    }
+    Ok(())
+}
+
+/// Drops shadows of these targets that nobody knows: a killed process had made them, or was about to. A shadow is told
+/// by its name, which holds digits of its own UUID.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn sweep(client: &Client, targets: &BTreeSet<TableName>, known: &[Uuid]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Row {
+        database: String,
+        name: String,
+        uuid: Uuid,
+    }
+    let select = "SELECT database, name, uuid FROM system.tables WHERE match(name, '__copy_[0-9a-f]{8}$')";
+    for Row { database, name, uuid } in client.rows(select)?.into_iter().filter(|row: &Row| !known.contains(&row.uuid))
+    {
+        let Some((table, _)) = name.rsplit_once("__copy_") else { continue };
+        let target = TableName { database, table: table.to_owned() };
+        let shadow = shadow_name(&target, uuid);
+        if shadow.table == name && targets.contains(&target) {
+            drop_table(client, &shadow)?;
+        }
     }
     Ok(())
 }
