@@ -43,7 +43,7 @@ impl Router {
         self.batcher.close(table, now);
         let number = self.ledger.enter(start);
         let barrier = Barrier { number, ddl: Arc::new(ddl), known, is_out: false };
-        self.barriers.entry(table).or_insert_with(VecDeque::new).push_back(barrier);
+        self.barriers.entry(table).or_default().push_back(barrier);
         self.advance_barrier(table, now);
     }
 
