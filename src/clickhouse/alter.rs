@@ -33,16 +33,25 @@ pub fn apply(client: &Client, table: &TableName, changes: &[TargetChange]) -> Re
 }
 
 fn apply_all(client: &Client, table: &TableName, changes: &[TargetChange]) -> Result<TargetTable> {
-    let names = actions(&columns(client, table)?, changes, is_of_names)?;
-    if !names.is_empty() {
+    if !actions(&columns(client, table)?, changes, is_of_names)?.is_empty() {
         check_no_mutation(client, table)?;
-        alter(client, table, &names)?;
     }
-    let others = actions(&columns(client, table)?, changes, |change| !is_of_names(change))?;
-    if !others.is_empty() {
-        alter(client, table, &others)?;
-    }
+    step(client, table, changes, is_of_names)?;
+    step(client, table, changes, |change| !is_of_names(change))?;
     tables::created(client, table)
+}
+
+/// One ALTER of what is `chosen`. A replica may take its time to show it.
+fn step(client: &Client, table: &TableName, changes: &[TargetChange], chosen: fn(&TargetChange) -> bool) -> Result<()> {
+    let open = actions(&columns(client, table)?, changes, chosen)?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    alter(client, table, &open)?;
+    match actions(&columns(client, table)?, changes, chosen)?.first() {
+        None => Ok(()),
+        Some(open) => Err(Error::new(ErrorKind::TargetBusy, format!("ClickHouse has not carried out yet: {open}"))),
+    }
 }
 
 fn is_of_names(change: &TargetChange) -> bool {
@@ -68,9 +77,11 @@ fn actions(columns: &[Column], changes: &[TargetChange], chosen: fn(&TargetChang
 fn action(columns: &[Column], change: &TargetChange) -> Result<Option<String>> {
     let find = |name: &str| columns.iter().find(|column| column.name == name);
     match change {
-        TargetChange::Drop(name) => Ok(find(name).map(|_| format!("DROP COLUMN {}", sql::identifier(name)))),
+        TargetChange::Drop(name) => Ok(find(name).map(|_| format!("DROP COLUMN IF EXISTS {}", sql::identifier(name)))),
         TargetChange::Rename { from, to } => match (find(from), find(to)) {
-            (Some(_), None) => Ok(Some(format!("RENAME COLUMN {} TO {}", sql::identifier(from), sql::identifier(to)))),
+            (Some(_), None) => {
+                Ok(Some(format!("RENAME COLUMN IF EXISTS {} TO {}", sql::identifier(from), sql::identifier(to))))
+            }
             (None, Some(_)) => Ok(None),
             (Some(_), Some(_)) => Err(odd(to, "is there already beside the column that is to be renamed to it")),
             (None, None) => Err(odd(from, "is gone")),
@@ -105,7 +116,7 @@ fn added(column: &TargetColumn, default: Option<&str>, place: &TargetPlace) -> S
         TargetPlace::First => "FIRST".to_owned(),
         TargetPlace::After(name) => format!("AFTER {}", sql::identifier(name)),
     };
-    format!("ADD COLUMN {}{default} {place}", declared(column))
+    format!("ADD COLUMN IF NOT EXISTS {}{default} {place}", declared(column))
 }
 
 fn declared(column: &TargetColumn) -> String {

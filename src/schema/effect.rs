@@ -300,3 +300,161 @@ fn source_column(column: &ColumnDefinition) -> SourceColumn {
 fn is_same(a: &str, b: &str) -> bool {
     a == b || a.to_lowercase() == b.to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::column::ColumnType;
+
+    const FEATURES: TargetFeatures = TargetFeatures { time64: true };
+
+    /// `name int null`: the types that the names below need.
+    fn column(name: &str, ty: &str) -> ColumnDefinition {
+        let (column_type, nullable) = ty.strip_suffix(" null").map_or((ty, false), |ty| (ty, true));
+        let data_type = column_type.split(['(', ' ']).next().unwrap_or_default().to_owned();
+        let is_text = data_type == "varchar";
+        let ty = ColumnType {
+            data_type,
+            column_type: column_type.to_owned(),
+            octets: is_text.then_some(40),
+            charset: is_text.then(|| "utf8mb4".to_owned()),
+            ..ColumnType::default()
+        };
+        ColumnDefinition { name: name.to_owned(), ty, nullable, is_generated: false }
+    }
+
+    fn definition(columns: &[(&str, &str)], key: &[&str]) -> Definition {
+        let part = |name: &&str| KeyPart { column: (*name).to_owned(), is_prefix: false };
+        Definition {
+            columns: columns.iter().map(|(name, ty)| column(name, ty)).collect(),
+            key: key.iter().map(part).collect(),
+            ..Definition::default()
+        }
+    }
+
+    fn old() -> Definition {
+        definition(&[("id", "int"), ("a", "int null"), ("b", "varchar(10)")], &["id"])
+    }
+
+    fn target(columns: &[(&str, &str)]) -> TargetTable {
+        let column = |(name, ty): &(&str, &str)| TargetColumn { name: (*name).to_owned(), ty: (*ty).to_owned() };
+        let ours = [("_version", "UInt64"), ("_is_deleted", "UInt8")];
+        TargetTable { name: old().name, columns: columns.iter().chain(&ours).map(column).collect() }
+    }
+
+    const TARGET: &[(&str, &str)] = &[("id", "Int32"), ("a", "Nullable(Int32)"), ("b", "String")];
+
+    /// The old definition as `new`, each column from the old one of this index, or new.
+    fn effect_of(new: &[(&str, &str, Option<usize>)], key: &[&str], target: &TargetTable) -> Effect {
+        let columns: Vec<_> = new.iter().map(|(name, ty, _)| (*name, *ty)).collect();
+        let origins = new.iter().map(|(_, _, index)| index.map_or(Origin::New(Initial::Implicit), Origin::Old));
+        let altered = Altered { definition: definition(&columns, key), origins: origins.collect() };
+        effect(&old(), &altered, true, false, target, FEATURES)
+    }
+
+    const ID: (&str, &str, Option<usize>) = ("id", "int", Some(0));
+    const A: (&str, &str, Option<usize>) = ("a", "int null", Some(1));
+    const B: (&str, &str, Option<usize>) = ("b", "varchar(10)", Some(2));
+
+    #[test]
+    fn drops_and_renames_come_first_and_places_follow_the_source() {
+        let new = [("n", "int", None), ID, ("c", "bigint null", Some(1)), ("m", "varchar(10) null", None)];
+        let Effect::Alter(changes) = effect_of(&new, &["id"], &target(TARGET)) else { panic!() };
+        let added = |name: &str, ty: &str, default: Option<&str>, place| TargetChange::Add {
+            column: TargetColumn { name: name.to_owned(), ty: ty.to_owned() },
+            default: default.map(str::to_owned),
+            place,
+        };
+        let expected = [
+            TargetChange::Drop("b".to_owned()),
+            TargetChange::Rename { from: "a".to_owned(), to: "c".to_owned() },
+            added("n", "Int32", Some("0"), TargetPlace::First),
+            TargetChange::Modify(TargetColumn { name: "c".to_owned(), ty: "Nullable(Int64)".to_owned() }),
+            added("m", "Nullable(String)", None, TargetPlace::After("c".to_owned())),
+        ];
+        assert_eq!(changes, expected);
+        let after = target(TARGET).after(&changes);
+        let columns = [("n", "Int32"), ("id", "Int32"), ("c", "Nullable(Int64)"), ("m", "Nullable(String)")].as_slice();
+        assert_eq!(after, target(columns));
+        assert_eq!(after.after(&changes), after, "what is done changes nothing");
+        for begun in 0..=changes.len() {
+            let begun = target(TARGET).after(changes.get(..begun).unwrap());
+            let Effect::Alter(rest) = effect_of(&new, &["id"], &begun) else { panic!("{begun:?}") };
+            assert_eq!(begun.after(&rest).columns, after.columns);
+        }
+    }
+
+    #[test]
+    fn what_the_target_takes_as_it_is_needs_nothing() {
+        let wider = target(&[("id", "Int32"), ("a", "Nullable(Int32)"), ("b", "LowCardinality(Nullable(String))")]);
+        for new in [[ID, A, B], [B, ID, A], [ID, A, ("b", "varchar(10) null", Some(2))]] {
+            assert_eq!(effect_of(&new, &["id"], &wider), Effect::Nothing, "{new:?}");
+        }
+        let by_hand = target(&[("x", "Float64"), ("id", "Int32"), ("a", "Nullable(Int32)"), ("b", "String")]);
+        assert_eq!(effect_of(&[ID, A, B], &["id"], &by_hand), Effect::Nothing);
+    }
+
+    #[test]
+    fn wrappers_stay() {
+        let low = target(&[("id", "Int32"), ("a", "Nullable(Int32)"), ("b", "LowCardinality(String)")]);
+        let modified = |new: [_; 3]| match effect_of(&new, &["id"], &low) {
+            Effect::Alter(changes) => changes,
+            other => panic!("{other:?}"),
+        };
+        let to = |name: &str, ty: &str| TargetChange::Modify(TargetColumn { name: name.to_owned(), ty: ty.to_owned() });
+        assert_eq!(
+            modified([ID, A, ("b", "varchar(10) null", Some(2))]),
+            [to("b", "LowCardinality(Nullable(String))")]
+        );
+        assert_eq!(modified([ID, ("a", "bigint", Some(1)), B]), [to("a", "Nullable(Int64)")]);
+    }
+
+    #[test]
+    fn the_rest_is_copied() {
+        let copied = |new: &[_], key: &[&str], target: &TargetTable, part: &str| match effect_of(new, key, target) {
+            Effect::Copy(why) => assert!(why.contains(part), "{why}, not {part}"),
+            other => panic!("{part}: {other:?}"),
+        };
+        let here = target(TARGET);
+        copied(&[ID, A, B], &["id", "b"], &here, "PRIMARY KEY");
+        copied(&[ID, A, B], &["a"], &here, "PRIMARY KEY");
+        copied(&[A, B], &[], &here, "PRIMARY KEY");
+        copied(&[("x", "int", Some(0)), A, B], &["x"], &here, "PRIMARY KEY");
+        copied(&[("id", "bigint", Some(0)), A, B], &["id"], &here, "PRIMARY KEY");
+        copied(&[("ID", "int", None), A, B], &["ID"], &here, "goes to another column");
+        copied(&[ID, ("b", "int null", Some(1)), ("a", "varchar(10)", Some(2))], &["id"], &here, "another column");
+        copied(&[ID, ("b", "int null", Some(1))], &["id"], &here, "another column");
+        copied(&[ID, A, ("B", "varchar(10)", None)], &["id"], &here, "another column");
+        copied(&[ID, ("a", "varchar(10)", Some(1)), B], &["id"], &here, "column a: values may change");
+        copied(&[ID, A, B, ("_version", "int", None)], &["id"], &here, "taken by Stream Bridge");
+        copied(&[ID, A, B, ("x", "uuid", None)], &["id"], &here, "UUID");
+        copied(&[ID, A, B, ("x", "time", None)], &["id"], &here, "column x: what rows");
+        let with_x = target(&[("id", "Int32"), ("a", "Nullable(Int32)"), ("b", "String"), ("x", "String")]);
+        copied(&[ID, A, B, ("x", "int", None)], &["id"], &with_x, "another column x");
+        copied(&[ID, A, ("x", "varchar(10)", Some(2))], &["id"], &with_x, "both a column b and a column x");
+        copied(&[ID, A, B], &["id"], &target(&[("id", "Int32"), ("b", "String")]), "no column a");
+        let narrow = target(&[("id", "Int32"), ("a", "Nullable(Int8)"), ("b", "String")]);
+        copied(&[ID, ("a", "bigint null", Some(1)), B], &["id"], &narrow, "Nullable(Int8)");
+        copied(&[ID, A, A], &["id"], &here, "two columns");
+        copied(&[ID, A, ("x", "int null", Some(1))], &["id"], &here, "two columns made of one");
+        copied(&[ID, A, ("x", "int", Some(99))], &["id"], &here, "hold together");
+    }
+
+    #[test]
+    fn a_generated_column_may_see_a_type() {
+        let mut old = old();
+        old.columns.push(ColumnDefinition { is_generated: true, ..column("g", "int null") });
+        let target = target(&[TARGET, &[("g", "Nullable(Int32)")]].concat());
+        let origins = (0..4).map(Origin::Old).collect();
+        let mut altered = Altered { definition: old.clone(), origins };
+        let judged = |altered: &Altered| effect(&old, altered, true, false, &target, FEATURES);
+        assert_eq!(judged(&altered), Effect::Nothing);
+        altered.definition.columns[1].ty.column_type = "int(11) zerofill".to_owned();
+        assert!(matches!(judged(&altered), Effect::Copy(why) if why.contains("type of a")));
+        altered.definition = old.clone();
+        altered.definition.columns[3].is_generated = false;
+        assert!(matches!(judged(&altered), Effect::Copy(why) if why.contains("column g")));
+        altered.origins.pop();
+        assert!(matches!(judged(&altered), Effect::Copy(why) if why.contains("hold together")));
+    }
+}
