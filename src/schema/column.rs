@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::schema::charset::full_name;
 use crate::schema::types::{Charset, SourceType};
 
+/// The server says more of some columns that CREATE TABLE .. SELECT made, which have no more.
+const DECIMAL_PRECISION_MAX: u64 = 65;
+
 /// What `information_schema.COLUMNS` says of a column's type.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnType {
@@ -41,13 +44,17 @@ impl ColumnType {
             name => name,
         };
         let is_of = |names: &[&str]| names.contains(&data_type.as_str());
-        let has_labels = is_of(&["enum", "set"]);
         let has_octets = is_of(&["char", "varchar", "binary", "varbinary"]);
         let has_precision = is_of(&["decimal", "bit"]);
-        let column_type = if has_labels { self.column_type } else { plain_column_type(&data_type, &self.column_type) };
+        let column_type = match data_type.as_str() {
+            "enum" | "set" => self.column_type,
+            // YEAR UNSIGNED is YEAR.
+            "year" => data_type.clone(),
+            _ => plain_column_type(&data_type, &self.column_type),
+        };
         Self {
             column_type,
-            precision: self.precision.filter(|_| has_precision),
+            precision: self.precision.filter(|_| has_precision).map(|precision| precision.min(DECIMAL_PRECISION_MAX)),
             scale: self.scale.filter(|_| is_of(&["decimal"])),
             fsp: is_of(&["time", "datetime", "timestamp"]).then(|| self.fsp.unwrap_or(0)),
             octets: self.octets.filter(|_| has_octets),
@@ -207,6 +214,7 @@ mod tests {
         check(column("bigint", "bigint(20) unsigned zerofill"), column("bigint", "bigint unsigned"));
         check(column("bigint", "bigint zerofill"), column("BIGINT", "bigint unsigned"));
         check(ColumnType { octets: Some(255), ..column("tinyblob", "tinyblob") }, column("tinyblob", ""));
+        check(column("year", "year"), column("year", "year(4) unsigned"));
         check(ColumnType { fsp: Some(0), ..column("time", "time") }, column("time", ""));
         assert_ne!(column("int", "int").normalized(), column("int", "int unsigned").normalized());
         assert_ne!(column("enum", "enum('a')").normalized(), column("enum", "enum('b')").normalized());

@@ -18,7 +18,7 @@ use stream_bridge::mysql::packet::{self, Fields, Handshake};
 use stream_bridge::mysql::{auth, refusal};
 use stream_bridge::position::Version;
 use stream_bridge::rowbinary::{Body, ChunkPool};
-use stream_bridge::schema::ddl::touched;
+use stream_bridge::schema::ddl::{self, touched};
 use stream_bridge::schema::mapping::{TargetFeatures, target_type};
 use stream_bridge::schema::target::TargetColumn;
 use stream_bridge::schema::types::{SourceColumn, SourceType};
@@ -223,6 +223,7 @@ fn statements(_: &Rig, _: &Item, parts: &[Vec<u8>]) -> usize {
         let commented = format!("/* x */ -- '\n # `\n{sql}");
         for sql_mode in [0, 4, 0x10_0004] {
             assert_eq!(touched(&sql, "d", sql_mode), touched(&commented, "d", sql_mode), "{sql}");
+            assert_eq!(ddl::parse(&sql, "d", sql_mode), ddl::parse(&commented, "d", sql_mode), "{sql}");
         }
     }
     parts.len()

@@ -100,7 +100,8 @@ impl<'a> Tokens<'a> {
 
 /// What stands between quotes, as the server understands it.
 fn unescaped(inside: &str, quote: char, has_escapes: bool) -> Cow<'_, str> {
-    if !inside.contains(quote) && !(has_escapes && inside.contains('\\')) {
+    let has_escape = inside.contains(quote) || (has_escapes && inside.contains('\\'));
+    if !has_escape {
         return Cow::Borrowed(inside);
     }
     let mut text = String::with_capacity(inside.len());
