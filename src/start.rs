@@ -277,7 +277,7 @@ impl Starting<'_> {
 
     /// Carries out the schema change that was about to be, as a killed process may have begun to do.
     fn finish(&self, chosen: &mut Chosen, ddl: &Ddl) -> Result<()> {
-        let prefix = query_id_prefix(self.store.pipeline(), &ddl.table.name);
+        let prefix = query_id_prefix(self.store.pipeline(), ddl.subject());
         let deadline = Instant::now() + PENDING_PATIENCE;
         let done = loop {
             match barrier::carry_out(self.client, ddl, &prefix) {

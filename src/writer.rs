@@ -53,7 +53,7 @@ fn saved(client: &Client, store: &Store, save: &Save) -> Result<()> {
             let prefix = |table| query_id_prefix(store.pipeline(), table);
             exchange::exchange(client, order, &[prefix(&order.target), prefix(&order.shadow)])
         }
-        Save::Ddl(ddl) => barrier::carry_out(client, ddl, &query_id_prefix(store.pipeline(), &ddl.table.name)),
+        Save::Ddl(ddl) => barrier::carry_out(client, ddl, &query_id_prefix(store.pipeline(), ddl.subject())),
         Save::Drop(name, id) => exchange::drop_shadow(client, name, *id),
     }
 }

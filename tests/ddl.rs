@@ -43,12 +43,12 @@ fn statements_hard_to_read_do_to_the_catalog_what_they_do_to_the_server() {
     let mut rig = Rig::new("ddl", "nasty");
     for file in ["nasty.sql", "alter.sql"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ddl").join(file);
-        for statement in std::fs::read_to_string(path).unwrap().split("//\n") {
+        for statement in std::fs::read_to_string(path).unwrap().split("//\n").filter(|text| !text.trim().is_empty()) {
             rig.run(statement);
         }
     }
     rig.report.print();
-    assert!(rig.report.accepted.len() >= 200, "{} were accepted", rig.report.accepted.len());
+    assert_eq!(rig.report.refused, Vec::<String>::new());
     assert_eq!(rig.report.misread, Vec::<String>::new());
     assert_eq!(rig.report.not_understood, Vec::<String>::new());
 }
@@ -63,6 +63,7 @@ fn statements_of_a_folder_do_to_the_catalog_what_they_do_to_the_server() {
     for file in files(Path::new(&folder)) {
         let Ok(text) = std::fs::read_to_string(&file) else { continue };
         rig.start_file();
+        println!("{}: {} statements so far", file.display(), rig.report.accepted.len());
         for statement in mysqltest_statements(&text).iter().filter(|statement| may_run(statement)) {
             rig.run(statement);
         }
@@ -194,22 +195,27 @@ impl Rig {
 
     /// Runs a statement and, if the server takes it, does the same to the catalog.
     fn run(&mut self, statement: &str) {
-        if self.client.query_drop(statement).is_err() {
-            self.report.refused += 1;
+        if let Err(error) = self.client.query_drop(statement) {
+            self.report.refused.push(format!("{error}: {statement}"));
             if self.client.ping().is_err() {
                 self.client = self.servers.mysql.connect();
             }
         }
         let status: mysql::Row = self.client.query_first("SHOW BINARY LOG STATUS").unwrap().unwrap();
         let end = status.get("Position").unwrap();
-        for logged in self.log.statements_until(end) {
-            self.apply(&logged);
+        let logged = self.log.statements_until(end);
+        for logged in &logged {
+            self.apply(logged);
+        }
+        if let Some(last) = logged.last() {
+            self.compare(&last.sql);
         }
     }
 
     fn apply(&mut self, logged: &Logged) {
         self.report.accepted.insert(logged.sql.clone());
         let Some(changes) = parse(&logged.sql, &logged.database, logged.sql_mode) else {
+            self.report.note("not understood", &logged.sql);
             self.report.not_understood.push(logged.sql.clone());
             self.catalog.tables = self.read();
             return;
@@ -219,15 +225,21 @@ impl Rig {
         }
         for change in changes {
             if let Err(reason) = self.catalog.apply(change) {
-                self.report.unknowable.push(format!("{reason}: {}", logged.sql));
+                self.report.note("not to be known", &format!("{reason}: {}", logged.sql));
+                self.report.unknowable.push(logged.sql.clone());
                 self.catalog.tables = self.read();
             }
         }
-        self.compare(&logged.sql);
     }
 
     fn compare(&mut self, sql: &str) {
         let real = self.read();
+        // A view of the name makes CREATE TABLE IF NOT EXISTS do nothing; views are nothing to the catalog.
+        let views: Vec<(String, String)> =
+            self.client.query("SELECT table_schema, table_name FROM information_schema.views").unwrap();
+        self.catalog.tables.retain(|name, _| {
+            name.database != "mysql" && !views.contains(&(name.database.clone(), name.table.clone()))
+        });
         if self.catalog.tables == real {
             return;
         }
@@ -235,7 +247,9 @@ impl Rig {
         for name in names {
             let (ours, theirs) = (self.catalog.tables.get(name), real.get(name));
             if ours != theirs {
-                self.report.misread.push(format!("{sql}\n  {name}: {}", difference(ours, theirs)));
+                let text = format!("{sql}\n  {name}: {}", difference(ours, theirs));
+                self.report.note("misread", &text);
+                self.report.misread.push(text);
             }
         }
         self.catalog.tables = real;
@@ -324,7 +338,7 @@ impl Catalog {
 /// What came of the statements that the server took.
 #[derive(Default)]
 struct Report {
-    refused: usize,
+    refused: Vec<String>,
     accepted: BTreeSet<String>,
     dismissed: BTreeSet<String>,
     not_understood: Vec<String>,
@@ -333,16 +347,16 @@ struct Report {
 }
 
 impl Report {
+    /// Printed at once: a run over a folder takes long.
+    fn note(&self, what: &str, text: &str) {
+        println!("{what}: {}", text.chars().take(1000).collect::<String>());
+    }
+
     fn print(&self) {
-        for (what, texts) in [("not understood", &self.not_understood), ("not to be known", &self.unknowable)] {
-            for text in texts {
-                println!("{what}: {}", text.chars().take(300).collect::<String>().replace('\n', " "));
-            }
-        }
         println!(
             "{} refused by the server; {} distinct accepted, of them {} dismissed; {} not understood, {} not to be \
              known, {} misread",
-            self.refused,
+            self.refused.len(),
             self.accepted.len(),
             self.dismissed.len(),
             self.not_understood.len(),

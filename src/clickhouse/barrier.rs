@@ -23,13 +23,16 @@ pub fn carry_out(client: &Client, ddl: &Ddl, prefix: &str) -> Result<()> {
         match &ddl.action {
             DdlAction::Create(source) => return create(client, source, table),
             DdlAction::Drop { keep } => return drop_away(client, name, ddl.floor, *keep, prefix),
+            DdlAction::Rename { from } => return rename(client, from, ddl, prefix),
             DdlAction::Alter(_) | DdlAction::Truncate => {}
         }
         check_quiet(client, &[prefix.to_owned()])?;
         raise_floor(client, name, ddl.floor)?;
         match &ddl.action {
             DdlAction::Alter(changes) => check(table, &alter::apply(client, name, changes)?),
-            DdlAction::Truncate | DdlAction::Create(_) | DdlAction::Drop { .. } => empty(client, name, ddl.floor),
+            DdlAction::Truncate | DdlAction::Create(_) | DdlAction::Drop { .. } | DdlAction::Rename { .. } => {
+                empty(client, name, ddl.floor)
+            }
         }
     };
     done().map_err(|error| error.at_table(name))
@@ -48,6 +51,22 @@ fn create(client: &Client, source: &SourceTable, expected: &TargetTable) -> Resu
         return Err(shape("it had rows before it was created in the source"));
     }
     Ok(())
+}
+
+fn rename(client: &Client, from: &TableName, ddl: &Ddl, prefix: &str) -> Result<()> {
+    let to = &ddl.table.name;
+    match (has_table(client, from)?, has_table(client, to)?) {
+        // Done, by a request whose answer was lost.
+        (false, true) => Ok(()),
+        (false, false) => Err(shape(&format!("{from}, which it was called before, is gone"))),
+        (true, true) => Err(shape(&format!("the name is taken: {from} cannot get it"))),
+        (true, false) => {
+            check_quiet(client, &[prefix.to_owned()])?;
+            raise_floor(client, from, ddl.floor)?;
+            tables::create_database(client, &to.database)?;
+            client.query(&format!("RENAME TABLE {} TO {}", sql::table(from), sql::table(to))).map(drop)
+        }
+    }
 }
 
 /// Under a new name first, by which a second attempt knows that it is done.

@@ -12,12 +12,14 @@ use std::time::Instant;
 
 use super::Router;
 use super::tables::State;
-use crate::checkpoint::SavedSchema;
+use crate::backoff;
+use crate::checkpoint::{SavedSchema, TableState};
 use crate::error::{Action, Error, ErrorKind};
 use crate::message::{Save, TableIndex};
 use crate::position::{Position, Version};
 use crate::schema::catalog::Known;
 use crate::schema::target::{Ddl, DdlAction};
+use crate::schema::types::TableName;
 
 /// A change that is not carried out yet.
 #[derive(Debug)]
@@ -27,7 +29,12 @@ pub struct Barrier {
     ddl: Arc<Ddl>,
     /// The table from then on.
     known: Known,
+    /// What the table was called in the source before, if this changes its name.
+    renamed_from: Option<TableName>,
     is_out: bool,
+    /// After a failure that may pass.
+    not_before: Option<Instant>,
+    attempts: u32,
 }
 
 impl Router {
@@ -37,12 +44,14 @@ impl Router {
         table: TableIndex,
         ddl: Ddl,
         known: Known,
+        renamed_from: Option<TableName>,
         start: &Arc<Position>,
         now: Instant,
     ) {
         self.batcher.close(table, now);
         let number = self.ledger.enter(start);
-        let barrier = Barrier { number, ddl: Arc::new(ddl), known, is_out: false };
+        let barrier =
+            Barrier { number, ddl: Arc::new(ddl), known, renamed_from, is_out: false, not_before: None, attempts: 0 };
         self.barriers.entry(table).or_insert_with(VecDeque::new).push_back(barrier);
         self.advance_barrier(table, now);
     }
@@ -73,16 +82,49 @@ impl Router {
     fn advance_barrier(&mut self, table: TableIndex, now: Instant) {
         let Some(barrier) = self.barriers.get_mut(&table).and_then(VecDeque::front_mut) else { return };
         self.batcher.hold_above(table, Some(barrier.number), now);
-        if barrier.is_out || self.batcher.numbers(table).any(|number| number < barrier.number) {
+        let may_start = !barrier.is_out && barrier.not_before.is_none_or(|instant| instant <= now);
+        let number = barrier.number;
+        if !may_start || self.batcher.numbers(table).any(|batch| batch < number) || self.is_name_taken(table) {
             return;
         }
+        let Some(barrier) = self.barriers.get_mut(&table).and_then(VecDeque::front_mut) else { return };
         barrier.is_out = true;
-        let ddl = Arc::clone(&barrier.ddl);
-        let schema = SavedSchema { known: barrier.known.clone(), pending: Some(Box::new(Ddl::clone(&ddl))) };
+        let (ddl, known, renamed_from) =
+            (Arc::clone(&barrier.ddl), barrier.known.clone(), barrier.renamed_from.clone());
+        let name = renamed_from.as_ref().map(|_| known.definition.name.to_string());
+        let schema = SavedSchema { known, pending: Some(Box::new(Ddl::clone(&ddl))) };
         let mut state = self.state_of(table);
         (state.floor, state.schema) = (ddl.floor, schema.to_text());
+        state.table = name.unwrap_or(state.table);
         self.saver.push(Save::TableState(state));
+        if let Some(old) = renamed_from.filter(|old| self.tables.find(old).is_none()) {
+            self.saver.push(Save::TableState(renamed_away(&old)));
+        }
         self.saver.push(Save::Ddl(ddl));
+    }
+
+    /// Whether an earlier change of another table is still to give up the name that this one takes.
+    fn is_name_taken(&self, table: TableIndex) -> bool {
+        let Some(taker) = self.barriers.get(&table).and_then(VecDeque::front) else { return false };
+        let gives_up = |barrier: &Barrier| {
+            let is_leaving = matches!(barrier.ddl.action, DdlAction::Rename { .. } | DdlAction::Drop { .. });
+            is_leaving && barrier.number < taker.number && *barrier.ddl.subject() == taker.ddl.table.name
+        };
+        self.barriers.iter().filter(|&(&other, _)| other != table).any(|(_, queue)| queue.iter().any(gives_up))
+    }
+
+    /// The name that a table's state is saved under: what it was called before renames that are not carried out.
+    pub(super) fn saved_name(&self, table: TableIndex) -> &TableName {
+        let mut queue = self.barriers.get(&table).into_iter().flatten();
+        let before = queue.find_map(|barrier| barrier.renamed_from.as_ref());
+        before.unwrap_or(&self.tables.list()[table].name)
+    }
+
+    /// The name of its target now, before what is not carried out.
+    pub(super) fn target_name(&self, table: TableIndex) -> Option<&TableName> {
+        let mut queue = self.barriers.get(&table).into_iter().flatten();
+        let before = queue.find(|barrier| barrier.renamed_from.is_some()).map(|barrier| barrier.ddl.subject());
+        before.or_else(|| self.tables.target_name(table))
     }
 
     /// A change is carried out.
@@ -102,7 +144,9 @@ impl Router {
                 self.save_state(table);
                 self.tables.forget(table);
             }
-            DdlAction::Alter(_) | DdlAction::Truncate | DdlAction::Create(_) => self.save_state(table),
+            DdlAction::Alter(_) | DdlAction::Truncate | DdlAction::Create(_) | DdlAction::Rename { .. } => {
+                self.save_state(table);
+            }
         }
         self.advance_barrier(table, now);
     }
@@ -113,16 +157,23 @@ impl Router {
         last.is_some_and(|barrier| matches!(barrier.ddl.action, DdlAction::Drop { .. }))
     }
 
-    /// Whether this error of a change is final: then what readers see stays as it is, and is replaced by a copy.
-    pub(super) fn ddl_failed(&mut self, ddl: &Arc<Ddl>, error: &Error, now: Instant) -> bool {
+    /// A change could not be carried out: later, if what is in its way may pass; else what readers see stays as it is, and
+    /// is replaced by a copy. Other saves do not wait for it.
+    pub(super) fn ddl_failed(&mut self, ddl: &Arc<Ddl>, error: &Error, now: Instant) {
+        let Some(table) = self.barrier_of(ddl) else { return };
+        let error = error.clone().at_table(&self.tables.list()[table].name);
         if error.action() == Action::Retry && error.kind != ErrorKind::TargetDenied {
-            return false;
+            self.progress.failed(&error);
+            let front = self.barriers.get_mut(&table).and_then(VecDeque::front_mut);
+            if let Some(barrier) = front {
+                barrier.attempts += 1;
+                let delay = backoff::delay(barrier.attempts, self.settings.retry_max_interval);
+                (barrier.is_out, barrier.not_before) = (false, Some(now + delay));
+            }
+            return;
         }
-        if let Some(table) = self.barrier_of(ddl) {
-            self.set_aside(table, &error.clone().at_table(&self.tables.list()[table].name), now);
-            self.begin_resync(table, now);
-        }
-        true
+        self.set_aside(table, &error, now);
+        self.begin_resync(table, now);
     }
 
     fn barrier_of(&self, ddl: &Arc<Ddl>) -> Option<TableIndex> {
@@ -144,4 +195,10 @@ impl Router {
             self.batcher.hold_above(table, None, now);
         }
     }
+}
+
+/// The state of a name that no table has any more.
+fn renamed_away(name: &TableName) -> TableState {
+    let (state, reason) = (State::Quarantined.name().to_owned(), "it was renamed in the source".to_owned());
+    TableState { table: name.to_string(), state, reason, ..TableState::default() }
 }

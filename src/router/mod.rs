@@ -334,7 +334,7 @@ impl Router {
         }
         let inspect_is_due = self.inspect_at.is_some_and(|instant| instant <= now);
         if !inspect_is_due && let Some(batch) = self.batcher.take(now) {
-            let table = self.tables.target_name(batch.table).cloned().unwrap_or_default();
+            let table = self.target_name(batch.table).cloned().unwrap_or_default();
             return Job::Insert(table, batch);
         }
         self.inspect_at = None;
@@ -548,7 +548,7 @@ impl Router {
         let state = table.state.name().to_owned();
         let schema = |known: &Known| SavedSchema { known: known.clone(), pending: None }.to_text();
         TableState {
-            table: table.name.to_string(),
+            table: self.saved_name(index).to_string(),
             state,
             reason: table.reason.clone(),
             floor: table.floor.0,
@@ -680,7 +680,10 @@ impl Router {
     fn gives_up(&mut self, save: &Save, error: &Error, now: Instant) -> bool {
         match save {
             Save::Exchange(exchange) => self.exchange_failed(exchange, error, now),
-            Save::Ddl(ddl) => self.ddl_failed(ddl, error, now),
+            Save::Ddl(ddl) => {
+                self.ddl_failed(ddl, error, now);
+                true
+            }
             Save::Drop(name, _) if error.kind != ErrorKind::TargetBusy => {
                 log::warn!("{name}, a copy that is not needed any more, stays: {error}");
                 true

@@ -36,9 +36,10 @@ struct Ran<'a> {
     /// A transaction end below it.
     start: &'a Arc<Position>,
     span: EventSpan,
-    at: Version,
     end: Version,
     now: Instant,
+    /// Tables that contain its effect already: it comes again.
+    passed: BTreeSet<TableIndex>,
 }
 
 impl Router {
@@ -47,9 +48,13 @@ impl Router {
         let (sql, sql_mode) = (query.text(), query.context().sql_mode);
         let behind = EventSpan { offset: span.offset + span.len as u64, ..span };
         let (at, end, is_strict) = (self.version_of(span), self.version_of(behind), sql_mode & STRICT_MODES != 0);
-        let ran = Ran { sql: &sql, is_strict, start, span, at, end, now };
+        let ran = Ran { sql: &sql, is_strict, start, span, end, now, passed: self.tables_beyond(at) };
         match ddl::parse(&sql, query.database, sql_mode) {
-            Some(changes) => changes.iter().for_each(|change| self.change(change, &ran)),
+            Some(changes) => {
+                for (number, change) in changes.iter().enumerate() {
+                    self.change(change, changes.get(number + 1..).unwrap_or_default(), &ran);
+                }
+            }
             None => {
                 for table in self.touched_tables(&ddl::touched(&sql, query.database, sql_mode)) {
                     self.copy_concerned(table, "what it changes is not known", &ran);
@@ -58,15 +63,17 @@ impl Router {
         }
     }
 
-    fn change(&mut self, change: &SchemaChange, ran: &Ran<'_>) {
+    /// One change of a statement, and those that follow it.
+    fn change(&mut self, change: &SchemaChange, rest: &[SchemaChange], ran: &Ran<'_>) {
         let policy = self.settings.ddl.clone();
         match change {
             SchemaChange::Alter(alter) if policy.alter_table.applies() => self.alter(alter, ran),
             SchemaChange::Truncate(name) if policy.truncate_table.applies() => self.truncate(name, ran),
             SchemaChange::Create(create) if policy.create_table.applies() => self.create(create, ran),
             SchemaChange::Rename { from, to } if policy.rename_table.applies() => {
-                self.copy_named(from, "the table was renamed", ran);
-                self.copy_named(to, "a table got its name", ran);
+                let is_taken_again =
+                    rest.iter().any(|later| matches!(later, SchemaChange::Rename { to, .. } if to == from));
+                self.rename(from, to, is_taken_again, ran);
             }
             SchemaChange::Rewrite(name, why) => self.copy_named(name, why, ran),
             SchemaChange::Drop(name) => self.dropped(self.find(name), ran),
@@ -85,7 +92,9 @@ impl Router {
         if alter.actions.is_empty() {
             return;
         }
-        let Some(table) = self.known_or_chosen(&alter.name).filter(|&table| self.concerns(table, ran)) else { return };
+        let Some(table) = self.known_or_chosen(&alter.name).filter(|&table| !ran.passed.contains(&table)) else {
+            return;
+        };
         match self.effect(table, alter, ran) {
             Ok((known, Effect::Nothing)) => self.redefine(table, known),
             Ok((known, Effect::Alter(changes))) => {
@@ -123,7 +132,7 @@ impl Router {
     }
 
     fn truncate(&mut self, name: &TableName, ran: &Ran<'_>) {
-        let Some(table) = self.known_or_chosen(name).filter(|&table| self.concerns(table, ran)) else { return };
+        let Some(table) = self.known_or_chosen(name).filter(|&table| !ran.passed.contains(&table)) else { return };
         let target = self.tables.list()[table].target().cloned();
         match (self.followed(table).cloned(), target) {
             (Ok(definition), Some(target)) => {
@@ -141,7 +150,7 @@ impl Router {
         if is_there && create.if_not_exists || !self.settings.replicate.selection.selects(&create.name) {
             return;
         }
-        if known.is_some_and(|table| !self.concerns(table, ran)) {
+        if known.is_some_and(|table| ran.passed.contains(&table)) {
             return;
         }
         match self.created(create).filter(|_| !is_there) {
@@ -177,8 +186,42 @@ impl Router {
         self.at_barrier(table, target, DdlAction::Create(source), known, ran);
     }
 
+    fn rename(&mut self, from: &TableName, to: &TableName, is_taken_again: bool, ran: &Ran<'_>) {
+        let is_chosen = self.settings.replicate.selection.selects(to);
+        let table = self.find(from);
+        if table.is_some_and(|table| ran.passed.contains(&table)) {
+            return;
+        }
+        let followed = table.and_then(|table| Some((table, self.followed(table).ok()?.clone())));
+        match followed.filter(|_| is_chosen && self.find(to).is_none()) {
+            Some((table, definition)) => self.rename_in_place(table, definition, to, ran),
+            None => {
+                self.copy_named(to, "a table got its name", ran);
+                if is_chosen && !is_taken_again {
+                    self.dropped(table, ran);
+                } else {
+                    self.copy_named(from, "it was renamed", ran);
+                }
+            }
+        }
+    }
+
+    fn rename_in_place(&mut self, table: TableIndex, definition: Definition, to: &TableName, ran: &Ran<'_>) {
+        let listed = &self.tables.list()[table];
+        let (old, Some(target)) = (listed.name.clone(), listed.target().cloned()) else { return };
+        let from = target.name.clone();
+        let target = TargetTable { name: self.settings.replicate.target_name(to), ..target };
+        self.tables.rename(table, to.clone());
+        let definition = Definition { name: to.clone(), ..definition };
+        let known = Known { since: ran.end, definition };
+        let action = DdlAction::Rename { from };
+        self.reshape(table, &target, &known);
+        let ddl = Ddl { table: target, floor: ran.end.0, action };
+        self.begin_barrier(table, ddl, known, Some(old), ran.start, ran.now);
+    }
+
     fn dropped(&mut self, table: Option<TableIndex>, ran: &Ran<'_>) {
-        let Some(table) = table.filter(|&table| self.concerns(table, ran)) else { return };
+        let Some(table) = table.filter(|&table| !ran.passed.contains(&table)) else { return };
         let keep = match self.settings.ddl.drop_table {
             DropPolicy::Apply => false,
             DropPolicy::Rename => true,
@@ -193,16 +236,21 @@ impl Router {
     }
 
     fn at_barrier(&mut self, table: TableIndex, target: TargetTable, action: DdlAction, known: Known, ran: &Ran<'_>) {
-        let key = known.definition.key.iter().map(|part| part.column.clone()).collect();
-        self.tables.reshape(table, Shape { key, target: target.clone() });
+        self.reshape(table, &target, &known);
         let ddl = Ddl { table: target, floor: ran.end.0, action };
-        self.begin_barrier(table, ddl, known, ran.start, ran.now);
+        self.begin_barrier(table, ddl, known, None, ran.start, ran.now);
     }
 
-    /// Whether the target does not contain the statement's effect already.
-    fn concerns(&self, table: TableIndex, ran: &Ran<'_>) -> bool {
-        let since = self.known(table).map_or(Version::default(), |known| known.since);
-        self.tables.list()[table].floor.max(since) <= ran.at
+    fn reshape(&mut self, table: TableIndex, target: &TargetTable, known: &Known) {
+        let key = known.definition.key.iter().map(|part| part.column.clone()).collect();
+        self.tables.reshape(table, Shape { key, target: target.clone() });
+    }
+
+    /// Tables of which the target or the definition is from behind this version.
+    fn tables_beyond(&self, at: Version) -> BTreeSet<TableIndex> {
+        let since = |table| self.known(table).map_or(Version::default(), |known| known.since);
+        let is_beyond = |&table: &TableIndex| self.tables.list()[table].floor.max(since(table)) > at;
+        self.tables.named().into_iter().filter(is_beyond).collect()
     }
 
     fn copy_named(&mut self, name: &TableName, why: &str, ran: &Ran<'_>) {
@@ -212,7 +260,7 @@ impl Router {
     }
 
     fn copy_concerned(&mut self, table: TableIndex, why: &str, ran: &Ran<'_>) {
-        if self.concerns(table, ran) {
+        if !ran.passed.contains(&table) {
             let quoted: String = ran.sql.chars().take(QUOTED_CHARS).collect();
             let text = format!("a statement that is not followed in place ({why}): {quoted}");
             self.copy_anew(table, shape_error(&text), ran.span, ran.now);

@@ -249,6 +249,13 @@ impl Tables {
         self.forget_maps();
     }
 
+    /// The table is called `name` from here on; its shape follows.
+    pub fn rename(&mut self, table: TableIndex, name: TableName) {
+        self.by_name.retain(|_, &mut index| index != table);
+        self.by_name.insert(name.clone(), table);
+        self.list[table].name = name;
+    }
+
     /// The table is gone from the source: nothing has its name.
     pub fn forget(&mut self, table: TableIndex) {
         self.by_name.retain(|_, &mut index| index != table);

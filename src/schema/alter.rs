@@ -55,7 +55,7 @@ impl Definition {
         }
         let converted = converted_charset(&alter.actions, database_charset)?;
         let charset = named_charset(&alter.actions).or(converted).unwrap_or(&self.charset);
-        let mut table = Work::new(charset.to_owned());
+        let mut table = Work { is_converted: converted.is_some(), ..Work::new(charset.to_owned()) };
         for (index, old) in self.columns.iter().enumerate() {
             table.take_over(index, old, &alter.actions)?;
         }
@@ -63,9 +63,6 @@ impl Definition {
             table.place(action, self)?;
         }
         table.alter_key(self, &alter.actions)?;
-        if let Some(charset) = converted {
-            table.convert(charset)?;
-        }
         table.altered(self.name.clone(), charset)
     }
 
@@ -104,6 +101,8 @@ struct Work {
     key: Vec<KeyPart>,
     /// Of columns that name none.
     charset: String,
+    /// By CONVERT TO: then it is that of all columns.
+    is_converted: bool,
 }
 
 struct WorkColumn {
@@ -113,7 +112,7 @@ struct WorkColumn {
 
 impl Work {
     fn new(charset: String) -> Self {
-        Self { columns: Vec::new(), key: Vec::new(), charset }
+        Self { columns: Vec::new(), key: Vec::new(), charset, is_converted: false }
     }
 
     fn check_size(&self, more: usize) -> Result<(), String> {
@@ -123,18 +122,28 @@ impl Work {
 
     fn new_column(&self, written: &WrittenColumn) -> Result<WorkColumn, String> {
         let origin = Origin::New(written.initial.clone());
-        Ok(WorkColumn { definition: written.resolved(&self.charset)?, origin })
+        Ok(WorkColumn { definition: self.resolved(written, false)?, origin })
+    }
+
+    fn resolved(&self, written: &WrittenColumn, is_changed: bool) -> Result<ColumnDefinition, String> {
+        if self.is_converted {
+            return written.converted(&self.charset, is_changed);
+        }
+        written.resolved(&self.charset)
     }
 
     /// An old column at its old place, unless it is dropped.
     fn take_over(&mut self, index: usize, old: &ColumnDefinition, actions: &[AlterAction]) -> Result<(), String> {
         let mut definition = old.clone();
+        if self.is_converted {
+            definition.convert_to(&self.charset)?;
+        }
         for action in actions {
             if !old_name(action).is_some_and(|name| is_same(name, &old.name)) {
                 continue;
             }
             match action {
-                AlterAction::Change(_, written, _) => definition = written.resolved(&self.charset)?,
+                AlterAction::Change(_, written, _) => definition = self.resolved(written, true)?,
                 AlterAction::Rename(_, new_name) => new_name.clone_into(&mut definition.name),
                 AlterAction::Drop(_)
                 | AlterAction::Add(..)
@@ -212,9 +221,7 @@ impl Work {
     fn kept_key(&self, old: &Definition, actions: &[AlterAction]) -> Result<Vec<KeyPart>, String> {
         let mut key = Vec::new();
         for part in &old.key {
-            let index = old.columns.iter().position(|column| column.name == part.column);
-            let is_it = |column: &&WorkColumn| matches!(column.origin, Origin::Old(old) if Some(old) == index);
-            if let Some(column) = self.columns.iter().find(is_it) {
+            if let Some(column) = self.kept_key_column(old, &part.column)? {
                 key.push(KeyPart { column: column.definition.name.clone(), is_prefix: part.is_prefix });
             }
             if part.is_prefix && actions.iter().any(|action| is_change_of(action, &part.column)) {
@@ -222,6 +229,19 @@ impl Work {
             }
         }
         Ok(key)
+    }
+
+    /// What a column of the old key is now: itself, or a new one of its name that takes its place.
+    fn kept_key_column(&self, old: &Definition, name: &str) -> Result<Option<&WorkColumn>, String> {
+        let index = old.columns.iter().position(|column| column.name == name);
+        let is_it = |column: &&WorkColumn| matches!(column.origin, Origin::Old(old) if Some(old) == index);
+        let is_like_it =
+            |column: &&WorkColumn| matches!(column.origin, Origin::New(_)) && is_same(&column.definition.name, name);
+        let (itself, other) = (self.columns.iter().find(is_it), self.columns.iter().find(is_like_it));
+        if itself.is_some() && other.is_some() {
+            return Err(format!("column {name} of the PRIMARY KEY is renamed, and another one gets its name"));
+        }
+        Ok(itself.or(other))
     }
 
     /// A table has one PRIMARY KEY, from its clause, from a column's attribute, or from before. Its columns are NOT NULL.
@@ -261,10 +281,6 @@ impl Work {
         Ok(KeyPart { column, is_prefix })
     }
 
-    fn convert(&mut self, charset: &str) -> Result<(), String> {
-        self.columns.iter_mut().try_for_each(|column| column.definition.convert_to(charset))
-    }
-
     /// The whole, unless two columns have one name.
     fn altered(self, name: TableName, charset: &str) -> Result<Altered, String> {
         let names = self.columns.iter().map(|column| column.definition.name.to_lowercase());
@@ -292,4 +308,120 @@ fn is_change_of(action: &AlterAction, column: &str) -> bool {
 /// Names of columns are compared without regard to case.
 fn is_same(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b) || (!(a.is_ascii() && b.is_ascii()) && a.to_lowercase() == b.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::change::{Initial, SchemaChange};
+    use crate::schema::ddl::parse;
+
+    fn create(sql: &str, database_charset: Option<&str>) -> Result<Definition, String> {
+        let changes = parse(sql, "d", 0).unwrap();
+        let [SchemaChange::Create(create)] = changes.as_slice() else { panic!("{sql}: {changes:?}") };
+        create.definition(None, database_charset)
+    }
+
+    fn alter(table: &Definition, clauses: &str) -> Result<Altered, String> {
+        let changes = parse(&format!("alter table t {clauses}"), "d", 0).unwrap();
+        let [SchemaChange::Alter(alter)] = changes.as_slice() else { panic!("{clauses}: {changes:?}") };
+        table.altered(alter, Some("latin1"))
+    }
+
+    /// `name type` with `?` for NULL and `*` for the key, and the old column's number.
+    fn show(altered: &Altered) -> String {
+        let column = |(column, origin): (&ColumnDefinition, &Origin)| {
+            let null = if column.nullable { "?" } else { "" };
+            let key = altered.definition.key.iter().position(|part| part.column == column.name);
+            let key = key.map_or(String::new(), |at| format!("*{at}"));
+            let origin = match origin {
+                Origin::Old(index) => format!("={index}"),
+                Origin::New(Initial::Implicit) => "=new".to_owned(),
+                Origin::New(initial) => format!("={initial:?}"),
+            };
+            format!("{} {}{null}{key}{origin}", column.name, column.ty.data_type)
+        };
+        altered.definition.columns.iter().zip(&altered.origins).map(column).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn alter_is_one_step_on_the_old_table() {
+        let table = create("create table t (a int primary key, b int, c char(5))", Some("utf8mb4")).unwrap();
+        for (clauses, expected) in [
+            ("rename column a to b, rename column b to a", "b int*0=0, a int?=1, c char?=2"),
+            ("drop b, add b text", "a int*0=0, c char?=2, b text?=new"),
+            (
+                "add d int default 5 first, add e int after D",
+                "d int?=Number(\"5\"), e int?=new, a int*0=0, b int?=1, c char?=2",
+            ),
+            ("modify a bigint after b, modify b int after c", "a bigint*0=0, c char?=2, b int?=1"),
+            ("change c cc int, add d int after cc", "a int*0=0, b int?=1, cc int?=2, d int?=new"),
+            ("change B `B` text not null first", "B text=1, a int*0=0, c char?=2"),
+            ("drop primary key, add primary key (b, A)", "a int*1=0, b int*0=1, c char?=2"),
+            ("drop a", "b int?=1, c char?=2"),
+            ("drop a, add A text", "b int?=1, c char?=2, A text*0=new"),
+            ("drop a, add x serial, add primary key (x)", "b int?=1, c char?=2, x bigint*0=Unknown"),
+            ("convert to character set utf8mb3", "a int*0=0, b int?=1, c char?=2"),
+        ] {
+            assert_eq!(alter(&table, clauses).map(|altered| show(&altered)).as_deref(), Ok(expected), "{clauses}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_known_is_an_error() {
+        let table = create("create table t (a int primary key, b int, c text, e enum('é'))", Some("latin1")).unwrap();
+        for (clauses, expected) in [
+            ("drop x", "no column x"),
+            ("modify x int", "no column x"),
+            ("rename column x to y", "no column x"),
+            ("add y int after x", "no column x"),
+            ("add primary key (b)", "more than one PRIMARY KEY"),
+            ("rename column a to x, add a int", "gets its name"),
+            ("add C int", "two columns of one name"),
+            ("add d enum('я') charset latin1", "column d: a label"),
+            ("add d char(3) charset nonsense", "nonsense is not known"),
+            ("drop column if exists x", "not supported"),
+            ("convert to character set utf8mb4", "column e"),
+            ("drop e, modify c text, convert to character set utf8mb4", "column c"),
+        ] {
+            let error = alter(&table, clauses).unwrap_err();
+            assert!(error.contains(expected), "{clauses}: {error}");
+        }
+        assert!(create("create table t (a text)", None).unwrap_err().contains("its database"));
+        assert!(create("create table t (a int)", None).is_ok());
+        let many: Vec<String> = (0..=COLUMNS_MAX).map(|number| format!("c{number} int")).collect();
+        assert!(create(&format!("create table t ({})", many.join(",")), None).unwrap_err().contains("4096 columns"));
+    }
+
+    #[test]
+    fn character_sets_come_from_the_table() {
+        let table =
+            create("create table t (a char(5), b text(100), c char(5) charset utf8mb4)", Some("latin1")).unwrap();
+        let show = |table: &Definition| {
+            let column = |column: &ColumnDefinition| {
+                let ty = &column.ty;
+                format!("{} {:?} {}", ty.data_type, ty.octets, ty.charset.as_deref().unwrap_or("-"))
+            };
+            table.columns.iter().map(column).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(show(&table), "char Some(5) latin1, tinytext None latin1, char Some(20) utf8mb4");
+        let converted = alter(&table, "convert to character set utf8mb4").unwrap().definition;
+        assert_eq!(show(&converted), "char Some(20) utf8mb4, text None utf8mb4, char Some(20) utf8mb4");
+        assert_eq!(converted.charset, "utf8mb4");
+        let default = alter(&table, "add d char, default charset binary").unwrap().definition;
+        let expected = "char Some(5) latin1, tinytext None latin1, char Some(20) utf8mb4, binary Some(1) -";
+        assert_eq!(show(&default), expected);
+        let by_database = alter(&converted, "convert to character set default").unwrap().definition;
+        assert_eq!(show(&by_database), "char Some(5) latin1, text None latin1, char Some(5) latin1");
+    }
+
+    #[test]
+    fn a_table_made_like_another_is_the_same_by_another_name() {
+        let table = create("create table t (a int primary key)", None).unwrap();
+        let changes = parse("create table u like t", "d", 0).unwrap();
+        let [SchemaChange::Create(like)] = changes.as_slice() else { panic!("{changes:?}") };
+        let made = like.definition(Some(&table), None).unwrap();
+        assert_eq!((made.name.table.as_str(), &made.columns, &made.key), ("u", &table.columns, &table.key));
+        assert!(like.definition(None, None).unwrap_err().contains("d.t"));
+    }
 }

@@ -5,7 +5,7 @@
 
 use crate::schema::catalog::ColumnDefinition;
 use crate::schema::change::WrittenColumn;
-use crate::schema::charset::bytes_per_char;
+use crate::schema::charset::{bytes_per_char, latin1_char};
 use crate::schema::column::ColumnType;
 
 const VARCHAR_BYTES_MAX: u64 = 65_535;
@@ -19,6 +19,16 @@ impl WrittenColumn {
         Ok(ColumnDefinition { name: self.name.clone(), ty: ty.normalized(), nullable, is_generated: self.is_generated })
     }
 
+    /// The column in a statement that also says CONVERT TO CHARACTER SET: all its text is in that one. A changed TEXT may
+    /// then become a smaller one than written, by the length of what it was.
+    pub(super) fn converted(&self, charset: &str, is_changed: bool) -> Result<ColumnDefinition, String> {
+        if is_changed && self.data_type.ends_with("text") {
+            return Err(format!("column {}: a changed TEXT together with CONVERT TO CHARACTER SET", self.name));
+        }
+        let bytes = self.charset.clone().filter(|charset| charset == "binary");
+        Self { charset: bytes, ..self.clone() }.resolved(charset)
+    }
+
     fn column_type(&self, table_charset: &str) -> Result<ColumnType, String> {
         let ty = ColumnType { data_type: self.data_type.clone(), ..ColumnType::default() };
         let first = self.numbers.first().copied();
@@ -29,11 +39,7 @@ impl WrittenColumn {
             }
             "binary" | "varbinary" => text(&self.data_type, first.unwrap_or(1), "binary")?,
             "blob" => long_text("text", first, "binary")?,
-            "enum" | "set" => ColumnType {
-                column_type: format!("{}({})", self.data_type, quoted_labels(&self.labels)),
-                charset: Some(self.charset_in(table_charset)?.to_owned()),
-                ..ty
-            },
+            "enum" | "set" => self.labelled(ty, self.charset_in(table_charset)?)?,
             "decimal" => ColumnType {
                 precision: Some(first.filter(|&precision| precision > 0).unwrap_or(DECIMAL_PRECISION_DEFAULT)),
                 scale: Some(self.numbers.get(1).copied().unwrap_or(0)),
@@ -43,6 +49,19 @@ impl WrittenColumn {
             "time" | "datetime" | "timestamp" => ColumnType { fsp: Some(first.unwrap_or(0)), ..ty },
             _ => self.numeric(ty),
         })
+    }
+
+    /// Blanks at a label's end do not count, except as bytes. The server puts `?` for a character that the character set
+    /// does not have.
+    fn labelled(&self, ty: ColumnType, charset: &str) -> Result<ColumnType, String> {
+        if !self.labels.iter().all(|label| is_in_charset(label, charset)) {
+            return Err(format!("a label that may not be as written in the character set {charset}"));
+        }
+        let is_bytes = charset == "binary";
+        let label = |label: &String| quoted_label(if is_bytes { label } else { label.trim_end_matches(' ') });
+        let labels: Vec<String> = self.labels.iter().map(label).collect();
+        let column_type = format!("{}({})", self.data_type, labels.join(","));
+        Ok(ColumnType { column_type, charset: (!is_bytes).then(|| charset.to_owned()), ..ty })
     }
 
     fn numeric(&self, ty: ColumnType) -> ColumnType {
@@ -64,18 +83,49 @@ impl ColumnDefinition {
     /// grow; bytes stay as they are.
     pub(super) fn convert_to(&mut self, charset: &str) -> Result<(), String> {
         let Some(old) = self.ty.charset.clone() else { return Ok(()) };
-        let old_width = width(&old)?;
-        self.ty = match self.ty.data_type.as_str() {
-            "char" | "varchar" => text(&self.ty.data_type, self.ty.octets.unwrap_or(0) / old_width, charset)?,
-            "tinytext" | "text" | "mediumtext" | "longtext" => {
-                let chars = long_text_bytes(&self.ty.data_type) / old_width;
-                long_text(&self.ty.data_type, Some(chars), charset)?
-            }
-            _ => ColumnType { charset: Some(charset.to_owned()), ..self.ty.clone() },
-        }
-        .normalized();
+        let converted = converted_type(&self.ty, &old, charset);
+        self.ty = converted.map_err(|reason| format!("column {}: {reason}", self.name))?.normalized();
         Ok(())
     }
+}
+
+fn converted_type(ty: &ColumnType, old: &str, new: &str) -> Result<ColumnType, String> {
+    let old_width = width(old)?;
+    match ty.data_type.as_str() {
+        "char" => text("char", ty.octets.unwrap_or(0) / old_width, new),
+        "varchar" => {
+            let chars = ty.octets.unwrap_or(0) / old_width;
+            if old_width > 1 && chars.saturating_mul(width(new)?) > VARCHAR_BYTES_MAX {
+                return Err("a VARCHAR too long for the new character set".to_owned());
+            }
+            text("varchar", chars, new)
+        }
+        "tinytext" | "text" | "mediumtext" | "longtext" => {
+            long_text(&ty.data_type, Some(long_text_bytes(&ty.data_type) / old_width), new)
+        }
+        _ if old == new || has_same_bytes(&ty.column_type, old, new) => {
+            Ok(ColumnType { charset: Some(new.to_owned()).filter(|new| new != "binary"), ..ty.clone() })
+        }
+        _ => Err("the server keeps the bytes of its labels, which in another character set are others".to_owned()),
+    }
+}
+
+/// Whether the character set surely has these characters.
+fn is_in_charset(text: &str, charset: &str) -> bool {
+    match charset {
+        _ if text.is_ascii() => true,
+        "utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030" => true,
+        "utf8mb3" | "ucs2" => text.chars().all(|c| c <= '\u{ffff}'),
+        "latin1" => text.chars().all(|c| (0..=u8::MAX).any(|byte| latin1_char(byte) == c)),
+        _ => false,
+    }
+}
+
+/// Whether labels have the same bytes in both character sets.
+fn has_same_bytes(labels: &str, old: &str, new: &str) -> bool {
+    let is_utf8 = |charset| matches!(charset, "utf8mb3" | "utf8mb4");
+    let is_ascii_wide = |charset| matches!(charset, "ucs2" | "utf16" | "utf16le" | "utf32");
+    (is_utf8(old) && is_utf8(new)) || (labels.is_ascii() && !is_ascii_wide(old) && !is_ascii_wide(new))
 }
 
 fn width(charset: &str) -> Result<u64, String> {
@@ -96,8 +146,8 @@ fn text(data_type: &str, chars: u64, charset: &str) -> Result<ColumnType, String
 
 /// TEXT and BLOB; TINYTEXT and its like when no length is given.
 fn long_text(data_type: &str, chars: Option<u64>, charset: &str) -> Result<ColumnType, String> {
-    let bytes = chars.unwrap_or(0).saturating_mul(width(charset)?);
-    let data_type = if bytes > 0 { smallest_text(bytes) } else { data_type };
+    let width = width(charset)?;
+    let data_type = chars.map_or(data_type, |chars| smallest_text(chars.saturating_mul(width)));
     let is_bytes = charset == "binary";
     let data_type = if is_bytes { data_type.replace("text", "blob") } else { data_type.to_owned() };
     Ok(ColumnType { data_type, charset: (!is_bytes).then(|| charset.to_owned()), ..ColumnType::default() })
@@ -121,11 +171,7 @@ fn long_text_bytes(data_type: &str) -> u64 {
     }
 }
 
-/// As COLUMN_TYPE writes them.
-fn quoted_labels(labels: &[String]) -> String {
-    labels.iter().map(|label| quoted_label(label)).collect::<Vec<_>>().join(",")
-}
-
+/// As COLUMN_TYPE writes it.
 fn quoted_label(label: &str) -> String {
     let mut quoted = String::from("'");
     for character in label.chars() {

@@ -65,6 +65,20 @@ pub enum DdlAction {
     Create(Box<SourceTable>),
     /// It gets another name, and stays under it if it is kept.
     Drop { keep: bool },
+    /// It had this name before.
+    Rename { from: TableName },
+}
+
+impl Ddl {
+    /// The name of what is changed, before it is.
+    pub fn subject(&self) -> &TableName {
+        match &self.action {
+            DdlAction::Rename { from } => from,
+            DdlAction::Alter(_) | DdlAction::Truncate | DdlAction::Create(_) | DdlAction::Drop { .. } => {
+                &self.table.name
+            }
+        }
+    }
 }
 
 impl InsertColumns {

@@ -2,7 +2,7 @@
 
 use super::parser::Parser;
 use crate::schema::change::WrittenColumn;
-use crate::schema::charset::{charset_of_collation, full_name};
+use crate::schema::charset::{charset_of_collation, decode_latin1, full_name};
 
 const REAL_AS_FLOAT: u64 = 0x1;
 /// FLOAT(25) and more bits is DOUBLE.
@@ -21,6 +21,28 @@ enum Form {
     Text,
     /// Labels; a character set.
     Labels,
+}
+
+/// A label of ENUM or SET as it is written.
+enum Label {
+    Text(String),
+    /// In the column's character set.
+    Bytes(Vec<u8>),
+}
+
+impl Label {
+    /// The label, if the character set that the column names tells what its bytes mean.
+    fn text(self, charset: Option<&str>) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Bytes(bytes) => match charset? {
+                "utf8mb4" | "utf8mb3" => String::from_utf8(bytes).ok(),
+                "latin1" => Some(decode_latin1(&bytes)),
+                "binary" => bytes.is_ascii().then(|| decode_latin1(&bytes)),
+                _ => None,
+            },
+        }
+    }
 }
 
 /// Names of one word, what they are called in `information_schema`, and what may follow.
@@ -110,10 +132,7 @@ impl Parser<'_> {
                 self.numbers(column)?;
                 self.charset_attributes(column)
             }
-            Form::Labels => {
-                column.labels = self.list_in_parentheses(Self::label)?;
-                self.charset_attributes(column)
-            }
+            Form::Labels => self.labels(column),
         }
     }
 
@@ -138,15 +157,34 @@ impl Parser<'_> {
     /// `(10)`, `(10, 2)` or nothing.
     fn numbers(&mut self, column: &mut WrittenColumn) -> Option<()> {
         if self.is_char('(') {
-            column.numbers = self.list_in_parentheses(Self::integer)?;
+            column.numbers = self.list_in_parentheses(Self::type_number)?;
         }
         Some(())
     }
 
-    /// A label is one string, and in it every character must be known. Blanks at its end do not count.
-    fn label(&mut self) -> Option<String> {
-        let label = self.one_text()?;
-        (!label.contains(char::REPLACEMENT_CHARACTER)).then(|| label.trim_end_matches(' ').to_owned())
+    /// `10`; of `10.3` the server takes the integer.
+    fn type_number(&mut self) -> Option<u64> {
+        let number = self.integer()?;
+        if self.char('.') {
+            self.integer()?;
+        }
+        Some(number)
+    }
+
+    fn labels(&mut self, column: &mut WrittenColumn) -> Option<()> {
+        let labels = self.list_in_parentheses(Self::label)?;
+        self.charset_attributes(column)?;
+        let charset = column.charset.as_deref();
+        column.labels = labels.into_iter().map(|label| label.text(charset)).collect::<Option<_>>()?;
+        Some(())
+    }
+
+    /// A label is one string, in which every character must be known, or bytes.
+    fn label(&mut self) -> Option<Label> {
+        if let Some(text) = self.one_text() {
+            return (!text.contains(char::REPLACEMENT_CHARACTER)).then_some(Label::Text(text));
+        }
+        self.bytes_literal().map(Label::Bytes)
     }
 
     /// NATIONAL CHAR, NCHAR, NVARCHAR, NATIONAL VARCHAR, NCHAR VARYING, ..: text in utf8mb3.

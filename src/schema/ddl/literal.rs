@@ -87,10 +87,37 @@ impl Parser<'_> {
             return Some(Initial::Unknown);
         }
         if word.starts_with('_') {
-            self.take();
-            return Some(Initial::Unknown);
+            return self.bytes();
         }
         is_clock.then_some(Initial::Unknown)
+    }
+
+    /// `0x41` or `x'41'` behind its character set.
+    fn bytes(&mut self) -> Option<Initial> {
+        self.identifier()?;
+        if self.is_text() {
+            self.text()?;
+        }
+        Some(Initial::Unknown)
+    }
+
+    /// `0x41`, `x'41'`, `0b1000001`, `b'1000001'`: the bytes.
+    pub(super) fn bytes_literal(&mut self) -> Option<Vec<u8>> {
+        let word = self.identifier()?;
+        if self.is_text() {
+            let radix = match word.as_str() {
+                "x" | "X" => 16,
+                "b" | "B" => 2,
+                _ => return None,
+            };
+            return bytes_of_digits(&self.text()?, radix);
+        }
+        let (prefix, digits) = word.split_at_checked(2)?;
+        match prefix {
+            "0x" => bytes_of_digits(digits, 16),
+            "0b" => bytes_of_digits(digits, 2),
+            _ => None,
+        }
     }
 
     fn prefixed_text(&mut self, word: &str) -> Option<Initial> {
@@ -108,6 +135,18 @@ impl Parser<'_> {
         self.word_of(&CLOCK).then_some(())?;
         if self.is_char('(') { self.parentheses() } else { Some(()) }
     }
+}
+
+/// Digits are of whole bytes at their end: the first byte may have fewer.
+fn bytes_of_digits(digits: &str, radix: u32) -> Option<Vec<u8>> {
+    let digits_per_byte = if radix == 16 { 2 } else { 8 };
+    digits.is_ascii().then_some(())?;
+    let mut bytes = Vec::new();
+    for chunk in digits.as_bytes().rchunks(digits_per_byte) {
+        bytes.push(u8::from_str_radix(std::str::from_utf8(chunk).ok()?, radix).ok()?);
+    }
+    bytes.reverse();
+    Some(bytes)
 }
 
 /// A text with characters that could not be decoded is not known.

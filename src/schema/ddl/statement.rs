@@ -149,3 +149,285 @@ impl<'a> Parser<'a> {
         Some(vec![SchemaChange::DropDatabase(name)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::change::{AlterAction, CreatedShape, Place, WrittenColumn};
+
+    /// Changes in few words; `?` for a statement that is not understood.
+    fn show(sql: &str, sql_mode: u64) -> String {
+        let changes = parse(sql, "d", sql_mode);
+        changes.map_or("?".to_owned(), |changes| changes.iter().map(change).collect::<Vec<_>>().join("; "))
+    }
+
+    fn change(change: &SchemaChange) -> String {
+        match change {
+            SchemaChange::Create(create) => {
+                let missing = if create.if_not_exists { " if missing" } else { "" };
+                match &create.shape {
+                    CreatedShape::Like(like) => format!("create{missing} {} like {like}", create.name),
+                    CreatedShape::Written { columns, key, charset } => {
+                        let columns: Vec<String> = columns.iter().map(column).collect();
+                        let charset = charset.iter().map(|charset| format!(" {charset}")).collect::<String>();
+                        format!("create{missing} {} ({}){}{charset}", create.name, columns.join(", "), show_key(key))
+                    }
+                }
+            }
+            SchemaChange::Alter(alter) => {
+                format!("alter {}: {}", alter.name, alter.actions.iter().map(action).collect::<Vec<_>>().join(", "))
+            }
+            SchemaChange::Rename { from, to } => format!("{from} to {to}"),
+            SchemaChange::Drop(name) => format!("drop {name}"),
+            SchemaChange::Truncate(name) => format!("truncate {name}"),
+            SchemaChange::Rewrite(name, what) => format!("{what} {name}"),
+            SchemaChange::Database { name, charset, statement } => format!("{statement:?} {name} {charset:?}"),
+            SchemaChange::DropDatabase(name) => format!("drop database {name}"),
+        }
+    }
+
+    fn show_key(key: &[(String, bool)]) -> String {
+        let part = |(name, is_prefix): &(String, bool)| format!(" key {name}{}", if *is_prefix { "(..)" } else { "" });
+        key.iter().map(part).collect()
+    }
+
+    fn action(action: &AlterAction) -> String {
+        match action {
+            AlterAction::Add(new, place) => format!("add {}{}", column(new), show_place(place)),
+            AlterAction::Change(old, new, place) => format!("change {old} {}{}", column(new), show_place(place)),
+            AlterAction::Drop(name) => format!("drop {name}"),
+            AlterAction::Rename(old, new) => format!("rename {old} {new}"),
+            AlterAction::DropKey => "drop key".to_owned(),
+            AlterAction::AddKey(key) => format!("add{}", show_key(key)),
+            AlterAction::ConvertTo(charset) => format!("convert {charset:?}"),
+            AlterAction::DefaultCharset(charset) => format!("default {charset}"),
+            AlterAction::Unclear(what) => format!("unclear {what}"),
+        }
+    }
+
+    fn show_place(place: &Place) -> String {
+        match place {
+            Place::Unsaid => String::new(),
+            Place::First => " first".to_owned(),
+            Place::After(name) => format!(" after {name}"),
+        }
+    }
+
+    fn column(column: &WrittenColumn) -> String {
+        let numbers = (!column.numbers.is_empty()).then(|| format!("{:?}", column.numbers));
+        let labels = (!column.labels.is_empty()).then(|| format!("{:?}", column.labels));
+        let initial =
+            (column.initial != crate::schema::change::Initial::Implicit).then(|| format!(" {:?}", column.initial));
+        let flags = [
+            (column.unsigned, " unsigned"),
+            (column.not_null, " not null"),
+            (column.is_key, " key"),
+            (column.is_generated, " generated"),
+        ];
+        let flags: String = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, word)| *word).collect();
+        let charset = column.charset.iter().map(|charset| format!(" {charset}")).collect::<String>();
+        let parts = [numbers, labels, initial].map(Option::unwrap_or_default).concat();
+        format!("{} {}{parts}{charset}{flags}", column.name, column.data_type)
+    }
+
+    fn check(sql: &str, expected: &str) {
+        assert_eq!(show(sql, 0), expected, "{sql}");
+    }
+
+    fn check_column(text: &str, expected: &str) {
+        check(&format!("create table t (c {text})"), &format!("create d.t (c {expected})"));
+        check(&format!("alter table t add c {text}, drop x"), &format!("alter d.t: add c {expected}, drop x"));
+    }
+
+    #[test]
+    fn types_and_their_aliases() {
+        for (text, expected) in [
+            ("int(10)unsigned zerofill", "int[10] unsigned"),
+            ("INT1", "tinyint"),
+            ("middleint signed", "mediumint"),
+            ("bool", "tinyint"),
+            ("serial", "bigint Unknown unsigned not null"),
+            ("dec(5 , 2)", "decimal[5, 2]"),
+            ("double precision", "double"),
+            ("float(24)", "float[24]"),
+            ("float(25)", "double[25]"),
+            ("float(30, 2)", "float[30, 2]"),
+            ("char varying(3)", "varchar[3]"),
+            ("national char varying(3)", "varchar[3] utf8mb3"),
+            ("nchar(3) binary", "char[3] utf8mb3"),
+            ("long", "mediumtext"),
+            ("long varbinary", "mediumblob"),
+            ("varchar(3) byte", "varchar[3] binary"),
+            ("char(3) ascii", "char[3] latin1"),
+            ("char(3) unicode binary", "char[3] ucs2"),
+            ("text charset utf8 collate utf8_bin", "text utf8mb3"),
+            ("varchar(9) collate latin1_german1_ci", "varchar[9] latin1"),
+            ("enum('a,b','c''d', \"e\")not null", r#"enum["a,b", "c'd", "e"] not null"#),
+            ("set(0xc3a9, b'01100001') charset utf8mb4", r#"set["é", "a"] utf8mb4"#),
+            ("float(10.3)", "float[10]"),
+            ("geometrycollection srid 4326", "geomcollection"),
+            ("datetime(6)null", "datetime[6]"),
+        ] {
+            check_column(text, expected);
+        }
+        assert_eq!(show("create table t (c real, d double)", 1), "create d.t (c float, d double)");
+    }
+
+    #[test]
+    fn attributes() {
+        for (text, expected) in [
+            ("int default -5 not null comment 'x' primary key", "int Number(\"-5\") not null key"),
+            ("int key default 1.5e-3", "int Number(\"1.5e-3\") key"),
+            ("int unique key default .5", "int Number(\".5\")"),
+            ("char default 'a' 'b'", "char Text(\"ab\")"),
+            ("char default null", "char Null"),
+            ("char default _utf8mb4'x' unique", "char Text(\"x\")"),
+            ("char default _latin1 x'41' not null", "char Unknown not null"),
+            ("bit default b'1'", "bit Unknown"),
+            ("int default true invisible", "int Number(\"1\")"),
+            ("json default (json_array(')'))", "json Unknown"),
+            ("timestamp default now() on update localtimestamp", "timestamp Unknown"),
+            ("int not null null", "int"),
+            ("int auto_increment", "int Unknown not null"),
+            ("int as (a + (b)) stored not null", "int Unknown not null generated"),
+            ("text collate utf8mb4_bin generated always as ('x') virtual", "text Unknown utf8mb4 generated"),
+            ("int references x.y (a, b) match full on delete set null on update no action", "int"),
+            ("int constraint k check (c > 0) not enforced not null check (1)", "int not null"),
+            ("int column_format fixed storage disk engine_attribute = '{}'", "int"),
+        ] {
+            check_column(text, expected);
+        }
+    }
+
+    #[test]
+    fn tables() {
+        for (sql, expected) in [
+            ("create table if not exists x.t(a int);", "create if missing x.t (a int)"),
+            ("create table t like u", "create d.t like d.u"),
+            ("create table t (like x.u)", "create d.t like x.u"),
+            ("create or replace table t (a int)", "drop d.t; create d.t (a int)"),
+            (
+                "create table t (a int, primary key using btree (a, b(3) desc) comment 'x', b text)",
+                "create d.t (a int, b text) key a key b(..)",
+            ),
+            (
+                "create table t (a int, key (a), unique u type btree (a), check (a), constraint f foreign key (a) references x (y), index i ((a+1)) invisible)",
+                "create d.t (a int)",
+            ),
+            (
+                "create table t (a int) default charset = latin1, collate latin1_bin engine x partition by list (a) (partition p values in (1))",
+                "create d.t (a int) latin1",
+            ),
+            ("CREATE TABLE `t` (`a` int) START TRANSACTION", "create d.t (a int)"),
+            ("/*!40101 create */ table t /*!50100 (a int) */ /* 99999 x ( */", "create d.t (a int)"),
+            ("create temporary table t (a int)", ""),
+            ("drop table if exists a, `x`.`b` /* generated by server */", "drop d.a; drop x.b"),
+            ("rename table a to b, b to x.c", "d.a to d.b; d.b to x.c"),
+            ("truncate t", "truncate d.t"),
+            ("create unique index i using btree on t (a) algorithm=inplace lock none", ""),
+            ("drop index i on t", ""),
+            ("drop index `PRIMARY` on x.t", "alter x.t: drop key"),
+            ("create view v as select 1", ""),
+            ("optimize table t", ""),
+        ] {
+            check(sql, expected);
+        }
+    }
+
+    #[test]
+    fn clauses_of_alter_table() {
+        for (clauses, expected) in [
+            ("", ""),
+            ("engine=innodb, force, comment 'x' row_format=compact, order by a desc, b", ""),
+            (
+                "add (a int, key (a), primary key (a)), add column b int first",
+                "alter d.t: add a int, add key a, add b int first",
+            ),
+            ("change `a``` b int after c, modify column c text", "alter d.t: change a` b int after c, change c c text"),
+            ("rename column a to b, rename index i to j, rename to u", "alter d.t: rename a b; d.t to d.u"),
+            ("rename = x.u, add a int", "alter d.t: add a int; d.t to x.u"),
+            (
+                "drop a, drop column b cascade, drop primary key, drop key k, drop foreign key f, drop check c",
+                "alter d.t: drop a, drop b, drop key",
+            ),
+            ("drop constraint `primary`, add constraint primary key p (c)", "alter d.t: drop key, add key c"),
+            (
+                "alter a set default (1 + 1), alter column b drop default, alter index i invisible, alter check c not enforced",
+                "",
+            ),
+            (
+                "convert to character set utf8, default collate = latin1_bin",
+                "alter d.t: convert Some(\"utf8mb3\"), default latin1",
+            ),
+            ("convert to charset default", "alter d.t: convert None"),
+            ("add a int partition by hash(a) partitions 4", "alter d.t: add a int"),
+            ("drop partition p, q", "DROP PARTITION d.t"),
+            (
+                "exchange partition p with table x.y without validation",
+                "EXCHANGE PARTITION d.t; EXCHANGE PARTITION x.y",
+            ),
+            ("import partition p tablespace", "IMPORT TABLESPACE d.t"),
+            ("reorganize partition p into (partition q values in (1))", ""),
+            ("drop column if exists a", "alter d.t: unclear DROP COLUMN IF EXISTS, drop a"),
+            ("add system versioning", "alter d.t: unclear ADD SYSTEM VERSIONING"),
+        ] {
+            check(&format!("alter table t {clauses}"), expected);
+        }
+        check("alter ignore table t add unique (a)", "ALTER IGNORE d.t");
+    }
+
+    #[test]
+    fn databases() {
+        check(
+            "create schema if not exists x default charset = utf8 encryption 'N'",
+            "CreateIfMissing x Some(\"utf8mb3\")",
+        );
+        check("create database x default encryption='N'", "Create x None");
+        check("alter database read only = 0 collate latin1_bin", "Alter d Some(\"latin1\")");
+        check("alter database x charset latin1", "Alter x Some(\"latin1\")");
+        check("drop database if exists x", "drop database x");
+    }
+
+    #[test]
+    fn quotes_follow_the_mode() {
+        let sql = r#"create table "t" ("a""b" char default 'x\')"#;
+        assert_eq!(show(sql, 0x10_0004), r#"create d.t (a"b char Text("x\\"))"#);
+        assert_eq!(show(sql, 0), "?");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_nothing() {
+        for sql in [
+            "create table t (a int) select 1",
+            "create table t select 1",
+            "create table t (a int",
+            "create table t (a nonsense)",
+            "create table t (a int nonsense)",
+            "create table t (a enum('\u{fffd}'))",
+            "create table t (a enum(0x61))",
+            "create table t (\u{fffd} int)",
+            "create table t (a int, primary key (a), primary key (b))",
+            "create table t (a int) with system versioning",
+            "create sequence s",
+            "alter table t add a int nonsense",
+            "alter table t nonsense",
+            "alter table t add",
+            "rename table a to",
+            "drop table a, ",
+            "insert into t values (1)",
+            "",
+            "(",
+        ] {
+            check(sql, "?");
+        }
+    }
+
+    #[test]
+    fn deep_and_long_statements_end_soon() {
+        let deep = "(".repeat(1 << 20);
+        check(&format!("create table t (a int default {deep})"), "?");
+        check(&format!("create table t (a int check {deep}"), "?");
+        let long: String = (0..100_000).map(|number| format!("add c{number} int, ")).collect();
+        assert_eq!(parse(&format!("alter table t {long} force"), "d", 0).map(|changes| changes.len()), Some(1));
+    }
+}
