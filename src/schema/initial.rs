@@ -7,7 +7,6 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a type that is not named is copied, which is always right")]
 
-use crate::clickhouse::sql;
 use crate::schema::catalog::ColumnDefinition;
 use crate::schema::change::Initial;
 use crate::schema::conversion::character_bytes;
@@ -69,8 +68,9 @@ fn zero(ty: &SourceType) -> Option<String> {
     })
 }
 
+/// A text as ClickHouse reads it.
 fn quoted(text: &str) -> String {
-    sql::text(text)
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 fn from_number(column: &ColumnDefinition, source: &SourceType, number: &str) -> Option<String> {
