@@ -52,7 +52,7 @@ impl Router {
         let number = self.ledger.enter(start);
         let barrier =
             Barrier { number, ddl: Arc::new(ddl), known, renamed_from, is_out: false, not_before: None, attempts: 0 };
-        self.barriers.entry(table).or_insert_with(VecDeque::new).push_back(barrier);
+        self.barriers.entry(table).or_default().push_back(barrier);
         self.advance_barrier(table, now);
     }
 
