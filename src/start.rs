@@ -29,8 +29,8 @@ use crate::message::{CopyOrder, TableIndex};
 use crate::mysql::source::{ServerFacts, Source};
 use crate::position::{Position, Timeline, Version, file_number};
 use crate::router::resync::BegunResync;
-use crate::router::tables::{Shape, State, Table};
-use crate::schema::catalog::{Known, SourceTable};
+use crate::router::tables::{GONE, Shape, State, Table};
+use crate::schema::catalog::{Definition, Known, SourceTable};
 use crate::schema::mapping::TargetFeatures;
 use crate::schema::target::{Ddl, DdlAction, Exchange, TargetTable};
 use crate::schema::types::TableName;
@@ -174,12 +174,14 @@ struct Chosen {
     schema: Option<SavedSchema>,
     /// Whether this is not what is saved.
     is_new: bool,
+    /// Whether its name is no table's any more.
+    is_gone: bool,
 }
 
 impl Chosen {
     fn new(inspected: Inspected, state: State, reason: &str) -> Self {
         let (reason, shadow) = (reason.to_owned(), Shadow::default());
-        Self { inspected, state, reason, floor: 0, shadow, schema: None, is_new: true }
+        Self { inspected, state, reason, floor: 0, shadow, schema: None, is_new: true, is_gone: false }
     }
 
     /// One that is copied beside its target, for this reason.
@@ -209,8 +211,7 @@ impl Chosen {
 /// Drops what copies that ended without a word have left, of chosen tables and of those that were replicated before.
 fn sweep_shadows(config: &Config, client: &Client, store: &Store, chosen: &[Chosen]) -> Result<()> {
     let states = store.load_table_states()?;
-    let known: Vec<Uuid> =
-        chosen.iter().map(|table| table.shadow.id).chain(states.iter().map(|state| state.shadow.id)).collect();
+    let known: Vec<Uuid> = chosen.iter().map(|table| table.shadow.id).collect();
     let replicated = states.iter().filter_map(|state| table_name(&state.table).ok());
     let sources = chosen.iter().map(|table| table.inspected.source.name.clone()).chain(replicated);
     let targets = sources.map(|source| config.replicate.target_name(&source)).collect();
@@ -254,7 +255,7 @@ impl Starting<'_> {
             exchange::drop_shadow(self.client, &shadow_name(target, id), id)?;
             self.made.wanted.push(index);
         }
-        let Chosen { inspected, state, reason, floor, shadow, schema, is_new } = chosen;
+        let Chosen { inspected, state, reason, floor, shadow, schema, is_new, is_gone } = chosen;
         let Inspected { source, target_name, target, copy_where, .. } = inspected;
         let target = match target {
             Some(existing) => Some(existing.table),
@@ -262,7 +263,7 @@ impl Starting<'_> {
             None => Some(targets::create_table(self.client, &source, &target_name, None)?),
         };
         if is_new {
-            let (table, state) = (source.name.to_string(), state.name().to_owned());
+            let (table, state) = (source.name.to_string(), if is_gone { GONE } else { state.name() }.to_owned());
             self.store.save_table_state(&TableState {
                 table,
                 state,
@@ -303,7 +304,7 @@ impl Starting<'_> {
         match done {
             Ok(()) if matches!(ddl.action, DdlAction::Drop { .. }) => {
                 (chosen.state, chosen.reason) = (State::Quarantined, "it was dropped in the source".to_owned());
-                chosen.schema = None;
+                (chosen.schema, chosen.is_gone) = (None, true);
             }
             Ok(()) => {
                 chosen.inspected.target = targets::existing_table(self.client, &ddl.table.name)?;
@@ -510,19 +511,20 @@ fn gone_tables(config: &Config, inspection: &Inspection, states: &[TableState]) 
     let zero_dates = inspection.facts.as_ref().is_some_and(ServerFacts::allows_zero_dates);
     let there: HashSet<&TableName> = inspection.tables.iter().map(|table| &table.source.name).collect();
     let mut gone = Vec::new();
-    for state in states.iter().filter(|state| State::from_name(&state.state) != State::Quarantined) {
-        let Some(SavedSchema { known: Known { definition, .. }, .. }) = SavedSchema::from_text(&state.schema) else {
-            continue;
-        };
-        if there.contains(&definition.name) || !config.replicate.selection.selects(&definition.name) {
+    for state in states.iter().filter(|state| state.state != GONE) {
+        let Ok(name) = table_name(&state.table) else { continue };
+        if there.contains(&name) || !config.replicate.selection.selects(&name) {
             continue;
         }
-        let target_name = config.replicate.target_name(&definition.name);
+        let known = SavedSchema::from_text(&state.schema).map(|schema| schema.known.definition);
+        let definition = known.unwrap_or_else(|| Definition { name: name.clone(), ..Definition::default() });
+        let target_name = config.replicate.target_name(&name);
         let target = targets::existing_table(client, &target_name)?;
-        let copy_where = config.replicate.copy_where(&definition.name).map(str::to_owned);
         let source = definition.source_table(zero_dates);
-        let inspected = Inspected { definition, source, target_name, target, misfits: Vec::new(), copy_where };
-        gone.push(resumed(inspected, state.clone(), inspection));
+        let inspected = Inspected { definition, source, target_name, target, misfits: Vec::new(), copy_where: None };
+        // Nothing is left to copy.
+        let state = TableState { shadow: Shadow::default(), ..state.clone() };
+        gone.push(Chosen { is_new: true, ..resumed(inspected, state, inspection) });
     }
     Ok(gone)
 }
@@ -607,7 +609,7 @@ fn resumed(table: Inspected, saved: TableState, inspection: &Inspection) -> Chos
     };
     let is_new = new_problem.is_some();
     let (state, reason) = new_problem.map_or((known, reason), |problem| (State::Quarantined, problem));
-    Chosen { inspected: table, state, reason, floor, shadow, schema, is_new }
+    Chosen { inspected: table, state, reason, floor, shadow, schema, is_new, is_gone: false }
 }
 
 /// What the source shows now may be behind the DDL that the stream comes to: the target must fit what is known of the
@@ -626,7 +628,6 @@ fn misfits_at_position(table: &Inspected, schema: &Option<SavedSchema>, inspecti
 mod tests {
     use super::*;
     use crate::clickhouse::tables::ExistingTable;
-    use crate::schema::catalog::Definition;
 
     fn inspected(has_target: bool) -> Inspected {
         let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };

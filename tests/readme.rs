@@ -239,7 +239,7 @@ const STEPS: &[(&str, &str)] = &[
     ("Rows", "applied"),
     ("Payload", "applied"),
     ("RefusedRows", "quarantine"),
-    ("Statement", "copy"),
+    ("Statement", "statement"),
     ("RolledBack", "copy"),
     ("XaCommitted", "applied"),
     ("UnknownXaCommit", "unverified"),

@@ -35,6 +35,10 @@ fn all_equal(bridge: &mut Bridge, test: &Fixture) {
         assert!(report.is_equal(), "{table}: {report}");
         assert_eq!(target_columns(test, &table), source_columns(test, &table), "{table}");
     }
+}
+
+/// No target is left of what is no more.
+fn nothing_left(test: &Fixture) {
     assert_eq!(test.clickhouse_tables(), test.tables());
 }
 
@@ -106,6 +110,7 @@ fn tables_come_are_emptied_and_go() {
     test.sql("DROP TABLE IF EXISTS t;\nCREATE TABLE t (id BIGINT PRIMARY KEY, other INT NOT NULL);\nINSERT INTO t VALUES (9, 9);");
     test.sql("CREATE TABLE IF NOT EXISTS t (id INT, nonsense INT);\nINSERT INTO t VALUES (10, 9);");
     all_equal(&mut bridge, &test);
+    nothing_left(&test);
     assert_eq!(copies(&test), 0, "{}", bridge.log());
     test.sql("RENAME TABLE n1 TO x, n2 TO n1, x TO n2;\nINSERT INTO n1 VALUES (77, 'after');");
     all_equal(&mut bridge, &test);
@@ -125,6 +130,7 @@ fn while_the_bridge_is_away() {
     test.sql("INSERT INTO gone VALUES (2);\nDROP TABLE gone;\nALTER TABLE t DROP COLUMN a;\nUPDATE t SET b = 9 WHERE id = 1;");
     let mut bridge = Bridge::start(&config);
     all_equal(&mut bridge, &test);
+    nothing_left(&test);
     assert_eq!(copies(&test), 0, "{}", bridge.log());
     assert_eq!(bridge.sigterm(), Some(0));
 }
@@ -288,6 +294,11 @@ fn random_ones_under_load_with_kills() {
     let written: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
     assert!(written > 100, "only {written} statements wrote");
     all_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+    // What the kills have left is swept away by a start.
+    let mut bridge = Bridge::start(&config);
+    all_equal(&mut bridge, &test);
+    nothing_left(&test);
     println!("{done} schema changes, {refused} refused by MySQL, {written} writes, {} copies", copies(&test));
     assert_eq!(bridge.sigterm(), Some(0));
 }

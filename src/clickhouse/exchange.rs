@@ -72,8 +72,8 @@ pub fn drop_shadow(client: &Client, name: &TableName, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Drops shadows of these targets that nobody knows: a killed process had made them, or was about to. A shadow is told
-/// by its name, which holds digits of its own UUID.
+/// Drops what killed processes have left beside these targets: shadows that nobody knows, told by their names, which hold
+/// digits of their own UUIDs, and tables that shadows have replaced.
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -84,14 +84,17 @@ pub fn sweep(client: &Client, targets: &BTreeSet<TableName>, known: &[Uuid]) -> 
         name: String,
         uuid: Uuid,
     }
-    let select = "SELECT database, name, uuid FROM system.tables WHERE match(name, '__copy_[0-9a-f]{8}$')";
+    let select = "SELECT database, name, uuid FROM system.tables WHERE match(name, '__(copy|before)_[0-9a-f]{8}$')";
     for Row { database, name, uuid } in client.rows(select)?.into_iter().filter(|row: &Row| !known.contains(&row.uuid))
     {
-        let Some((table, _)) = name.rsplit_once("__copy_") else { continue };
-        let target = TableName { database, table: table.to_owned() };
-        let shadow = shadow_name(&target, uuid);
-        if shadow.table == name && targets.contains(&target) {
-            drop_table(client, &shadow)?;
+        let is_shadow = |target: &TableName| shadow_name(target, uuid).table == name;
+        let found = [name.rsplit_once("__copy_"), name.rsplit_once("__before_")];
+        let [shadow, replaced] = found.map(|parts| {
+            let table = parts.map(|(table, _)| table.to_owned());
+            table.map(|table| TableName { database: database.clone(), table }).filter(|table| targets.contains(table))
+        });
+        if shadow.filter(is_shadow).or(replaced).is_some() {
+            drop_table(client, &TableName { database, table: name })?;
         }
     }
     Ok(())

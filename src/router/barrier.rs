@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Router;
-use super::tables::State;
+use super::tables::{GONE, State};
 use crate::backoff;
 use crate::checkpoint::{SavedSchema, TableState};
 use crate::error::{Action, Error, ErrorKind};
@@ -141,7 +141,8 @@ impl Router {
             DdlAction::Drop { .. } => {
                 changed.known = None;
                 (changed.state, changed.reason) = (State::Quarantined, "it was dropped in the source".to_owned());
-                self.save_state(table);
+                let state = self.state_of(table);
+                self.saver.push(Save::TableState(TableState { state: GONE.to_owned(), ..state }));
                 self.tables.forget(table);
             }
             DdlAction::Alter(_) | DdlAction::Truncate | DdlAction::Create(_) | DdlAction::Rename { .. } => {
@@ -188,17 +189,22 @@ impl Router {
         Some((table, barrier))
     }
 
-    /// The table is set aside: its changes are no longer waited for.
+    /// The table is set aside: its changes are no longer waited for. Its target still follows its names, or it would stay
+    /// under one that is nobody's.
     pub(super) fn forget_barriers(&mut self, table: TableIndex, now: Instant) {
-        if let Some(queue) = self.barriers.remove(&table) {
-            queue.iter().for_each(|barrier| self.ledger.settle(barrier.number));
-            self.batcher.hold_above(table, None, now);
+        let Some(queue) = self.barriers.remove(&table) else { return };
+        self.batcher.hold_above(table, None, now);
+        for barrier in queue {
+            self.ledger.settle(barrier.number);
+            if barrier.renamed_from.is_some() && !barrier.is_out {
+                self.saver.push(Save::Ddl(barrier.ddl));
+            }
         }
     }
 }
 
 /// The state of a name that no table has any more.
 fn renamed_away(name: &TableName) -> TableState {
-    let (state, reason) = (State::Quarantined.name().to_owned(), "it was renamed in the source".to_owned());
+    let (state, reason) = (GONE.to_owned(), "it was renamed in the source".to_owned());
     TableState { table: name.to_string(), state, reason, ..TableState::default() }
 }

@@ -59,6 +59,10 @@ pub enum State {
     Quarantined,
 }
 
+/// Saved as the state of a name that no table has any more: dropped, or renamed. Whatever reads it back as a state takes
+/// it for set aside.
+pub const GONE: &str = "gone";
+
 /// What a table was created or checked as at the start.
 #[derive(Debug)]
 pub struct Shape {
