@@ -133,6 +133,7 @@ fn settings(config: &Config, source: SourceRules, features: TargetFeatures) -> S
         allows_zero_dates: source.allows_zero_dates,
         features,
         ignores_case: source.ignores_case,
+        lowers_names: source.lowers_names,
     }
 }
 

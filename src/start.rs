@@ -42,7 +42,7 @@ const PREPARED_PATIENCE: Duration = Duration::from_secs(60);
 const PREPARED_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long an insert of a killed process may keep a schema change waiting.
-const PENDING_PATIENCE: Duration = Duration::from_secs(60);
+const PENDING_PATIENCE: Duration = Duration::from_secs(20);
 const PENDING_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the engine wires.
@@ -71,6 +71,8 @@ pub struct Prepared {
 pub struct SourceRules {
     /// Whether it compares table names without case.
     pub ignores_case: bool,
+    /// Whether it stores them in lower case.
+    pub lowers_names: bool,
     /// Whether it lets zero and partial dates in.
     pub allows_zero_dates: bool,
 }
@@ -130,6 +132,7 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         wanted,
         rules: SourceRules {
             ignores_case: facts.lower_case_table_names != 0,
+            lowers_names: facts.lower_case_table_names == 1,
             allows_zero_dates: facts.allows_zero_dates(),
         },
     })
@@ -309,7 +312,7 @@ impl Starting<'_> {
             Ok(()) => {
                 chosen.inspected.target = targets::existing_table(self.client, &ddl.table.name)?;
             }
-            Err(error) if error.action() == Action::Retry => return Err(error),
+            Err(error) if error.action() == Action::Retry && error.kind != ErrorKind::TargetBusy => return Err(error),
             Err(error) => *chosen = Chosen::wanted(chosen.inspected.clone(), &error.to_string()),
         }
         Ok(())

@@ -210,7 +210,7 @@ fn what_is_not_built_is_refused_not_skipped() {
     check("mysql", "hosts = [\"db1:3306\"]", "hosts");
     check("clickhouse", "compression = \"zstd\"", "compression");
     check("clickhouse", "current_views = true", "current_views");
-    check("ddl", "drop_table = \"ignore\"", "drop_table");
+    check("ddl", "drop_table = \"stop\"", "drop_table");
     check("ddl", "on_failure = \"continue\"", "on_failure");
     refused(&TWELVE_LINES.replace("http://", "https://"), &["clickhouse.url", "https is not built yet"]);
     for line in ["order_by = [\"id\"]", "ignore_deletes = true", "types = { a = \"String\" }"] {

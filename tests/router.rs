@@ -47,6 +47,7 @@ fn settings() -> Settings {
         replicate: ReplicateConfig::default(),
         ddl: DdlConfig::default(),
         allows_zero_dates: false,
+        lowers_names: false,
         features: TargetFeatures { time64: true },
         ignores_case: false,
     }

@@ -135,6 +135,43 @@ fn while_the_bridge_is_away() {
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
+#[test]
+fn create_if_not_exists_of_a_table_that_is_set_aside_is_no_new_table() {
+    let test = Fixture::new("ddl_set_aside");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT);\nINSERT INTO t VALUES (1, 1), (2, 2);");
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    let config = bridge.config().clone();
+    assert_eq!(bridge.sigterm(), Some(0));
+    test.clickhouse("DROP TABLE `{db}`.t SYNC");
+    let mut bridge = Bridge::start(&config);
+    bridge.wait_quarantined(&test, "t");
+    test.sql("CREATE TABLE IF NOT EXISTS t (id INT PRIMARY KEY, a INT);\nINSERT INTO t VALUES (3, 3);");
+    all_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+/// A mutation that cannot end keeps the column from being dropped: a kill then, and the other tables go on.
+#[test]
+fn a_change_that_cannot_be_finished_keeps_no_other_table_from_starting() {
+    let test = Fixture::new("ddl_stuck");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT);\nCREATE TABLE u (id INT PRIMARY KEY);");
+    test.sql("INSERT INTO t VALUES (1, 1, 1);\nINSERT INTO u VALUES (1);");
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    let config = bridge.config().clone();
+    test.clickhouse("SYSTEM STOP MERGES `{db}`.t");
+    test.sql("ALTER TABLE t MODIFY a BIGINT;\nALTER TABLE t DROP COLUMN b;\nINSERT INTO t VALUES (2, 2);");
+    let pending = "SELECT count() FROM `{db}_state`.table_states FINAL WHERE schema LIKE '%Drop%'";
+    bridge.wait_for("the intent", PATIENCE, |_| test.clickhouse(pending).trim() == "1");
+    bridge.kill9();
+    test.sql("INSERT INTO u VALUES (2);");
+    let mut bridge = Bridge::start(&config);
+    bridge.wait_for("u flows", PATIENCE, |_| test.clickhouse("SELECT count() FROM `{db}`.u").trim() == "2");
+    all_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
 // --- random ones ---
 
 const TYPES: [(&str, &str); 8] = [

@@ -1,7 +1,7 @@
 //! Schema changes of a target at its barrier: every row from before is in it, no row from after.
 //!
-//! The order is the one that lets nothing return: no insert of ours may run any more, then the floor is raised, so that a
-//! late copy of one changes nothing, then the change is made. Each may be done twice, so a lost answer and a kill between
+//! The order is the one that lets nothing return: the floor is raised, so that a late copy of an insert changes nothing, none
+//! that began before may run, then the change is made. Each may be done twice, so a lost answer and a kill between
 //! any two statements do no harm: what is there is looked at first, and rows are deleted by version, never all of them.
 
 use crate::clickhouse::exchange::{check_quiet, drop_table, raise_floor};
@@ -26,8 +26,7 @@ pub fn carry_out(client: &Client, ddl: &Ddl, prefix: &str) -> Result<()> {
             DdlAction::Rename { from } => return rename(client, from, ddl, prefix),
             DdlAction::Alter(_) | DdlAction::Truncate => {}
         }
-        check_quiet(client, &[prefix.to_owned()])?;
-        raise_floor(client, name, ddl.floor)?;
+        close(client, name, ddl.floor, prefix)?;
         match &ddl.action {
             DdlAction::Alter(changes) => check(table, &alter::apply(client, name, changes)?),
             DdlAction::Truncate | DdlAction::Create(_) | DdlAction::Drop { .. } | DdlAction::Rename { .. } => {
@@ -36,6 +35,15 @@ pub fn carry_out(client: &Client, ddl: &Ddl, prefix: &str) -> Result<()> {
         }
     };
     done().map_err(|error| error.at_table(name))
+}
+
+/// Lets no row of a lower version in any more. An insert that began before the constraint was there does not know it, so
+/// none may run after it.
+fn close(client: &Client, name: &TableName, floor: u64, prefix: &str) -> Result<()> {
+    let prefixes = [prefix.to_owned()];
+    check_quiet(client, &prefixes)?;
+    raise_floor(client, name, floor)?;
+    check_quiet(client, &prefixes)
 }
 
 /// Only what lies below the floor: a late copy of this statement does not touch later rows, as one of TRUNCATE would.
@@ -61,8 +69,7 @@ fn rename(client: &Client, from: &TableName, ddl: &Ddl, prefix: &str) -> Result<
         (false, false) => Err(shape(&format!("{from}, which it was called before, is gone"))),
         (true, true) => Err(shape(&format!("the name is taken: {from} cannot get it"))),
         (true, false) => {
-            check_quiet(client, &[prefix.to_owned()])?;
-            raise_floor(client, from, ddl.floor)?;
+            close(client, from, ddl.floor, prefix)?;
             tables::create_database(client, &to.database)?;
             client.query(&format!("RENAME TABLE {} TO {}", sql::table(from), sql::table(to))).map(drop)
         }

@@ -117,6 +117,8 @@ pub fn exchange(client: &Client, exchange: &Exchange, prefixes: &[String]) -> Re
         Some(place) => {
             check_quiet(client, prefixes)?;
             raise_floor(client, &place, *floor)?;
+            // One that began before the constraint was there does not know it.
+            check_quiet(client, prefixes)?;
             swap(client, &place, target)?;
         }
     }

@@ -159,11 +159,12 @@ impl Router {
     }
 
     /// A change could not be carried out: later, if what is in its way may pass; else what readers see stays as it is, and
-    /// is replaced by a copy. Other saves do not wait for it.
+    /// is replaced by a copy. So it is too when what waits behind it takes half of the budget, for the sake of all other tables.
     pub(super) fn ddl_failed(&mut self, ddl: &Arc<Ddl>, error: &Error, now: Instant) {
         let Some(table) = self.barrier_of(ddl) else { return };
         let error = error.clone().at_table(&self.tables.list()[table].name);
-        if error.action() == Action::Retry && error.kind != ErrorKind::TargetDenied {
+        let is_heavy = self.batcher.held_bytes(table) > self.budget.limit_bytes() / 2;
+        if error.action() == Action::Retry && error.kind != ErrorKind::TargetDenied && !is_heavy {
             self.progress.failed(&error);
             let front = self.barriers.get_mut(&table).and_then(VecDeque::front_mut);
             if let Some(barrier) = front {
@@ -196,7 +197,10 @@ impl Router {
         self.batcher.hold_above(table, None, now);
         for barrier in queue {
             self.ledger.settle(barrier.number);
-            if barrier.renamed_from.is_some() && !barrier.is_out {
+            if let Some(old) = barrier.renamed_from.filter(|_| !barrier.is_out) {
+                if self.tables.find(&old).is_none() {
+                    self.saver.push(Save::TableState(renamed_away(&old)));
+                }
                 self.saver.push(Save::Ddl(barrier.ddl));
             }
         }

@@ -298,8 +298,12 @@ impl Batcher {
         if queue.failures[0].is_none() {
             return 0;
         }
-        let open = queue.open.as_ref().map_or(0, |open| open.batch.body.bytes());
-        open + queue.closed.iter().map(|batch| batch.body.bytes()).sum::<usize>()
+        queue.waiting_bytes()
+    }
+
+    /// Bytes that wait for a writer.
+    pub fn held_bytes(&self, table: TableIndex) -> usize {
+        self.queues[table].waiting_bytes()
     }
 
     /// The numbers of the table's batches that are not acked.
@@ -374,6 +378,11 @@ impl Queue {
 
     fn landed(&mut self, number: u64) {
         self.in_flight.retain(|&other| other != number);
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        let open = self.open.as_ref().map_or(0, |open| open.batch.body.bytes());
+        open + self.closed.iter().map(|batch| batch.body.bytes()).sum::<usize>()
     }
 
     /// The numbers of the batches that no writer has.

@@ -253,6 +253,7 @@ pub(super) mod tests {
             replicate: ReplicateConfig::default(),
             ddl: DdlConfig::default(),
             allows_zero_dates: false,
+            lowers_names: false,
             features: TargetFeatures { time64: true },
             ignores_case: false,
         };

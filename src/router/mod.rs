@@ -103,6 +103,8 @@ pub struct Settings {
     pub replicate: ReplicateConfig,
     /// What becomes of schema changes.
     pub ddl: DdlConfig,
+    /// Whether the source stores names in lower case (`lower_case_table_names = 1`).
+    pub lowers_names: bool,
     /// Whether the source lets zero and partial dates in.
     pub allows_zero_dates: bool,
     /// What the target can store.

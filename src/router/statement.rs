@@ -36,10 +36,11 @@ struct Ran<'a> {
     /// A transaction end below it.
     start: &'a Arc<Position>,
     span: EventSpan,
+    /// Its version; each of several changes in one statement has its own.
+    at: Version,
+    /// From here on it has happened.
     end: Version,
     now: Instant,
-    /// Tables that contain its effect already: it comes again.
-    passed: BTreeSet<TableIndex>,
 }
 
 impl Router {
@@ -48,18 +49,28 @@ impl Router {
         let (sql, sql_mode) = (query.text(), query.context().sql_mode);
         let behind = EventSpan { offset: span.offset + span.len as u64, ..span };
         let (at, end, is_strict) = (self.version_of(span), self.version_of(behind), sql_mode & STRICT_MODES != 0);
-        let ran = Ran { sql: &sql, is_strict, start, span, end, now, passed: self.tables_beyond(at) };
-        match ddl::parse(&sql, query.database, sql_mode) {
-            Some(changes) => {
-                for (number, change) in changes.iter().enumerate() {
-                    self.change(change, changes.get(number + 1..).unwrap_or_default(), &ran);
-                }
-            }
+        let ran = Ran { sql: &sql, is_strict, start, span, at, end, now };
+        // Inside a compressed transaction the rows behind a statement have lower versions than its end.
+        let parsed = ddl::parse(&sql, query.database, sql_mode).filter(|_| !self.unzip.is_open());
+        match parsed {
+            Some(changes) => self.changes(&changes, &ran),
             None => {
                 for table in self.touched_tables(&ddl::touched(&sql, query.database, sql_mode)) {
                     self.copy_concerned(table, "what it changes is not known", &ran);
                 }
             }
+        }
+    }
+
+    /// The changes of one statement. A kill may come between two of them: each but the last ends where the next one
+    /// begins, within the statement's event, which is longer than they are many.
+    fn changes(&mut self, changes: &[SchemaChange], ran: &Ran<'_>) {
+        let mut at = ran.at;
+        for (number, change) in changes.iter().enumerate() {
+            let rest = changes.get(number + 1..).unwrap_or_default();
+            let end = if rest.is_empty() { ran.end } else { Version(at.0.saturating_add(1)) };
+            self.change(change, rest, &Ran { at, end, ..*ran });
+            at = end;
         }
     }
 
@@ -92,7 +103,7 @@ impl Router {
         if alter.actions.is_empty() {
             return;
         }
-        let Some(table) = self.known_or_chosen(&alter.name).filter(|&table| !ran.passed.contains(&table)) else {
+        let Some(table) = self.known_or_chosen(&alter.name).filter(|&table| self.concerns(table, ran)) else {
             return;
         };
         match self.effect(table, alter, ran) {
@@ -132,7 +143,7 @@ impl Router {
     }
 
     fn truncate(&mut self, name: &TableName, ran: &Ran<'_>) {
-        let Some(table) = self.known_or_chosen(name).filter(|&table| !ran.passed.contains(&table)) else { return };
+        let Some(table) = self.known_or_chosen(name).filter(|&table| self.concerns(table, ran)) else { return };
         let target = self.tables.list()[table].target().cloned();
         match (self.followed(table).cloned(), target) {
             (Ok(definition), Some(target)) => {
@@ -146,11 +157,18 @@ impl Router {
 
     fn create(&mut self, create: &CreateTable, ran: &Ran<'_>) {
         let known = self.find(&create.name);
-        let is_there = known.is_some_and(|table| self.tables.list()[table].flows() && !self.is_dropped(table));
-        if is_there && create.if_not_exists || !self.settings.replicate.selection.selects(&create.name) {
+        let is_there = known.is_some_and(|table| !self.is_dropped(table));
+        if !self.settings.replicate.selection.selects(&create.name) {
             return;
         }
-        if known.is_some_and(|table| ran.passed.contains(&table)) {
+        if is_there && create.if_not_exists {
+            // It did nothing, unless the table is one that we lost sight of.
+            if known.is_some_and(|table| !self.tables.list()[table].flows()) {
+                self.copy_named(&create.name, "it may have been created", ran);
+            }
+            return;
+        }
+        if known.is_some_and(|table| !self.concerns(table, ran)) {
             return;
         }
         match self.created(create).filter(|_| !is_there) {
@@ -165,7 +183,8 @@ impl Router {
             CreatedShape::Like(name) => self.find(name).and_then(|table| self.followed(table).ok()),
             CreatedShape::Written { .. } => None,
         };
-        let definition = create.definition(like, None).ok()?;
+        let mut definition = create.definition(like, None).ok()?;
+        definition.name = self.stored(&create.name);
         let source = definition.source_table(self.settings.allows_zero_dates);
         let has_whole_key = !definition.key.is_empty() && definition.key.iter().all(|part| !part.is_prefix);
         let columns = targets::target_columns(&source, self.settings.features).ok().filter(|_| has_whole_key)?;
@@ -187,9 +206,10 @@ impl Router {
     }
 
     fn rename(&mut self, from: &TableName, to: &TableName, is_taken_again: bool, ran: &Ran<'_>) {
+        let to = &self.stored(to);
         let is_chosen = self.settings.replicate.selection.selects(to);
         let table = self.find(from);
-        if table.is_some_and(|table| ran.passed.contains(&table)) {
+        if table.is_some_and(|table| !self.concerns(table, ran)) {
             return;
         }
         let followed = table.and_then(|table| Some((table, self.followed(table).ok()?.clone())));
@@ -221,7 +241,7 @@ impl Router {
     }
 
     fn dropped(&mut self, table: Option<TableIndex>, ran: &Ran<'_>) {
-        let Some(table) = table.filter(|&table| !ran.passed.contains(&table)) else { return };
+        let Some(table) = table.filter(|&table| self.concerns(table, ran)) else { return };
         let keep = match self.settings.ddl.drop_table {
             DropPolicy::Apply => false,
             DropPolicy::Rename => true,
@@ -246,11 +266,18 @@ impl Router {
         self.tables.reshape(table, Shape { key, target: target.clone() });
     }
 
-    /// Tables of which the target or the definition is from behind this version.
-    fn tables_beyond(&self, at: Version) -> BTreeSet<TableIndex> {
-        let since = |table| self.known(table).map_or(Version::default(), |known| known.since);
-        let is_beyond = |&table: &TableIndex| self.tables.list()[table].floor.max(since(table)) > at;
-        self.tables.named().into_iter().filter(is_beyond).collect()
+    /// Whether the target does not contain the statement's effect already: then it has come again.
+    fn concerns(&self, table: TableIndex, ran: &Ran<'_>) -> bool {
+        let since = self.known(table).map_or(Version::default(), |known| known.since);
+        self.tables.list()[table].floor.max(since) <= ran.at
+    }
+
+    /// The name as the binary log will have it.
+    fn stored(&self, name: &TableName) -> TableName {
+        match self.settings.lowers_names {
+            true => TableName { database: name.database.to_lowercase(), table: name.table.to_lowercase() },
+            false => name.clone(),
+        }
     }
 
     fn copy_named(&mut self, name: &TableName, why: &str, ran: &Ran<'_>) {
@@ -260,7 +287,7 @@ impl Router {
     }
 
     fn copy_concerned(&mut self, table: TableIndex, why: &str, ran: &Ran<'_>) {
-        if !ran.passed.contains(&table) {
+        if self.concerns(table, ran) {
             let quoted: String = ran.sql.chars().take(QUOTED_CHARS).collect();
             let text = format!("a statement that is not followed in place ({why}): {quoted}");
             self.copy_anew(table, shape_error(&text), ran.span, ran.now);

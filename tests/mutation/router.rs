@@ -125,6 +125,7 @@ fn settings() -> Settings {
         replicate: ReplicateConfig { selection, ..ReplicateConfig::default() },
         ddl: DdlConfig::default(),
         allows_zero_dates: false,
+        lowers_names: false,
         features: TargetFeatures { time64: true },
         ignores_case: false,
     }
