@@ -14,6 +14,7 @@ use mysql::prelude::Queryable;
 use support::bridge::{Bridge, PATIENCE};
 use support::fixture::Fixture;
 use support::load::Random;
+use support::servers::Servers;
 
 /// How long copies may take.
 const COPY: Duration = Duration::from_secs(240);
@@ -169,6 +170,101 @@ fn a_change_that_cannot_be_finished_keeps_no_other_table_from_starting() {
     let mut bridge = Bridge::start(&config);
     bridge.wait_for("u flows", PATIENCE, |_| test.clickhouse("SELECT count() FROM `{db}`.u").trim() == "2");
     all_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+/// A row of before that lands late, as an insert whose connection was lost may.
+fn insert_late(test: &Fixture, columns: &str, values: &str, version: &str) -> Result<String, String> {
+    let statement =
+        format!("INSERT INTO `{{db}}`.t ({columns}, _version, _is_deleted) VALUES ({values}, {version}, 0)");
+    test.servers.clickhouse.try_query(&statement.replace("{db}", &test.database))
+}
+
+#[test]
+fn rows_of_before_that_land_late_change_nothing() {
+    let test = Fixture::new("ddl_late");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT);\nINSERT INTO t VALUES (1, 1), (2, 2);");
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    let newest = || test.clickhouse("SELECT max(_version) FROM `{db}`.t").trim().to_owned();
+    let changes = [
+        "ALTER TABLE t ADD COLUMN b INT DEFAULT 5",
+        "TRUNCATE TABLE t",
+        "ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (id, a)",
+    ];
+    for change in changes {
+        test.sql("REPLACE INTO t (id, a) VALUES (1, 1), (2, 2);");
+        all_equal(&mut bridge, &test);
+        let before = newest();
+        test.sql(&format!("{change};\nREPLACE INTO t (id, a) VALUES (3, 3);"));
+        all_equal(&mut bridge, &test);
+        let error = insert_late(&test, "id, a", "1, 99", &before).unwrap_err();
+        assert!(error.contains("stream_bridge_floor"), "{change}: {error}");
+        all_equal(&mut bridge, &test);
+    }
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+/// What pt-online-schema-change does, written out: a new table, triggers, chunks, the swap. gh-ost ends with the same RENAME.
+fn online_migration(name: &str, is_excluded: bool) {
+    let test = Fixture::new(name);
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, k INT NOT NULL DEFAULT 0, a INT);");
+    let mut config = test.config();
+    if is_excluded {
+        config.set("replicate.exclude", vec![format!("{}._*", test.database)]);
+    }
+    let mut bridge = Bridge::start(&config);
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = write(&test, 1, &stop);
+    test.sql("CREATE TABLE _t_new LIKE t;\nALTER TABLE _t_new MODIFY a BIGINT NOT NULL DEFAULT -1, ADD COLUMN b VARCHAR(20) DEFAULT 'b', ADD INDEX (k);");
+    for (event, row) in [("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")] {
+        let copy = if event == "DELETE" { "" } else { "REPLACE INTO _t_new (id, k) VALUES (NEW.id, NEW.k);" };
+        let old = if event == "INSERT" { row } else { "OLD" };
+        let body = format!("BEGIN DELETE FROM _t_new WHERE id = {old}.id; {copy} END");
+        test.execute(&format!("CREATE TRIGGER pt_{event} AFTER {event} ON t FOR EACH ROW {body}"));
+    }
+    for chunk in 0..6 {
+        let range = format!("id BETWEEN {} AND {}", chunk * 50, chunk * 50 + 49);
+        test.sql(&format!("INSERT IGNORE INTO _t_new (id, k) SELECT id, k FROM t WHERE {range} LOCK IN SHARE MODE;"));
+    }
+    test.sql("RENAME TABLE t TO _t_old, _t_new TO t;\nDROP TRIGGER pt_INSERT;\nDROP TRIGGER pt_UPDATE;\nDROP TRIGGER pt_DELETE;\nDROP TABLE _t_old;");
+    // Rows of behind the swap, too.
+    bridge.wait_caught_up(&test, COPY);
+    stop.store(true, Ordering::Relaxed);
+    assert!(writer.join().unwrap() > 20);
+    all_equal(&mut bridge, &test);
+    nothing_left(&test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+#[test]
+fn online_migrations_with_their_helpers() {
+    online_migration("ddl_online", false);
+}
+
+#[test]
+fn online_migrations_without_their_helpers() {
+    online_migration("ddl_online_excluded", true);
+}
+
+#[test]
+fn a_prepared_transaction_of_another_table_waits_for_no_change() {
+    let test = Fixture::on(Servers::own_mysql("ddl-xa", &[]), "ddl_xa");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT);\nCREATE TABLE u (id INT PRIMARY KEY, a INT);\nINSERT INTO t VALUES (1, 1);");
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    let config = bridge.config().clone();
+    test.sql("XA START 'x';\nINSERT INTO u VALUES (1, 1);\nXA END 'x';\nXA PREPARE 'x';");
+    let mut other = test.connect();
+    for statement in ["ALTER TABLE t ADD COLUMN b INT", "TRUNCATE TABLE t", "INSERT INTO t VALUES (2, 2, 2)"] {
+        other.query_drop(statement).unwrap();
+    }
+    bridge.wait_for("t", COPY, |_| test.clickhouse("SELECT count() FROM `{db}`.t FINAL WHERE id = 2").trim() == "1");
+    bridge.kill9();
+    let mut bridge = Bridge::start(&config);
+    other.query_drop("XA COMMIT 'x'").unwrap();
+    all_equal(&mut bridge, &test);
+    assert_eq!(test.clickhouse("SELECT count() FROM `{db}`.u FINAL").trim(), "1");
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
