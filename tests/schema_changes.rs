@@ -268,6 +268,54 @@ fn a_prepared_transaction_of_another_table_waits_for_no_change() {
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
+/// Milliseconds from the commit of single rows of `b` until a reader of ClickHouse sees them: median and p99.
+fn commit_to_visible(test: &Fixture, ids: std::ops::Range<u32>) -> (u128, u128) {
+    let mut connection = test.connect();
+    let mut took: Vec<u128> = ids
+        .map(|id| {
+            connection.query_drop(format!("INSERT INTO b VALUES ({id})")).unwrap();
+            let (committed, seen) =
+                (std::time::Instant::now(), format!("SELECT count() FROM `{{db}}`.b WHERE id = {id}"));
+            while test.clickhouse(&seen).trim() != "1" {
+                assert!(committed.elapsed() < PATIENCE, "row {id} of b is not there");
+            }
+            committed.elapsed().as_millis()
+        })
+        .collect();
+    took.sort_unstable();
+    (took[took.len() / 2], took[took.len() * 99 / 100])
+}
+
+/// Also a change that waits for ever holds no other table. What it costs them is printed, not asserted.
+#[test]
+fn other_tables_flow_meanwhile() {
+    let test = Fixture::new("ddl_meanwhile");
+    test.sql(
+        "CREATE TABLE a (id INT PRIMARY KEY, k INT NOT NULL, x INT, y INT);\nCREATE TABLE b (id INT PRIMARY KEY);",
+    );
+    support::load::allow_many_numbers(&test);
+    test.sql(&format!("INSERT INTO a {} SELECT i, 1, i, i FROM n", support::load::numbers(1, 200_000)));
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    let quiet = commit_to_visible(&test, 0..100);
+    test.sql("ALTER TABLE a ADD COLUMN z INT NOT NULL DEFAULT 7;");
+    let adding = commit_to_visible(&test, 100..200);
+    test.clickhouse("SYSTEM STOP MERGES `{db}`.a");
+    test.sql("ALTER TABLE a MODIFY x BIGINT;\nALTER TABLE a DROP COLUMN y;\nINSERT INTO a (id, k) VALUES (0, 0);");
+    let waiting = commit_to_visible(&test, 200..300);
+    let name = name(&test, "a");
+    assert_eq!(bridge.status().unwrap().table_state(&name), "waiting_ddl");
+    test.clickhouse("SYSTEM START MERGES `{db}`.a");
+    test.sql("ALTER TABLE a DROP PRIMARY KEY, ADD PRIMARY KEY (id, k);");
+    let copying = commit_to_visible(&test, 300..400);
+    println!(
+        "b, ms from commit to visible (median, p99): quiet {quiet:?}, ADD COLUMN {adding:?}, a mutation that does not end \
+         {waiting:?}, a key change {copying:?}"
+    );
+    all_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
 // --- random ones ---
 
 const TYPES: [(&str, &str); 8] = [
