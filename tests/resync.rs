@@ -174,10 +174,8 @@ fn dropped_and_made_anew() {
     let mut bridge = Bridge::start(&test.config());
     bridge.wait_caught_up(&test, PATIENCE);
     test.sql("DROP TABLE t;\nINSERT INTO u VALUES (2)");
-    let name = format!("{}.t", test.database);
-    bridge.wait_for("why it is not copied", PATIENCE, |status| status.table_reason(&name).contains("no such table"));
-    assert_eq!(bridge.status().unwrap().table_state(&name), "quarantined");
-    assert_eq!(test.clickhouse("SELECT count() FROM `{db}`.t FINAL").trim(), "1");
+    bridge.wait_caught_up(&test, PATIENCE);
+    assert_eq!(test.clickhouse_tables(), ["u"]);
     test.sql("CREATE TABLE t (key_ VARCHAR(9) PRIMARY KEY, w DATE);\nINSERT INTO t VALUES ('a', '2020-01-01')");
     assert_all_flow_and_equal(&mut bridge, &test);
     test.sql("RENAME TABLE t TO v;\nUPDATE v SET w = '2021-01-01'");
@@ -199,7 +197,7 @@ fn a_schema_change_that_is_read_again_does_not_begin_its_copy_anew() {
     bridge.kill9();
     let bridge = Bridge::start(&config);
     test.sql("UPDATE big SET n = 1 WHERE id < 30");
-    test.sql("ALTER TABLE big ADD COLUMN more INT DEFAULT 5");
+    test.sql("ALTER TABLE big ADD COLUMN more INT DEFAULT (2 + 3)");
     test.sql("UPDATE big SET n = 2 WHERE id < 60");
     let done = |at_least: u64| {
         let query = "SELECT count() FROM `{db}_state`.copy_chunks FINAL WHERE done AND toUInt128(shadow) != 0";
@@ -450,7 +448,7 @@ fn a_copy_whose_table_was_left_out_for_a_while_is_not_gone_on_with() {
     assert_eq!(bridge.sigterm(), Some(0));
     config.set("snapshot.max_rows_per_second", 500);
     let mut bridge = Bridge::start(&config);
-    test.sql("ALTER TABLE big ADD COLUMN more INT");
+    test.sql("ALTER TABLE big ADD COLUMN more INT DEFAULT (2 + 3)");
     wait_half_copied(&mut bridge, &test, "big");
     assert_eq!(bridge.sigterm(), Some(0));
     config.remove("snapshot.max_rows_per_second").set("replicate.exclude", vec![format!("{}.big", test.database)]);
