@@ -16,7 +16,7 @@ GRANT CREATE DATABASE, CREATE TABLE, DROP TABLE, TRUNCATE, SELECT, INSERT, ALTER
 GRANT SELECT, INSERT ON shop.* TO bridge;
 -- Following the source's DDL. CREATE DATABASE may be left out when the database is made by hand.
 -- DROP TABLE with CREATE TABLE, SELECT and INSERT is also what ClickHouse asks for RENAME and EXCHANGE TABLES (shadow tables).
-GRANT CREATE DATABASE, CREATE TABLE, DROP TABLE ON shop.* TO bridge;
+GRANT CREATE DATABASE, CREATE TABLE, DROP TABLE, TRUNCATE ON shop.* TO bridge;
 -- ALTER CONSTRAINT: the floor (CHECK _version >= ..) that keeps late copies of an insert out.
 -- ALTER DELETE: TRUNCATE TABLE, as the removal of every row from before it.
 GRANT ALTER COLUMN, ALTER CONSTRAINT, ALTER DELETE, ALTER SETTINGS, ALTER MODIFY COMMENT ON shop.* TO bridge;

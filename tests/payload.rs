@@ -165,9 +165,10 @@ fn more_images_than_bytes_quarantine_the_table_alone() {
     test.sql("CREATE TABLE u (id INT NOT NULL PRIMARY KEY, v INT)");
     let config = test.config();
     let mut bridge = Bridge::start(&config);
-    // Events of one second compress best, however long a busy machine takes for them.
-    test.sql("SET SESSION timestamp = 1700000000;\nBEGIN;\nINSERT INTO u VALUES (1, 1);\nINSERT INTO big VALUES (1, 0, 0, NULL);");
-    for _ in 0..2000 {
+    // Events of the same 200 rows again and again: each is little more than a reference to the one before.
+    let rows: Vec<String> = (1..=200).map(|id| format!("({id}, 0, 0, NULL)")).collect();
+    test.sql(&format!("BEGIN;\nINSERT INTO u VALUES (1, 1);\nINSERT INTO big VALUES {};", rows.join(", ")));
+    for _ in 0..40 {
         test.sql("UPDATE big SET a = 1 - a");
     }
     test.sql("INSERT INTO u VALUES (2, 2);\nCOMMIT;");
