@@ -108,7 +108,7 @@ fn unanswered(error: &Error) -> Problem {
 impl Inspection {
     fn inspect_targets(&mut self, client: &Client, config: &Config) -> Result<()> {
         self.notes.extend(dates_note(client.features().version, &self.tables));
-        let features = TargetFeatures { time64: client.features().time64 };
+        let features = client.target_features();
         for table in &mut self.tables {
             table.target = tables::existing_table(client, &table.target_name)?;
             table.misfits = misfits(&table.source, table.target.as_ref(), features);

@@ -111,7 +111,7 @@ pub enum OnLostPosition {
 }
 
 /// `[ddl]`
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct DdlConfig {
     /// CREATE TABLE of a chosen table.
     pub create_table: DdlPolicy,

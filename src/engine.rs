@@ -59,7 +59,7 @@ pub fn run(config: Config) -> Result<()> {
     let (jobs, to_writers) = bounded(0);
     let (to_acks, acks) = unbounded();
     let Prepared { client, store, claim, tables, copies, resyncs, wanted, rules } = prepared;
-    let features = TargetFeatures { time64: client.features().time64 };
+    let features = client.target_features();
     for number in 0..config.pipeline.worker_count {
         let (client, store) = (Arc::clone(&client), Arc::clone(&store));
         let (jobs, acks) = (to_writers.clone(), to_acks.clone());
@@ -129,7 +129,7 @@ fn settings(config: &Config, source: SourceRules, features: TargetFeatures) -> S
         retry_max_interval: pipeline.retry_max_interval,
         shutdown_timeout: pipeline.shutdown_timeout,
         replicate: config.replicate.clone(),
-        ddl: config.ddl.clone(),
+        ddl: config.ddl,
         allows_zero_dates: source.allows_zero_dates,
         features,
         ignores_case: source.ignores_case,

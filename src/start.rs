@@ -29,9 +29,8 @@ use crate::message::{CopyOrder, TableIndex};
 use crate::mysql::source::{ServerFacts, Source};
 use crate::position::{Position, Timeline, Version, file_number};
 use crate::router::resync::BegunResync;
-use crate::router::tables::{GONE, Shape, State, Table};
+use crate::router::tables::{DROPPED, GONE, Shape, State, Table};
 use crate::schema::catalog::{Definition, Known, SourceTable};
-use crate::schema::mapping::TargetFeatures;
 use crate::schema::target::{Ddl, DdlAction, Exchange, TargetTable};
 use crate::schema::types::TableName;
 use crate::snapshot::renew_plan;
@@ -111,8 +110,9 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         let timeline = &mut begun.checkpoint.timeline;
         timeline.number = timeline.number.max(before.unwrap_or_default() + 1);
     }
-    set_aside_unchosen(&store, &begun.tables)?;
-    sweep_shadows(config, client, &store, &begun.tables)?;
+    let states = store.load_table_states()?;
+    set_aside_unchosen(&store, &states, &begun.tables)?;
+    sweep_shadows(config, client, &states, &begun.tables)?;
     let claim = begun.checkpoint;
     let mut starting = Starting { client, store: &store, claim: &claim, saved: &saved, made: Made::default() };
     begun.tables.into_iter().try_for_each(|table| starting.make(table))?;
@@ -212,8 +212,7 @@ impl Chosen {
 }
 
 /// Drops what copies that ended without a word have left, of chosen tables and of those that were replicated before.
-fn sweep_shadows(config: &Config, client: &Client, store: &Store, chosen: &[Chosen]) -> Result<()> {
-    let states = store.load_table_states()?;
+fn sweep_shadows(config: &Config, client: &Client, states: &[TableState], chosen: &[Chosen]) -> Result<()> {
     let known: Vec<Uuid> = chosen.iter().map(|table| table.shadow.id).collect();
     let replicated = states.iter().filter_map(|state| table_name(&state.table).ok());
     let sources = chosen.iter().map(|table| table.inspected.source.name.clone()).chain(replicated);
@@ -306,7 +305,7 @@ impl Starting<'_> {
         chosen.is_new = true;
         match done {
             Ok(()) if matches!(ddl.action, DdlAction::Drop { .. }) => {
-                (chosen.state, chosen.reason) = (State::Quarantined, "it was dropped in the source".to_owned());
+                (chosen.state, chosen.reason) = (State::Quarantined, DROPPED.to_owned());
                 (chosen.schema, chosen.is_gone) = (None, true);
             }
             Ok(()) => {
@@ -580,10 +579,10 @@ fn resumed_tables(inspection: &Inspection, states: &[TableState]) -> Vec<Chosen>
 
 /// A table that was replicated and is not any more (excluded, or dropped) misses rows from here on, and must say so if it
 /// is ever chosen again. Its copy misses them too, and is given up.
-fn set_aside_unchosen(store: &Store, chosen: &[Chosen]) -> Result<()> {
+fn set_aside_unchosen(store: &Store, states: &[TableState], chosen: &[Chosen]) -> Result<()> {
     let is_chosen =
         |state: &TableState| chosen.iter().any(|table| table.inspected.source.name.to_string() == state.table);
-    for state in store.load_table_states()?.into_iter().filter(|state| !is_chosen(state)) {
+    for state in states.iter().filter(|state| !is_chosen(state)).cloned() {
         let shadow = Shadow::default();
         if State::from_name(&state.state) != State::Quarantined {
             let reason = "it was not replicated for a while (not chosen, or not there): rows are missing".to_owned();
@@ -621,7 +620,7 @@ fn misfits_at_position(table: &Inspected, schema: &Option<SavedSchema>, inspecti
     match (schema, &inspection.client) {
         (Some(SavedSchema { known, .. }), Some(client)) => {
             let source = known.definition.source_table(table.source.allows_zero_dates);
-            misfits(&source, table.target.as_ref(), TargetFeatures { time64: client.features().time64 })
+            misfits(&source, table.target.as_ref(), client.target_features())
         }
         (Some(_) | None, _) => table.misfits.clone(),
     }
@@ -648,7 +647,7 @@ mod tests {
 
     fn found(problem: &str) -> Inspection {
         let name = inspected(true).source.name;
-        let problem = (!problem.is_empty()).then(|| Problem::new(problem, "").of_table(&name));
+        let problem = (!problem.is_empty()).then(|| Problem::new(problem, "mend it").of_table(&name));
         let problems = problem.into_iter().collect();
         Inspection { problems, notes: Vec::new(), facts: None, client: None, tables: Vec::new() }
     }
@@ -682,7 +681,7 @@ mod tests {
     fn a_table_that_no_longer_fits_is_set_aside_with_the_reason() {
         let table = resumed(inspected(true), saved("streaming"), &found("no key any more"));
         assert!(table.state == State::Quarantined && table.is_new, "{:?}", table.state);
-        assert!(table.reason.starts_with("no key any more"), "{}", table.reason);
+        assert_eq!(table.reason, "no key any more (repair: mend it)");
         let table = resumed(inspected(true), saved("quarantined"), &found("no key any more"));
         assert_eq!(table.reason, "why", "the first reason stays");
     }

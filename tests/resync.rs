@@ -44,14 +44,7 @@ fn wait_state(bridge: &mut Bridge, test: &Fixture, table: &str, state: &str) {
 
 /// Waits until every table flows, and compares all.
 fn assert_all_flow_and_equal(bridge: &mut Bridge, test: &Fixture) {
-    // Whatever has tables copied has been seen.
-    bridge.wait_caught_up(test, PATIENCE);
-    let prefix = format!("{}.", test.database);
-    for table in test.tables() {
-        let name = format!("{prefix}{table}");
-        bridge.wait_for(&format!("{name} streaming"), COPY, |status| status.table_state(&name) == "streaming");
-    }
-    bridge.wait_caught_up(test, PATIENCE);
+    bridge.wait_all_streaming(test, COPY);
     test.assert_all_equal();
     let left: Vec<String> = test.clickhouse_tables().into_iter().filter(|name| name.contains("__")).collect();
     assert!(left.is_empty(), "left behind: {left:?}");

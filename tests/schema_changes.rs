@@ -25,12 +25,7 @@ fn name(test: &Fixture, table: &str) -> String {
 
 /// Waits until every table flows and no schema change waits, and compares all: columns in order, and values.
 fn all_equal(bridge: &mut Bridge, test: &Fixture) {
-    bridge.wait_caught_up(test, COPY);
-    for table in test.tables() {
-        let name = name(test, &table);
-        bridge.wait_for(&format!("{name} streaming"), COPY, |status| status.table_state(&name) == "streaming");
-    }
-    bridge.wait_caught_up(test, PATIENCE);
+    bridge.wait_all_streaming(test, COPY);
     for table in test.tables() {
         let report = test.compare(&table);
         assert!(report.is_equal(), "{table}: {report}");

@@ -4,11 +4,12 @@
 //! that began before may run, then the change is made. Each may be done twice, so a lost answer and a kill between
 //! any two statements do no harm: what is there is looked at first, and rows are deleted by version, never all of them.
 
-use crate::clickhouse::exchange::{check_quiet, drop_table, raise_floor};
+use crate::clickhouse::exchange::{check_quiet, close, drop_table};
 use crate::clickhouse::tables::{self, VERSION, has_table};
 use crate::clickhouse::{Client, alter, sql};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::catalog::SourceTable;
+use crate::schema::effect::TargetChange;
 use crate::schema::target::{Ddl, DdlAction, TargetTable};
 use crate::schema::types::TableName;
 
@@ -18,36 +19,31 @@ use crate::schema::types::TableName;
 /// [`ErrorKind::TargetBusy`] while such an insert runs; [`ErrorKind::TableShape`] when the target is not what it should be
 /// afterwards; or as [`Client::query`].
 pub fn carry_out(client: &Client, ddl: &Ddl, prefix: &str) -> Result<()> {
-    let (table, name) = (&ddl.table, &ddl.table.name);
-    let done = || -> Result<()> {
-        match &ddl.action {
-            DdlAction::Create(source) => return create(client, source, table),
-            DdlAction::Drop { keep } => return drop_away(client, name, ddl.floor, *keep, prefix),
-            DdlAction::Rename { from } => return rename(client, from, ddl, prefix),
-            DdlAction::Alter(_) | DdlAction::Truncate => {}
-        }
-        close(client, name, ddl.floor, prefix)?;
-        match &ddl.action {
-            DdlAction::Alter(changes) => check(table, &alter::apply(client, name, changes)?),
-            DdlAction::Truncate | DdlAction::Create(_) | DdlAction::Drop { .. } | DdlAction::Rename { .. } => {
-                empty(client, name, ddl.floor)
-            }
-        }
+    let (table, floor, prefixes) = (&ddl.table, ddl.floor, &[prefix.to_owned()]);
+    let done = match &ddl.action {
+        DdlAction::Alter(changes) => alter(client, table, floor, changes, prefixes),
+        DdlAction::Truncate => empty(client, &table.name, floor, prefixes),
+        DdlAction::Create(source) => create(client, source, table),
+        DdlAction::Drop { keep } => drop_away(client, &table.name, floor, *keep, prefixes),
+        DdlAction::Rename { from } => rename(client, from, &table.name, floor, prefixes),
     };
-    done().map_err(|error| error.at_table(name))
+    done.map_err(|error| error.at_table(&table.name))
 }
 
-/// Lets no row of a lower version in any more. An insert that began before the constraint was there does not know it, so
-/// none may run after it.
-fn close(client: &Client, name: &TableName, floor: u64, prefix: &str) -> Result<()> {
-    let prefixes = [prefix.to_owned()];
-    check_quiet(client, &prefixes)?;
-    raise_floor(client, name, floor)?;
-    check_quiet(client, &prefixes)
+fn alter(
+    client: &Client,
+    table: &TargetTable,
+    floor: u64,
+    changes: &[TargetChange],
+    prefixes: &[String],
+) -> Result<()> {
+    close(client, &table.name, floor, prefixes)?;
+    check(table, &alter::apply(client, &table.name, changes)?)
 }
 
 /// Only what lies below the floor: a late copy of this statement does not touch later rows, as one of TRUNCATE would.
-fn empty(client: &Client, name: &TableName, floor: u64) -> Result<()> {
+fn empty(client: &Client, name: &TableName, floor: u64, prefixes: &[String]) -> Result<()> {
+    close(client, name, floor, prefixes)?;
     let statement =
         format!("ALTER TABLE {} DELETE WHERE {VERSION} < {floor} SETTINGS mutations_sync = 1", sql::table(name));
     client.query(&statement).map(drop)
@@ -61,15 +57,14 @@ fn create(client: &Client, source: &SourceTable, expected: &TargetTable) -> Resu
     Ok(())
 }
 
-fn rename(client: &Client, from: &TableName, ddl: &Ddl, prefix: &str) -> Result<()> {
-    let to = &ddl.table.name;
+fn rename(client: &Client, from: &TableName, to: &TableName, floor: u64, prefixes: &[String]) -> Result<()> {
     match (has_table(client, from)?, has_table(client, to)?) {
         // Done, by a request whose answer was lost.
         (false, true) => Ok(()),
         (false, false) => Err(shape(&format!("{from}, which it was called before, is gone"))),
         (true, true) => Err(shape(&format!("the name is taken: {from} cannot get it"))),
         (true, false) => {
-            close(client, from, ddl.floor, prefix)?;
+            close(client, from, floor, prefixes)?;
             tables::create_database(client, &to.database)?;
             client.query(&format!("RENAME TABLE {} TO {}", sql::table(from), sql::table(to))).map(drop)
         }
@@ -77,10 +72,10 @@ fn rename(client: &Client, from: &TableName, ddl: &Ddl, prefix: &str) -> Result<
 }
 
 /// Under a new name first, by which a second attempt knows that it is done.
-fn drop_away(client: &Client, name: &TableName, floor: u64, keep: bool, prefix: &str) -> Result<()> {
+fn drop_away(client: &Client, name: &TableName, floor: u64, keep: bool, prefixes: &[String]) -> Result<()> {
     let gone = TableName { database: name.database.clone(), table: format!("{}__dropped_{floor:x}", name.table) };
     if !has_table(client, &gone)? && has_table(client, name)? {
-        check_quiet(client, &[prefix.to_owned()])?;
+        check_quiet(client, prefixes)?;
         client.query(&format!("RENAME TABLE {} TO {}", sql::table(name), sql::table(&gone)))?;
     }
     if keep { Ok(()) } else { drop_table(client, &gone) }

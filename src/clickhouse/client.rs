@@ -14,6 +14,7 @@ use crate::clickhouse::transport::{self, Answer, Transport};
 use crate::config::ClickHouseConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rowbinary::Body;
+use crate::schema::mapping::TargetFeatures;
 use crate::schema::target::InsertColumns;
 use crate::schema::types::TableName;
 
@@ -46,6 +47,11 @@ impl Client {
     /// What the server can do.
     pub fn features(&self) -> &Features {
         &self.features
+    }
+
+    /// What of it decides column types.
+    pub fn target_features(&self) -> TargetFeatures {
+        TargetFeatures { time64: self.features.time64 }
     }
 
     /// Runs one statement (an INSERT may carry its rows after a line break); returns the body, TabSeparated unless

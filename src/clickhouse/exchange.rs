@@ -115,10 +115,7 @@ pub fn exchange(client: &Client, exchange: &Exchange, prefixes: &[String]) -> Re
         }
         Some(place) if place == *target => {}
         Some(place) => {
-            check_quiet(client, prefixes)?;
-            raise_floor(client, &place, *floor)?;
-            // One that began before the constraint was there does not know it.
-            check_quiet(client, prefixes)?;
+            close(client, &place, *floor, prefixes)?;
             swap(client, &place, target)?;
         }
     }
@@ -198,8 +195,16 @@ pub(super) fn check_quiet(client: &Client, prefixes: &[String]) -> Result<()> {
     }
 }
 
+/// Lets no row of a lower version in any more. An insert that began before the constraint was there does not know it, so
+/// none may run after it.
+pub(super) fn close(client: &Client, table: &TableName, floor: u64, prefixes: &[String]) -> Result<()> {
+    check_quiet(client, prefixes)?;
+    raise_floor(client, table, floor)?;
+    check_quiet(client, prefixes)
+}
+
 /// One ALTER, since a table made like another may have that one's floor.
-pub(super) fn raise_floor(client: &Client, table: &TableName, floor: u64) -> Result<()> {
+fn raise_floor(client: &Client, table: &TableName, floor: u64) -> Result<()> {
     let statement = format!(
         "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {FLOOR}, ADD CONSTRAINT {FLOOR} CHECK {VERSION} >= {floor}",
         sql::table(table)

@@ -126,7 +126,7 @@ pub fn create_table(
     target: &TableName,
     id: Option<Uuid>,
 ) -> Result<TargetTable> {
-    let features = TargetFeatures { time64: client.features().time64 };
+    let features = client.target_features();
     let statement = create_table_sql(source, target, id, features)?;
     create_database(client, &target.database)?;
     client.query(&statement).map_err(|error| error.at_table(target))?;

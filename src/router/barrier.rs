@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Router;
-use super::tables::{GONE, State};
+use super::tables::{DROPPED, GONE, State};
 use crate::backoff;
 use crate::checkpoint::{SavedSchema, TableState};
 use crate::error::{Action, Error, ErrorKind};
@@ -140,7 +140,7 @@ impl Router {
             DdlAction::Drop { .. } if self.barriers.contains_key(&table) => changed.known = None,
             DdlAction::Drop { .. } => {
                 changed.known = None;
-                (changed.state, changed.reason) = (State::Quarantined, "it was dropped in the source".to_owned());
+                (changed.state, changed.reason) = (State::Quarantined, DROPPED.to_owned());
                 let state = self.state_of(table);
                 self.saver.push(Save::TableState(TableState { state: GONE.to_owned(), ..state }));
                 self.tables.forget(table);

@@ -76,7 +76,7 @@ impl Router {
 
     /// One change of a statement, and those that follow it.
     fn change(&mut self, change: &SchemaChange, rest: &[SchemaChange], ran: &Ran<'_>) {
-        let policy = self.settings.ddl.clone();
+        let policy = self.settings.ddl;
         match change {
             SchemaChange::Alter(alter) if policy.alter_table.applies() => self.alter(alter, ran),
             SchemaChange::Truncate(name) if policy.truncate_table.applies() => self.truncate(name, ran),
@@ -100,9 +100,6 @@ impl Router {
     }
 
     fn alter(&mut self, alter: &AlterTable, ran: &Ran<'_>) {
-        if alter.actions.is_empty() {
-            return;
-        }
         let Some(table) = self.known_or_chosen(&alter.name).filter(|&table| self.concerns(table, ran)) else {
             return;
         };
@@ -195,8 +192,8 @@ impl Router {
         let name = &definition.name;
         let new = || Table::new(name.clone(), State::Streaming, String::new(), None);
         let table = self.find(name).unwrap_or_else(|| self.add_table(new()));
-        if let Some(copied) = self.resyncs.contains_key(&table).then_some(table) {
-            return self.copy_concerned(copied, "it was created anew", ran);
+        if self.resyncs.contains_key(&table) {
+            return self.copy_concerned(table, "it was created anew", ran);
         }
         let begun = self.tables.get_mut(table);
         (begun.state, begun.reason) = (State::Streaming, String::new());
@@ -234,10 +231,7 @@ impl Router {
         self.tables.rename(table, to.clone());
         let definition = Definition { name: to.clone(), ..definition };
         let known = Known { since: ran.end, definition };
-        let action = DdlAction::Rename { from };
-        self.reshape(table, &target, &known);
-        let ddl = Ddl { table: target, floor: ran.end.0, action };
-        self.begin_barrier(table, ddl, known, Some(old), ran.start, ran.now);
+        self.rename_at_barrier(table, target, DdlAction::Rename { from }, known, Some(old), ran);
     }
 
     fn dropped(&mut self, table: Option<TableIndex>, ran: &Ran<'_>) {
@@ -256,14 +250,22 @@ impl Router {
     }
 
     fn at_barrier(&mut self, table: TableIndex, target: TargetTable, action: DdlAction, known: Known, ran: &Ran<'_>) {
-        self.reshape(table, &target, &known);
-        let ddl = Ddl { table: target, floor: ran.end.0, action };
-        self.begin_barrier(table, ddl, known, None, ran.start, ran.now);
+        self.rename_at_barrier(table, target, action, known, None, ran);
     }
 
-    fn reshape(&mut self, table: TableIndex, target: &TargetTable, known: &Known) {
+    fn rename_at_barrier(
+        &mut self,
+        table: TableIndex,
+        target: TargetTable,
+        action: DdlAction,
+        known: Known,
+        old: Option<TableName>,
+        ran: &Ran<'_>,
+    ) {
         let key = known.definition.key.iter().map(|part| part.column.clone()).collect();
         self.tables.reshape(table, Shape { key, target: target.clone() });
+        let ddl = Ddl { table: target, floor: ran.end.0, action };
+        self.begin_barrier(table, ddl, known, old, ran.start, ran.now);
     }
 
     /// Whether the target does not contain the statement's effect already: then it has come again.

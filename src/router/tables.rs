@@ -63,6 +63,9 @@ pub enum State {
 /// it for set aside.
 pub const GONE: &str = "gone";
 
+/// Why a table is set aside whose drop was carried out.
+pub const DROPPED: &str = "it was dropped in the source";
+
 /// What a table was created or checked as at the start.
 #[derive(Debug)]
 pub struct Shape {

@@ -1,8 +1,8 @@
 //! What a DDL statement does to the tables of the source: the parser's result, and the catalog's input.
 //!
 //! A statement is a list of changes, in the order in which they act. Clauses that change neither rows, columns nor the
-//! PRIMARY KEY (other indexes, foreign keys, ALGORITHM, comments, ..) are not in it: an ALTER TABLE of nothing else has
-//! no actions.
+//! PRIMARY KEY (other indexes, foreign keys, ALGORITHM, comments, ..) are not in it: an ALTER TABLE of nothing else is no
+//! change.
 
 use crate::schema::catalog::Definition;
 use crate::schema::types::TableName;

@@ -10,7 +10,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::NewShadow;
 use crate::mysql::checks;
 use crate::mysql::tables::FoundTable;
-use crate::schema::mapping::TargetFeatures;
 use crate::schema::types::TableName;
 
 /// Makes the shadow `id` of the source's table `name`: like its target if that fits, else as the source's shape wants it.
@@ -21,7 +20,7 @@ use crate::schema::types::TableName;
 pub fn shadow(config: &Config, client: &Client, name: &TableName, id: Uuid) -> Result<NewShadow> {
     let FoundTable { definition, table: source, .. } = found_table(&config.mysql, name)?;
     let target = config.replicate.target_name(name);
-    let features = TargetFeatures { time64: client.features().time64 };
+    let features = client.target_features();
     let existing = tables::existing_table(client, &target)?;
     let fitting = existing.is_some_and(|existing| check_existing(&source, &existing, features).is_empty());
     let shadow = create_shadow(client, &source, &target, id, fitting).map_err(|error| error.at_table(name))?;

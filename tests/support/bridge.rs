@@ -229,6 +229,17 @@ impl Bridge {
         })
     }
 
+    /// Waits until the stream is read to its end, every table of the database flows, and what that brought is read.
+    pub fn wait_all_streaming(&mut self, fixture: &Fixture, timeout: Duration) {
+        // Whatever has tables copied has been seen.
+        self.wait_caught_up(fixture, timeout);
+        for table in fixture.tables() {
+            let name = format!("{}.{table}", fixture.database);
+            self.wait_for(&format!("{name} streaming"), timeout, |status| status.table_state(&name) == "streaming");
+        }
+        self.wait_caught_up(fixture, timeout);
+    }
+
     /// Waits until a table (by its name without the database) is quarantined; the reason.
     pub fn wait_quarantined(&mut self, fixture: &Fixture, table: &str) -> String {
         let name = format!("{}.{table}", fixture.database);
