@@ -234,7 +234,6 @@ fn character_sets() {
 /// `position` when the stream's own state changed, else `skipped`.
 const STEPS: &[(&str, &str)] = &[
     ("ForgetMaps", "position"),
-    ("Rotated", "position"),
     ("Map", "applied"),
     ("Rows", "applied"),
     ("Payload", "applied"),

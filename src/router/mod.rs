@@ -404,7 +404,6 @@ impl Router {
             // Only payloads within payloads come here, and those are refused before.
             Step::Nothing | Step::Payload(_) => {}
             Step::ForgetMaps => self.tables.forget_maps(),
-            Step::Rotated => self.saver.want(),
             Step::Map(event) => self.map(&event, span, now)?,
             Step::Rows(event) => self.rows(&event, span, stride, now)?,
             Step::Statement(query, start) => self.statement(&query, &start, span, now),

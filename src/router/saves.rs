@@ -1,7 +1,7 @@
 //! When replication state is saved, and in which order.
 //!
 //! One save is out at a time. Table states and chunks of copies go before the checkpoint that relies on them. A checkpoint is due by time, by
-//! rows events (at most one such a second), at a binlog rotation and at the end; it is only worth a save when the low
+//! rows events (at most one such a second), once the low water has reached another binlog file, and at the end; it is only worth a save when the low
 //! water moved. Its number continues the one loaded at the start. Saving never stops the stream.
 
 use std::collections::VecDeque;
@@ -63,7 +63,7 @@ impl Saver {
         self.events += 1;
     }
 
-    /// A checkpoint is due at once: the file rotated, or the process stops.
+    /// A checkpoint is due at once: the process stops.
     pub fn want(&mut self) {
         self.wanted = true;
     }
@@ -96,7 +96,7 @@ impl Saver {
             return None;
         }
         let interval = match () {
-            () if self.wanted => Duration::ZERO,
+            () if self.wanted || low_water.file != self.saved.position.file => Duration::ZERO,
             () if self.events >= self.pace.events => EVENTS_INTERVAL.min(self.pace.interval),
             () => self.pace.interval,
         };
@@ -205,6 +205,19 @@ mod tests {
         assert!(saver.is_due(&at(9), now + SECOND) && !saver.is_due(&at(9), now));
         saver.want();
         assert!(saver.is_due(&at(9), now));
+    }
+
+    /// Not once the stream has: its rows may not be acked then.
+    #[test]
+    fn due_when_the_low_water_has_reached_another_file() {
+        let (mut saver, now) = rig();
+        let timeline = saver.saved.timeline;
+        let next = Arc::new(Position { file: "binlog.000002".to_owned(), offset: 4, ..Position::default() });
+        assert!(!saver.is_due(&at(9), now) && saver.is_due(&next, now));
+        let save = saver.take(&next, timeline);
+        saver.done(&save, now);
+        let later = Position { offset: 90, ..Position::clone(&next) };
+        assert!(!saver.is_due(&later, now));
     }
 
     #[test]

@@ -62,8 +62,6 @@ pub enum Step<'a> {
     Nothing,
     /// Table ids mean nothing any more.
     ForgetMaps,
-    /// The file ended with an event that says so.
-    Rotated,
     /// A TABLE_MAP.
     Map(Event<'a>),
     /// Rows of one table.
@@ -235,7 +233,7 @@ impl Stream {
             Kind::Xid if self.in_xa() => Err(xa_misplaced("an XID")),
             Kind::Xid => Ok(self.end_group(span)),
             Kind::Heartbeat | Kind::HeartbeatV2 => Ok(self.heartbeat(&Heartbeat::parse(event)?)),
-            Kind::Rotate => self.rotate(&Rotate::parse(event)?, event.header.is_artificial()),
+            Kind::Rotate => self.rotate(&Rotate::parse(event)?),
             Kind::FormatDescription => self.format(&FormatDescription::parse(event)?),
             Kind::PreviousGtids => self.previous_gtids(event.body),
             Kind::XaPrepare => self.xa_prepare(&XaPrepare::parse(event)?, span),
@@ -415,7 +413,7 @@ impl Stream {
         self.group.take().is_some_and(|group| group.has_begun)
     }
 
-    fn rotate<'a>(&mut self, rotate: &Rotate, is_artificial: bool) -> Result<Step<'a>> {
+    fn rotate<'a>(&mut self, rotate: &Rotate) -> Result<Step<'a>> {
         let is_new = rotate.file != self.file;
         let is_cut = is_new && self.cut();
         self.file.clone_from(&rotate.file);
@@ -426,11 +424,7 @@ impl Stream {
             end.offset = rotate.position;
             end.file_timestamp = 0;
         }
-        Ok(match () {
-            () if is_cut => Step::RolledBack(CUT),
-            () if is_artificial => Step::Nothing,
-            () => Step::Rotated,
-        })
+        Ok(if is_cut { Step::RolledBack(CUT) } else { Step::Nothing })
     }
 
     fn format<'a>(&mut self, format: &FormatDescription) -> Result<Step<'a>> {
@@ -589,7 +583,7 @@ mod tests {
         let mut rig = Rig::new(None);
         rig.transaction(2);
         let next = [&4_u64.to_le_bytes()[..], b"binlog.000008"].concat();
-        assert_eq!(rig.next(4, &next), "Rotated");
+        assert_eq!(rig.next(4, &next), "Nothing");
         assert_eq!((rig.stream.end().file.as_str(), rig.stream.end().offset), ("binlog.000008", 4));
         rig.connect("binlog.000008", 4);
         rig.transaction(3);
