@@ -157,10 +157,7 @@ impl Inspection {
     pub fn reason(&self, table: &TableName, misfits: &[Problem]) -> String {
         let name = table.to_string();
         let own = self.problems.iter().filter(|problem| problem.table.as_ref() == Some(&name));
-        own.chain(misfits)
-            .map(|problem| format!("{} (repair: {})", problem.text, problem.repair))
-            .collect::<Vec<_>>()
-            .join("; ")
+        own.chain(misfits).map(Problem::for_a_person).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -242,17 +239,23 @@ fn inspect_first_start(config: &Config, inspection: &mut Inspection) -> Result<(
     Ok(())
 }
 
-/// Prints what stands in the way; true when nothing does.
-///
-/// # Errors
-/// Only when the output cannot be made.
-pub fn run(config: &Config, json: bool) -> Result<bool> {
+/// Looks at both servers, and, if nothing else is wrong, at what only a first start meets.
+pub fn inspect_for_start(config: &Config) -> Inspection {
     let mut inspection = inspect(config);
     if inspection.all_problems().next().is_none()
         && let Err(error) = inspect_first_start(config, &mut inspection)
     {
         inspection.problems.push(Problem::new(error.to_string(), "as the text says"));
     }
+    inspection
+}
+
+/// Prints what stands in the way; true when nothing does.
+///
+/// # Errors
+/// Only when the output cannot be made.
+pub fn run(config: &Config, json: bool) -> Result<bool> {
+    let inspection = inspect_for_start(config);
     let problems: Vec<&Problem> = inspection.all_problems().collect();
     let is_well = problems.is_empty();
     if json {

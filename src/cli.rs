@@ -14,7 +14,7 @@ use stream_bridge::config::{Config, LogConfig, LogFormat};
 use stream_bridge::error::{Error, ErrorKind, Result};
 use stream_bridge::http::running;
 use stream_bridge::progress::CLEAR;
-use stream_bridge::{check, engine, replay, verify};
+use stream_bridge::{check, engine, plan, replay, verify};
 
 /// Keeps ClickHouse equal to MySQL in real time.
 #[derive(Parser)]
@@ -39,8 +39,8 @@ enum Command {
     Replay(Replay),
     /// Show the configuration in force, secrets hidden
     Config(Output),
-    /// (not built yet) Show the DDL that would be executed
-    Plan(NotBuilt),
+    /// Show what a start, or a schema change, would do in ClickHouse
+    Plan(Plan),
     /// Have the running process copy tables that it does not replicate yet
     Snapshot(Tables),
     /// Have the running process copy tables again, beside those that are read meanwhile
@@ -101,9 +101,16 @@ struct Replay {
 }
 
 #[derive(Args)]
-struct NotBuilt {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    _arguments: Vec<String>,
+struct Plan {
+    /// A statement of MySQL that is to be run: what it would bring about in ClickHouse
+    #[arg(long, value_name = "STATEMENT")]
+    sql: Option<String>,
+    /// The database that the statement would be run in, for names without one
+    #[arg(long, value_name = "NAME", requires = "sql")]
+    database: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command line; usage errors leave with 2 by themselves.
@@ -137,7 +144,11 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
         Command::Status(output) => status(&load()?, output.json)?,
         Command::Replay(replay) => replay::run(&replay.files, replay.output.as_deref(), replay.json)?,
         Command::Config(output) => return show_config(&arguments.config, output.json),
-        Command::Plan(_) => return Err(not_built("plan")),
+        Command::Plan(arguments) => {
+            if !plan(&load()?, arguments)? {
+                return Ok(ExitCode::from(3));
+            }
+        }
         Command::Snapshot(tables) => copy(&load()?, "snapshot", tables)?,
         Command::Resync(tables) => copy(&load()?, "resync", tables)?,
         Command::Verify(arguments) => {
@@ -149,10 +160,6 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn not_built(command: &str) -> Error {
-    Error::new(ErrorKind::Config, format!("`{command}` is not built yet: it comes with a later version"))
 }
 
 fn load(path: &Path) -> Result<Config> {
@@ -227,6 +234,20 @@ fn verify(config: &Config, arguments: &Verify) -> Result<bool> {
         reports.iter().for_each(|report| print(&report.text()));
     }
     Ok(is_equal)
+}
+
+/// Prints what would be done; true when no table would be refused.
+fn plan(config: &Config, arguments: &Plan) -> Result<bool> {
+    let items = match &arguments.sql {
+        Some(sql) => plan::of_statement(config, sql, arguments.database.as_deref())?,
+        None => plan::of_start(config)?,
+    };
+    if arguments.json {
+        print_json(&json!(items));
+    } else {
+        items.iter().for_each(|item| print(&item.text()));
+    }
+    Ok(items.iter().all(|item| item.problem.is_none()))
 }
 
 fn status(config: &Config, as_json: bool) -> Result<()> {

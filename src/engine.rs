@@ -114,7 +114,8 @@ fn limits(config: &Config) -> Limits {
     Limits { rows: config.pipeline.batch_size, bytes: config.pipeline.batch_bytes }
 }
 
-fn settings(config: &Config, source: SourceRules, features: TargetFeatures) -> Settings {
+/// What the router is made from.
+pub fn settings(config: &Config, source: SourceRules, features: TargetFeatures) -> Settings {
     let pipeline = &config.pipeline;
     Settings {
         pace: Pace {

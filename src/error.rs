@@ -162,6 +162,11 @@ impl Problem {
         self.table = Some(table.to_string());
         self
     }
+
+    /// What is wrong and what repairs it, in one line or as many as they have.
+    pub fn for_a_person(&self) -> String {
+        format!("{} (repair: {})", self.text, self.repair)
+    }
 }
 
 #[cfg(test)]

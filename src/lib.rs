@@ -12,7 +12,7 @@
 //! The way of a row: [`mysql`] (the dump) → [`reader`] → [`message`] → [`router`] → [`binlog`] (events) →
 //! [`transcode`] (row image to RowBinary) → [`rowbinary`] (the body) → [`writer`] → [`clickhouse`] → [`router::ledger`]
 //! → [`checkpoint`]. [`engine`] wires the threads, [`start`] decides where to go on, [`check`] what stands in the way,
-//! [`progress`] tells of copies.
+//! [`plan`] tells what ClickHouse would be asked to do, [`progress`] tells of copies.
 //!
 //! Three rules: **pure** modules (`binlog rowbinary schema transcode`, and `error position gtid backoff config metrics`
 //! below them) do no IO, spawn nothing, log nothing; **clients** (`mysql clickhouse checkpoint`) talk to one system each
@@ -45,6 +45,7 @@ pub mod http;
 pub mod message;
 pub mod metrics;
 pub mod mysql;
+pub mod plan;
 pub mod position;
 pub mod progress;
 pub mod reader;

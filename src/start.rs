@@ -88,16 +88,7 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     };
     let mut source = Source::connect(&config.mysql)?;
     let store = Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::new_v4());
-    let mut begun = match store.load()? {
-        Some(saved) => match lost(&mut source, &saved.position, &facts.server_uuid)? {
-            None => resume(config, &store, saved, &inspection)?,
-            Some(why) => begin_anew(config, &mut source, client, &inspection, &saved, &why)?,
-        },
-        None => {
-            inspection.refuse()?;
-            first_start(config, &mut source, client, &inspection.tables)?
-        }
-    };
+    let mut begun = begin(config, &mut source, client, facts, &store, &inspection)?;
     if begun.is_new {
         begun.wait_for_prepared(&mut source)?;
     }
@@ -130,12 +121,69 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         copies,
         resyncs,
         wanted,
-        rules: SourceRules {
+        rules: SourceRules::of(facts),
+    })
+}
+
+impl SourceRules {
+    /// Those of this source.
+    pub fn of(facts: &ServerFacts) -> Self {
+        Self {
             ignores_case: facts.lower_case_table_names != 0,
             lowers_names: facts.lower_case_table_names == 1,
             allows_zero_dates: facts.allows_zero_dates(),
+        }
+    }
+}
+
+/// What a start would do with a table that nothing stands in the way of.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// The table.
+    pub inspected: Inspected,
+    /// The state that it starts in.
+    pub state: State,
+    /// Why it is in this state, or is copied.
+    pub reason: String,
+    /// A schema change that was about to be made.
+    pub pending: Option<Ddl>,
+    /// Whether it is copied beside its target.
+    pub is_copied: bool,
+    /// Whether its target is made.
+    pub is_created: bool,
+}
+
+/// What a start would do with the inspected tables. It only looks.
+///
+/// # Errors
+/// What refuses the start.
+pub fn foresee(config: &Config, inspection: &Inspection) -> Result<Vec<Foreseen>> {
+    let (Some(client), Some(facts)) = (&inspection.client, &inspection.facts) else { return Ok(Vec::new()) };
+    let mut source = Source::connect(&config.mysql)?;
+    let store = Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::nil());
+    let begun = begin(config, &mut source, client, facts, &store, inspection)?;
+    Ok(begun.tables.into_iter().map(Chosen::foreseen).collect())
+}
+
+/// Decides where to go on, and changes nothing.
+fn begin(
+    config: &Config,
+    source: &mut Source,
+    client: &Client,
+    facts: &ServerFacts,
+    store: &Store,
+    inspection: &Inspection,
+) -> Result<Begun> {
+    match store.load()? {
+        Some(saved) => match lost(source, &saved.position, &facts.server_uuid)? {
+            None => resume(config, store, saved, inspection),
+            Some(why) => begin_anew(config, source, client, inspection, &saved, &why),
         },
-    })
+        None => {
+            inspection.refuse()?;
+            first_start(config, source, client, &inspection.tables)
+        }
+    }
 }
 
 /// Where to begin, and with what.
@@ -205,6 +253,18 @@ impl Chosen {
         self.state == State::Snapshot || !self.shadow.id.is_nil()
     }
 
+    /// Whether its own target is still to be made.
+    fn is_created(&self) -> bool {
+        self.inspected.target.is_none() && self.state != State::Quarantined
+    }
+
+    fn foreseen(self) -> Foreseen {
+        let (is_copied, is_created) = (!self.shadow.id.is_nil(), self.is_created());
+        let Self { inspected, state, reason, schema, .. } = self;
+        let pending = schema.and_then(|schema| schema.pending).map(|ddl| *ddl);
+        Foreseen { inspected, state, reason, pending, is_copied, is_created }
+    }
+
     /// Whether its shadow is still to be made.
     fn is_wanted(&self) -> bool {
         !self.shadow.id.is_nil() && self.shadow.version == 0
@@ -257,12 +317,13 @@ impl Starting<'_> {
             exchange::drop_shadow(self.client, &shadow_name(target, id), id)?;
             self.made.wanted.push(index);
         }
+        let is_created = chosen.is_created();
         let Chosen { inspected, state, reason, floor, shadow, schema, is_new, is_gone } = chosen;
         let Inspected { source, target_name, target, copy_where, .. } = inspected;
         let target = match target {
             Some(existing) => Some(existing.table),
-            None if state == State::Quarantined => None,
-            None => Some(targets::create_table(self.client, &source, &target_name, None)?),
+            None if is_created => Some(targets::create_table(self.client, &source, &target_name, None)?),
+            None => None,
         };
         if is_new {
             let (table, state) = (source.name.to_string(), if is_gone { GONE } else { state.name() }.to_owned());

@@ -25,7 +25,7 @@ const MESSAGE: &str = "message";
 /// Know clients and messages, not each other.
 const STAGES: &[&str] = &["reader", "router", "writer", "http", "snapshot", "verify"];
 /// Wire the rest.
-const TOP: &[&str] = &["engine", "start", "check", "progress", "replay", "cli", "main", "lib"];
+const TOP: &[&str] = &["engine", "start", "check", "plan", "progress", "replay", "cli", "main", "lib"];
 
 const TOP_LEVEL: &[&str] = &[
     "Cargo.toml",

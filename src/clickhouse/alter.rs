@@ -4,7 +4,7 @@
 //! kill left behind, the same call goes on from there. MODIFY is a mutation, which rewrites old parts in the
 //! background (`alter_sync = 0`: measured, 1 waits for it); columns read and take inserts as the new type at once. A
 //! DROP or RENAME behind one that still runs would wait on the server, or be refused (36): it is put off here instead,
-//! and so comes before the MODIFYs of its own ALTER. A column cannot be renamed and modified in one statement (48).
+//! and so comes before the MODIFYs of its own ALTER.
 
 use serde::Deserialize;
 
@@ -14,6 +14,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::effect::{TargetChange, TargetPlace};
 use crate::schema::target::{TargetColumn, TargetTable};
 use crate::schema::types::TableName;
+
+/// The changes of each ALTER, in order. A column cannot be renamed and modified in one statement (48).
+const STEPS: [fn(&TargetChange) -> bool; 2] = [is_of_names, |change| !is_of_names(change)];
 
 /// A column that is there.
 #[derive(Debug, Deserialize)]
@@ -36,9 +39,35 @@ fn apply_all(client: &Client, table: &TableName, changes: &[TargetChange]) -> Re
     if !actions(&columns(client, table)?, changes, is_of_names)?.is_empty() {
         check_no_mutation(client, table)?;
     }
-    step(client, table, changes, is_of_names)?;
-    step(client, table, changes, |change| !is_of_names(change))?;
+    STEPS.into_iter().try_for_each(|chosen| step(client, table, changes, chosen))?;
     tables::created(client, table)
+}
+
+/// What [`apply`] executes, if the columns stay as they are until then.
+///
+/// # Errors
+/// As [`apply`], mutations apart.
+pub fn statements(client: &Client, table: &TableName, changes: &[TargetChange]) -> Result<Vec<String>> {
+    let mut columns = columns(client, table)?;
+    let mut statements = Vec::new();
+    for chosen in STEPS {
+        let open = actions(&columns, changes, chosen)?;
+        statements.extend((!open.is_empty()).then(|| alter_sql(table, &open)));
+        changes.iter().filter(|change| chosen(change)).for_each(|change| foresee(&mut columns, change));
+    }
+    Ok(statements)
+}
+
+/// What a change of names makes of the columns; nothing comes after the others.
+fn foresee(columns: &mut Vec<Column>, change: &TargetChange) {
+    match change {
+        TargetChange::Drop(name) => columns.retain(|column| column.name != *name),
+        TargetChange::Rename { from, to } => {
+            let renamed = columns.iter_mut().filter(|column| column.name == *from);
+            renamed.for_each(|column| column.name.clone_from(to));
+        }
+        TargetChange::Add { .. } | TargetChange::Modify(_) => {}
+    }
 }
 
 /// One ALTER of what is `chosen`. A replica may take its time to show it.
@@ -47,7 +76,7 @@ fn step(client: &Client, table: &TableName, changes: &[TargetChange], chosen: fn
     if open.is_empty() {
         return Ok(());
     }
-    alter(client, table, &open)?;
+    client.query(&alter_sql(table, &open))?;
     match actions(&columns(client, table)?, changes, chosen)?.first() {
         None => Ok(()),
         Some(open) => Err(Error::new(ErrorKind::TargetBusy, format!("ClickHouse has not carried out yet: {open}"))),
@@ -123,10 +152,8 @@ fn declared(column: &TargetColumn) -> String {
     format!("{} {}", sql::identifier(&column.name), column.ty)
 }
 
-fn alter(client: &Client, table: &TableName, actions: &[String]) -> Result<()> {
-    let statement =
-        format!("ALTER TABLE {} {} SETTINGS mutations_sync = 0, alter_sync = 0", sql::table(table), actions.join(", "));
-    client.query(&statement).map(drop)
+fn alter_sql(table: &TableName, actions: &[String]) -> String {
+    format!("ALTER TABLE {} {} SETTINGS mutations_sync = 0, alter_sync = 0", sql::table(table), actions.join(", "))
 }
 
 fn check_no_mutation(client: &Client, table: &TableName) -> Result<()> {

@@ -4,7 +4,9 @@
 //! that began before may run, then the change is made. Each may be done twice, so a lost answer and a kill between
 //! any two statements do no harm: what is there is looked at first, and rows are deleted by version, never all of them.
 
-use crate::clickhouse::exchange::{check_quiet, close, drop_table};
+use std::fmt::{Display, LowerHex};
+
+use crate::clickhouse::exchange::{check_quiet, close, drop_table_sql, raise_floor_sql, rename_sql};
 use crate::clickhouse::tables::{self, VERSION, has_table};
 use crate::clickhouse::{Client, alter, sql};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +32,31 @@ pub fn carry_out(client: &Client, ddl: &Ddl, prefix: &str) -> Result<()> {
     done.map_err(|error| error.at_table(&table.name))
 }
 
+/// What [`carry_out`] executes, for people: all of it, as the target is now. The floor is written as `floor` is.
+///
+/// # Errors
+/// As [`alter::statements`] and [`Client::query`].
+pub fn statements(client: &Client, ddl: &Ddl, floor: impl Display + LowerHex) -> Result<Vec<String>> {
+    let name = &ddl.table.name;
+    Ok(match &ddl.action {
+        DdlAction::Alter(changes) => {
+            let alters = alter::statements(client, name, changes)?;
+            std::iter::once(raise_floor_sql(name, floor)).chain(alters).collect()
+        }
+        DdlAction::Truncate => vec![raise_floor_sql(name, &floor), empty_sql(name, floor)],
+        DdlAction::Create(source) => tables::create_statements(client, source, name, None)?,
+        DdlAction::Drop { keep } => {
+            let gone = dropped_name(name, floor);
+            let rename = has_table(client, name)?.then(|| rename_sql(name, &gone));
+            rename.into_iter().chain((!keep).then(|| drop_table_sql(&gone))).collect()
+        }
+        DdlAction::Rename { from } => {
+            let database = tables::create_database_sql(client, &name.database)?;
+            [Some(raise_floor_sql(from, floor)), database, Some(rename_sql(from, name))].into_iter().flatten().collect()
+        }
+    })
+}
+
 fn alter(
     client: &Client,
     table: &TargetTable,
@@ -41,12 +68,14 @@ fn alter(
     check(table, &alter::apply(client, &table.name, changes)?)
 }
 
-/// Only what lies below the floor: a late copy of this statement does not touch later rows, as one of TRUNCATE would.
 fn empty(client: &Client, name: &TableName, floor: u64, prefixes: &[String]) -> Result<()> {
     close(client, name, floor, prefixes)?;
-    let statement =
-        format!("ALTER TABLE {} DELETE WHERE {VERSION} < {floor} SETTINGS mutations_sync = 1", sql::table(name));
-    client.query(&statement).map(drop)
+    client.query(&empty_sql(name, floor)).map(drop)
+}
+
+/// Only what lies below the floor: a late copy of this statement does not touch later rows, as one of TRUNCATE would.
+fn empty_sql(name: &TableName, floor: impl Display) -> String {
+    format!("ALTER TABLE {} DELETE WHERE {VERSION} < {floor} SETTINGS mutations_sync = 1", sql::table(name))
 }
 
 fn create(client: &Client, source: &SourceTable, expected: &TargetTable) -> Result<()> {
@@ -66,19 +95,23 @@ fn rename(client: &Client, from: &TableName, to: &TableName, floor: u64, prefixe
         (true, false) => {
             close(client, from, floor, prefixes)?;
             tables::create_database(client, &to.database)?;
-            client.query(&format!("RENAME TABLE {} TO {}", sql::table(from), sql::table(to))).map(drop)
+            client.query(&rename_sql(from, to)).map(drop)
         }
     }
 }
 
 /// Under a new name first, by which a second attempt knows that it is done.
 fn drop_away(client: &Client, name: &TableName, floor: u64, keep: bool, prefixes: &[String]) -> Result<()> {
-    let gone = TableName { database: name.database.clone(), table: format!("{}__dropped_{floor:x}", name.table) };
+    let gone = dropped_name(name, floor);
     if !has_table(client, &gone)? && has_table(client, name)? {
         check_quiet(client, prefixes)?;
-        client.query(&format!("RENAME TABLE {} TO {}", sql::table(name), sql::table(&gone)))?;
+        client.query(&rename_sql(name, &gone))?;
     }
-    if keep { Ok(()) } else { drop_table(client, &gone) }
+    if keep { Ok(()) } else { client.query(&drop_table_sql(&gone)).map(drop) }
+}
+
+fn dropped_name(name: &TableName, floor: impl LowerHex) -> TableName {
+    TableName { database: name.database.clone(), table: format!("{}__dropped_{floor:x}", name.table) }
 }
 
 /// What rows are written to must be as expected; a column more, with a default, does not matter.

@@ -5,6 +5,7 @@
 //! it is dropped: a late copy of the same EXCHANGE then finds nothing to exchange.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -134,7 +135,7 @@ fn clear_away(client: &Client, exchange: &Exchange) -> Result<()> {
     let Exchange { id, target, shadow, .. } = exchange;
     let old = named(target, "before", *id);
     if has_table(client, shadow)? {
-        client.query(&format!("RENAME TABLE {} TO {}", sql::table(shadow), sql::table(&old)))?;
+        client.query(&rename_sql(shadow, &old))?;
     }
     if table_of(client, &target.database, *id)?.as_ref() != Some(target) {
         return Err(Error::new(
@@ -199,31 +200,35 @@ pub(super) fn check_quiet(client: &Client, prefixes: &[String]) -> Result<()> {
 /// none may run after it.
 pub(super) fn close(client: &Client, table: &TableName, floor: u64, prefixes: &[String]) -> Result<()> {
     check_quiet(client, prefixes)?;
-    raise_floor(client, table, floor)?;
+    client.query(&raise_floor_sql(table, floor))?;
     check_quiet(client, prefixes)
 }
 
 /// One ALTER, since a table made like another may have that one's floor.
-fn raise_floor(client: &Client, table: &TableName, floor: u64) -> Result<()> {
-    let statement = format!(
+pub(super) fn raise_floor_sql(table: &TableName, floor: impl Display) -> String {
+    format!(
         "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {FLOOR}, ADD CONSTRAINT {FLOOR} CHECK {VERSION} >= {floor}",
         sql::table(table)
-    );
-    client.query(&statement).map(drop)
+    )
 }
 
 fn swap(client: &Client, from: &TableName, target: &TableName) -> Result<()> {
-    let (from, into) = (sql::table(from), sql::table(target));
     let statement = match has_table(client, target)? {
-        true => format!("EXCHANGE TABLES {into} AND {from}"),
-        false => format!("RENAME TABLE {from} TO {into}"),
+        true => format!("EXCHANGE TABLES {} AND {}", sql::table(target), sql::table(from)),
+        false => rename_sql(from, target),
     };
     client.query(&statement).map(drop)
 }
 
+pub(super) fn rename_sql(from: &TableName, to: &TableName) -> String {
+    format!("RENAME TABLE {} TO {}", sql::table(from), sql::table(to))
+}
+
 /// Whatever its size.
-pub(super) fn drop_table(client: &Client, name: &TableName) -> Result<()> {
-    let dropped =
-        client.query(&format!("DROP TABLE IF EXISTS {} SETTINGS max_table_size_to_drop = 0", sql::table(name)));
-    dropped.map(drop)
+pub(super) fn drop_table_sql(name: &TableName) -> String {
+    format!("DROP TABLE IF EXISTS {} SETTINGS max_table_size_to_drop = 0", sql::table(name))
+}
+
+fn drop_table(client: &Client, name: &TableName) -> Result<()> {
+    client.query(&drop_table_sql(name)).map(drop)
 }

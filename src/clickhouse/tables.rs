@@ -105,15 +105,35 @@ pub fn has_table(client: &Client, name: &TableName) -> Result<bool> {
     Ok(number(client, &select)? > 0)
 }
 
+/// The statement that creates a database; None when it is there.
+///
+/// # Errors
+/// As [`Client::query`].
+pub fn create_database_sql(client: &Client, database: &str) -> Result<Option<String>> {
+    let is_there = has_database(client, database)?;
+    Ok((!is_there).then(|| format!("CREATE DATABASE IF NOT EXISTS {}", sql::identifier(database))))
+}
+
 /// Creates a database unless it is there.
 ///
 /// # Errors
 /// As [`Client::query`].
 pub fn create_database(client: &Client, database: &str) -> Result<()> {
-    if !has_database(client, database)? {
-        client.query(&format!("CREATE DATABASE IF NOT EXISTS {}", sql::identifier(database)))?;
-    }
-    Ok(())
+    create_database_sql(client, database)?.map_or(Ok(()), |statement| client.query(&statement).map(drop))
+}
+
+/// The statements that create the target of `source`, with this UUID if one is given, and its database.
+///
+/// # Errors
+/// As [`create_table_sql`] and [`Client::query`].
+pub fn create_statements(
+    client: &Client,
+    source: &SourceTable,
+    target: &TableName,
+    id: Option<Uuid>,
+) -> Result<Vec<String>> {
+    let statement = create_table_sql(source, target, id, client.target_features())?;
+    Ok(create_database_sql(client, &target.database)?.into_iter().chain([statement]).collect())
 }
 
 /// Creates the target of `source` and its database, and reads it back; with this UUID if one is given.
@@ -126,10 +146,9 @@ pub fn create_table(
     target: &TableName,
     id: Option<Uuid>,
 ) -> Result<TargetTable> {
-    let features = client.target_features();
-    let statement = create_table_sql(source, target, id, features)?;
-    create_database(client, &target.database)?;
-    client.query(&statement).map_err(|error| error.at_table(target))?;
+    for statement in create_statements(client, source, target, id)? {
+        client.query(&statement).map_err(|error| error.at_table(target))?;
+    }
     created(client, target)
 }
 

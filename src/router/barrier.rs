@@ -37,6 +37,18 @@ pub struct Barrier {
     attempts: u32,
 }
 
+impl Barrier {
+    /// The change.
+    pub fn ddl(&self) -> &Ddl {
+        &self.ddl
+    }
+
+    /// Its place among the changes of all tables.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 impl Router {
     /// `ddl` is carried out once every row of the table from before `now` is in its target. `start` lies below it.
     pub(super) fn begin_barrier(

@@ -6,7 +6,7 @@
 //! waits for one channel without hearing acks (I7). Each state has its file: [`transaction`] the stream's position,
 //! [`tables`] the plans, [`batch`] the bodies and their turn, [`ledger`] what is not acked, [`saves`] what is not saved;
 //! `payload` is the way of compressed transactions, `xa` that of XA transactions; [`copy`] counts a copy's rows, and
-//! [`resync`] puts one in its target's place.
+//! [`resync`] puts one in its target's place; [`rehearsal`] tells what a statement would do.
 //!
 //! It ends by a command, by the reader's end, or by an error that stops the engine; always the same way: flush, wait for
 //! acks, save, return.
@@ -17,6 +17,7 @@ pub mod copy;
 pub mod ledger;
 mod payload;
 mod picture;
+pub mod rehearsal;
 pub mod resync;
 pub mod saves;
 mod statement;

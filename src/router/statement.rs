@@ -26,6 +26,9 @@ use crate::schema::types::TableName;
 /// Characters of a statement that a reason quotes.
 const QUOTED_CHARS: usize = 300;
 
+/// A table's reason is this, why, and the statement as it is [`quoted`].
+const NOT_FOLLOWED: &str = "a statement that is not followed in place (";
+
 /// STRICT_TRANS_TABLES and STRICT_ALL_TABLES in `sql_mode`.
 const STRICT_MODES: u64 = 1 << 21 | 1 << 22;
 
@@ -47,15 +50,28 @@ impl Router {
     /// DDL, or a change that came as a statement; `start` lies below it.
     pub(super) fn statement(&mut self, query: &Query<'_>, start: &Arc<Position>, span: EventSpan, now: Instant) {
         let (sql, sql_mode) = (query.text(), query.context().sql_mode);
+        self.ran(&sql, query.database, sql_mode, start, span, now);
+    }
+
+    /// `sql` was run in `database` under `sql_mode`.
+    pub(super) fn ran(
+        &mut self,
+        sql: &str,
+        database: &str,
+        sql_mode: u64,
+        start: &Arc<Position>,
+        span: EventSpan,
+        now: Instant,
+    ) {
         let behind = EventSpan { offset: span.offset + span.len as u64, ..span };
         let (at, end, is_strict) = (self.version_of(span), self.version_of(behind), sql_mode & STRICT_MODES != 0);
-        let ran = Ran { sql: &sql, is_strict, start, span, at, end, now };
+        let ran = Ran { sql, is_strict, start, span, at, end, now };
         // Inside a compressed transaction the rows behind a statement have lower versions than its end.
-        let parsed = ddl::parse(&sql, query.database, sql_mode).filter(|_| !self.unzip.is_open());
+        let parsed = ddl::parse(sql, database, sql_mode).filter(|_| !self.unzip.is_open());
         match parsed {
             Some(changes) => self.changes(&changes, &ran),
             None => {
-                for table in self.touched_tables(&ddl::touched(&sql, query.database, sql_mode)) {
+                for table in self.touched_tables(&ddl::touched(sql, database, sql_mode)) {
                     self.copy_concerned(table, "what it changes is not known", &ran);
                 }
             }
@@ -290,8 +306,7 @@ impl Router {
 
     fn copy_concerned(&mut self, table: TableIndex, why: &str, ran: &Ran<'_>) {
         if self.concerns(table, ran) {
-            let quoted: String = ran.sql.chars().take(QUOTED_CHARS).collect();
-            let text = format!("a statement that is not followed in place ({why}): {quoted}");
+            let text = format!("{NOT_FOLLOWED}{why}{}", quoted(ran.sql));
             self.copy_anew(table, shape_error(&text), ran.span, ran.now);
         }
     }
@@ -313,7 +328,7 @@ impl Router {
         }
     }
 
-    fn in_database(&self, database: &str) -> Vec<TableIndex> {
+    pub(super) fn in_database(&self, database: &str) -> Vec<TableIndex> {
         let list = self.tables.list();
         let is_same = |name: &str| match self.settings.ignores_case {
             true => name.to_lowercase() == database.to_lowercase(),
@@ -371,4 +386,14 @@ impl Router {
             self.begin_resync(table, now);
         }
     }
+}
+
+fn quoted(sql: &str) -> String {
+    format!("): {}", sql.chars().take(QUOTED_CHARS).collect::<String>())
+}
+
+/// Why a statement is not followed in place, from a table's reason.
+pub(super) fn why_not_followed<'a>(reason: &'a str, sql: &str) -> &'a str {
+    let told = reason.split_once(NOT_FOLLOWED).map_or(reason, |(_, told)| told);
+    told.strip_suffix(&quoted(sql)).unwrap_or(told)
 }

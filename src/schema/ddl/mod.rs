@@ -18,5 +18,5 @@ mod statement;
 mod tokens;
 mod touched;
 
-pub use statement::parse;
+pub use statement::{is_schema_change, parse, sql_mode_bits};
 pub use touched::{Touched, touched};

@@ -16,6 +16,27 @@ pub fn parse(sql: &str, default_database: &str, sql_mode: u64) -> Option<Vec<Sch
     (touched(sql, default_database, sql_mode) == Touched::Nothing).then(Vec::new)
 }
 
+/// Whether a statement begins like one that changes tables, databases or indexes, and so is logged as it is: what others
+/// change is logged as rows.
+pub fn is_schema_change(sql: &str, sql_mode: u64) -> bool {
+    Parser::new(sql, "", sql_mode).is_word_of(&["CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "IMPORT"])
+}
+
+/// The modes that decide what a statement means, with their bits.
+const SQL_MODES: [(&str, u64); 5] = [
+    ("REAL_AS_FLOAT", 1),
+    ("ANSI_QUOTES", 1 << 2),
+    ("NO_BACKSLASH_ESCAPES", 1 << 20),
+    ("STRICT_TRANS_TABLES", 1 << 21),
+    ("STRICT_ALL_TABLES", 1 << 22),
+];
+
+/// `@@sql_mode` as the binary log has it, as far as it matters, from its names.
+pub fn sql_mode_bits(names: &str) -> u64 {
+    let bit = |name: &str| SQL_MODES.iter().find(|(known, _)| *known == name).map_or(0, |(_, bit)| *bit);
+    names.split(',').map(bit).fold(0, |bits, bit| bits | bit)
+}
+
 /// Reads what is behind a statement's first words.
 type Form<'a> = fn(&mut Parser<'a>) -> Option<Vec<SchemaChange>>;
 
@@ -237,6 +258,18 @@ mod tests {
     fn check_column(text: &str, expected: &str) {
         check(&format!("create table t (c {text})"), &format!("create d.t (c {expected})"));
         check(&format!("alter table t add c {text}, drop x"), &format!("alter d.t: add c {expected}, drop x"));
+    }
+
+    #[test]
+    fn modes_and_first_words_decide_how_a_statement_is_read() {
+        assert_eq!(sql_mode_bits("ANSI_QUOTES,NO_BACKSLASH_ESCAPES,ONLY_FULL_GROUP_BY"), 0x10_0004);
+        assert_eq!((sql_mode_bits(""), sql_mode_bits("STRICT_TRANS_TABLES,REAL_AS_FLOAT")), (0, 0x20_0001));
+        let check = |sql: &str, expected: bool| assert_eq!(is_schema_change(sql, 0), expected, "{sql}");
+        check("-- x\n alter table t add x int", true);
+        check("/*!50000 CREATE */ TABLE t (id int)", true);
+        check("insert into t values (1)", false);
+        check("`create` table", false);
+        check("", false);
     }
 
     #[test]
