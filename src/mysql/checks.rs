@@ -10,7 +10,7 @@ use crate::mysql::source::{ServerFacts, Source, quoted, quoted_name};
 use crate::mysql::tables::{self, FoundTable};
 use crate::schema::types::{SourceType, TableName};
 
-/// `binlog_row_metadata=FULL` came with 8.0.1; before 8.0 nothing of this works.
+/// Signs and character sets in the binary log's row metadata came with 8.0.1; before 8.0 nothing of this works.
 const OLDEST: (u16, u16, u16) = (8, 0, 1);
 
 /// What `check` learned of the source.
@@ -107,13 +107,6 @@ fn wrong_values(facts: &ServerFacts) -> Vec<Problem> {
     let wanted = [
         ("binlog_format", &facts.binlog_format, "ROW", true, "rows are not in the binary log as rows"),
         ("binlog_row_image", &facts.binlog_row_image, "FULL", true, "rows in the binary log lack columns"),
-        (
-            "binlog_row_metadata",
-            &facts.binlog_row_metadata,
-            "FULL",
-            false,
-            "the binary log lacks column names, ENUM labels and keys",
-        ),
         ("binlog_checksum", &facts.binlog_checksum, "CRC32", false, "damage to the binary log could not be noticed"),
     ];
     let mut found = Vec::new();
@@ -276,7 +269,6 @@ mod tests {
             server_id: 0,
             binlog_format: some("MIXED"),
             binlog_row_image: some("MINIMAL"),
-            binlog_row_metadata: some("MINIMAL"),
             binlog_checksum: some("NONE"),
             binlog_ignore_db: "shop".to_owned(),
             ..good_facts()
@@ -286,7 +278,6 @@ mod tests {
             ("server_id", "SET PERSIST server_id = 1;"),
             ("binlog_format is MIXED", "SET PERSIST binlog_format = 'ROW';"),
             ("binlog_row_image", "'FULL'"),
-            ("binlog_row_metadata", "SET PERSIST binlog_row_metadata = 'FULL';"),
             ("binlog_checksum", "'CRC32'"),
             ("binlog-ignore-db", "restart"),
         ];
