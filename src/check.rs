@@ -190,8 +190,7 @@ pub fn refuse<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Result<()>
 
 /// Types tell many shapes of a table apart, not all.
 fn metadata_note(facts: &ServerFacts) -> Option<String> {
-    let is_minimal = facts.binlog_row_metadata.as_ref().is_some_and(|value| value.eq_ignore_ascii_case("MINIMAL"));
-    is_minimal.then(|| {
+    facts.has_minimal_metadata().then(|| {
         "binlog_row_metadata is MINIMAL: the binary log lacks column names, ENUM and SET labels and keys, which are \
          followed by its DDL instead; a table that is altered without it (sql_log_bin=0) is noticed only when the types \
          of its columns show it, and a start at an older position copies tables anew. FULL is safer: \

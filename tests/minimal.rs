@@ -195,6 +195,30 @@ fn metadata_may_change_while_streaming() {
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
+/// `information_schema` shows every character beyond U+FFFF as `?`: such a label is not guessed.
+#[test]
+fn labels_that_nothing_tells_are_refused() {
+    let test = minimal("labels");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, e ENUM('a', 'ü 🎁'));\nCREATE TABLE u (id INT PRIMARY KEY);\nINSERT INTO t VALUES (1, 'a'), (2, 'ü 🎁');");
+    let ended = run_command("check", &test.config());
+    assert_eq!(ended.code, Some(3), "{}", ended.text());
+    let words = ["t column e: binlog_row_metadata is MINIMAL", "SET PERSIST binlog_row_metadata = 'FULL';"];
+    assert!(words.iter().all(|word| ended.stdout.contains(word)), "{}", ended.stdout);
+    test.sql("SET GLOBAL binlog_row_metadata = 'FULL';");
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    test.sql("SET GLOBAL binlog_row_metadata = 'MINIMAL';\nINSERT INTO t VALUES (3, 'ü 🎁');");
+    let reason = bridge.wait_quarantined(&test, "t");
+    assert!(reason.contains("may be another label"), "{reason}");
+    test.sql("INSERT INTO u VALUES (1);\nINSERT INTO t VALUES (4, 'ü 🎁');\nSET GLOBAL binlog_row_metadata = 'FULL';");
+    bridge.wait_caught_up(&test, PATIENCE);
+    test.assert_equal("u");
+    assert_eq!(bridge.post("/resync", &format!("{}.t", test.database)).unwrap(), 202);
+    test.sql("INSERT INTO t VALUES (5, 'ü 🎁');");
+    all_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
 /// What the columns were at a position of the past is not known: not guessed from what they are now.
 #[test]
 fn an_older_position_has_tables_copied() {

@@ -151,11 +151,17 @@ fn every_type_with_minimal_metadata() {
     compare_keys(&keys);
     no_copies(&keys);
     let wide_null = Fixture::on(servers.lend(), "types_minimal_null");
-    compare_wide(&wide_null, &wide("NULL"));
+    compare_wide(&wide_null, &known_labels("NULL"));
     no_copies(&wide_null);
     let wide_not_null = Fixture::on(servers.lend(), "types_minimal");
-    compare_wide(&wide_not_null, &wide("NOT NULL"));
+    compare_wide(&wide_not_null, &known_labels("NOT NULL"));
     no_copies(&wide_not_null);
+}
+
+/// Without the labels that only full metadata tells.
+fn known_labels(nullability: &'static str) -> Vec<Wide> {
+    let is_known = |definition: &str| !definition.contains("größer 🎁");
+    wide(nullability).into_iter().map(|table| table.only(is_known)).collect()
 }
 
 /// A table that is not what it is known to be is copied anew, and then equal as well.

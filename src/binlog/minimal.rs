@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use super::table_map::{Labelled, TableMap};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::catalog::Definition;
+use crate::schema::catalog::{ColumnDefinition, Definition};
 use crate::schema::types::{SourceColumn, SourceType};
 
 /// Columns of a shape that a message shows: with all of a wide table's it would be unreadable.
@@ -28,6 +28,7 @@ impl TableMap {
         if let Some(index) = other.map(|(index, _)| index).or_else(|| (!is_same).then_some(known.columns.len())) {
             return Err(self.mismatch(index.min(self.columns.len()), &known.columns));
         }
+        check_labels(definition)?;
         for (logged, known) in self.columns.iter_mut().zip(known.columns) {
             let is_old = is_old_form(&logged.ty, &known.ty);
             *logged = if is_old { SourceColumn { ty: logged.ty.clone(), ..known } } else { known };
@@ -77,6 +78,17 @@ impl TableMap {
     }
 }
 
+fn check_labels(definition: &Definition) -> Result<()> {
+    let doubtful = |column: &ColumnDefinition| Some((column.name.clone(), column.ty.doubtful_label()?));
+    definition.columns.iter().find_map(doubtful).map_or(Ok(()), |(column, label)| {
+        let text = format!(
+            "its rows come without labels (binlog_row_metadata=MINIMAL), and the label {label:?} may have other characters than \
+             MySQL's dictionary shows: SET PERSIST binlog_row_metadata = 'FULL' has rows tell it themselves"
+        );
+        Err(Error::new(ErrorKind::TableShape, text).at_column(&column))
+    })
+}
+
 /// Columns that were made before MySQL 5.6.4 keep their form until the table is rebuilt.
 fn is_old_form(logged: &SourceType, known: &SourceType) -> bool {
     matches!(
@@ -105,7 +117,7 @@ fn list(mut columns: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::catalog::{ColumnDefinition, KeyPart};
+    use crate::schema::catalog::KeyPart;
     use crate::schema::column::ColumnType;
     use crate::schema::types::Charset;
 
@@ -209,6 +221,15 @@ mod tests {
         check(&|map| drop(map.columns.pop()), &["column 7"]);
         check(&|map| map.columns.push(map.columns[1].clone()), &["column 8"]);
         check(&|map| map.columns[1].name = "other".to_owned(), &["column 2"]);
+    }
+
+    #[test]
+    fn a_label_that_may_be_another_one_is_refused() {
+        let mut pairs = pairs();
+        pairs[2].1.column_type = "enum('a','?')".to_owned();
+        pairs[2].1.charset = Some("utf8mb4".to_owned());
+        let error = map_of(&pairs).completed(&definition_of(&pairs)).unwrap_err();
+        assert!(error.to_string().contains("column c2: ") && error.text.contains("label \"?\""), "{error}");
     }
 
     #[test]

@@ -150,7 +150,7 @@ fn privilege_problems(grants: &Grants, account: &str) -> Vec<Problem> {
 fn tables_problems(facts: &ServerFacts, tables: &[FoundTable], grants: &Grants, account: &str) -> Vec<Problem> {
     let of_table = |found: &FoundTable| {
         let problems = table_problems(found, grants, account).into_iter();
-        let problems = problems.chain(cascade_problems(facts, found));
+        let problems = problems.chain(cascade_problems(facts, found)).chain(label_problems(facts, found));
         problems.map(|problem| problem.of_table(&found.table.name)).collect::<Vec<_>>()
     };
     tables.iter().flat_map(of_table).collect()
@@ -204,6 +204,21 @@ fn cascade_problems(facts: &ServerFacts, found: &FoundTable) -> Vec<Problem> {
     keys.iter().map(problem).collect()
 }
 
+/// Labels that neither the binary log nor `information_schema` has.
+fn label_problems(facts: &ServerFacts, found: &FoundTable) -> Vec<Problem> {
+    let columns = if facts.has_minimal_metadata() { &found.definition.columns[..] } else { &[] };
+    let doubtful = columns.iter().filter_map(|column| Some((&column.name, column.ty.doubtful_label()?)));
+    let problem = |(column, label)| {
+        let text = format!(
+            "{} column {column}: binlog_row_metadata is MINIMAL, so labels are read from information_schema, which has ? for \
+             some characters: {label:?} may be another label",
+            found.table.name
+        );
+        problem(text, "SET PERSIST binlog_row_metadata = 'FULL';")
+    };
+    doubtful.map(problem).collect()
+}
+
 fn unsupported(table: &TableName, column: &str, ty: &SourceType) -> Option<Problem> {
     let SourceType::Unsupported { name } = ty else { return None };
     let text = format!("{table} column {column}: {name} is not supported yet");
@@ -217,7 +232,8 @@ fn problem(text: impl Into<String>, repair: impl Into<String>) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::catalog::{Definition, SourceTable};
+    use crate::schema::catalog::{ColumnDefinition, Definition, SourceTable};
+    use crate::schema::column::ColumnType;
     use crate::schema::types::SourceColumn;
 
     fn good_facts() -> ServerFacts {
@@ -308,6 +324,18 @@ mod tests {
         check(&good_facts(), &good_grants(), &[prefix], &[("prefix", "`id`")]);
         let child = FoundTable { cascading_keys: vec!["fk".to_owned()], ..table(vec![0], SourceType::Year) };
         check(&good_facts(), &good_grants(), std::slice::from_ref(&child), &[]);
+        let ty = ColumnType {
+            data_type: "set".to_owned(),
+            column_type: "set('a','?')".to_owned(),
+            charset: Some("utf8mb4".to_owned()),
+            ..ColumnType::default()
+        };
+        let column = ColumnDefinition { name: "s".to_owned(), ty, ..ColumnDefinition::default() };
+        let definition = Definition { columns: vec![column], ..Definition::default() };
+        let labels = [FoundTable { definition, ..table(vec![0], SourceType::Year) }];
+        check(&good_facts(), &good_grants(), &labels, &[]);
+        let minimal = ServerFacts { binlog_row_metadata: Some("MINIMAL".to_owned()), ..good_facts() };
+        check(&minimal, &good_grants(), &labels, &[("column s: ", "SET PERSIST binlog_row_metadata = 'FULL';")]);
         let native = ServerFacts { innodb_native_foreign_keys: Some("ON".to_owned()), ..good_facts() };
         let older = ServerFacts { version: "8.4.3".to_owned(), ..good_facts() };
         for facts in [native, older] {
