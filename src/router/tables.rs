@@ -412,6 +412,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_definition_is_not_that_of_rows_from_before() {
+        let known = Known { since: Version(5), definition: Definition::default() };
+        assert!(definition_at(Some(&known), Version(5)).is_ok());
+        for (known, at) in [(Some(&known), Version(4)), (None, Version(9))] {
+            let error = definition_at(known, at).unwrap_err();
+            assert!(error.text.contains("at this position is not known"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_name_in_other_case_means_the_table_that_has_it_now() {
         let name = |table: &str| TableName { database: "d".to_owned(), table: table.to_owned() };
         let table = |target: &str| {
