@@ -74,7 +74,7 @@ pub fn inspect(config: &Config) -> Inspection {
     });
     let mut inspection = Inspection {
         problems: found.problems,
-        notes: Vec::new(),
+        notes: found.facts.as_ref().and_then(metadata_note).into_iter().collect(),
         facts: found.facts,
         client: None,
         tables: tables.collect(),
@@ -185,6 +185,17 @@ pub fn refuse<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Result<()>
     Err(Error::new(ErrorKind::SourceRefused, text))
 }
 
+/// Types tell many shapes of a table apart, not all.
+fn metadata_note(facts: &ServerFacts) -> Option<String> {
+    facts.has_minimal_metadata().then(|| {
+        "binlog_row_metadata is MINIMAL: the binary log lacks column names, ENUM and SET labels and keys, which are \
+         followed by its DDL instead; a table that is altered without it (sql_log_bin=0) is noticed only when the types \
+         of its columns show it, and a start at an older position copies tables anew. FULL is safer: \
+         SET PERSIST binlog_row_metadata = 'FULL';"
+            .to_owned()
+    })
+}
+
 /// Every server stores all of MySQL's dates; older ones print those outside 1900..2299 wrong.
 fn dates_note(version: (u32, u32), tables: &[Inspected]) -> Option<String> {
     let is_wrong = |ty: &SourceType| {
@@ -287,6 +298,16 @@ fn print(text: &str) {
 mod tests {
     use super::*;
     use crate::schema::types::SourceColumn;
+
+    #[test]
+    fn minimal_metadata_is_no_problem_and_said() {
+        let note = |value: Option<&str>| {
+            let binlog_row_metadata = value.map(str::to_owned);
+            metadata_note(&ServerFacts { binlog_row_metadata, ..ServerFacts::default() })
+        };
+        assert!(note(Some("minimal")).is_some_and(|note| note.contains("SET PERSIST binlog_row_metadata = 'FULL';")));
+        assert_eq!((note(Some("FULL")), note(None)), (None, None));
+    }
 
     #[test]
     fn old_servers_are_told_to_print_dates_wrong() {

@@ -30,7 +30,7 @@ use crate::clickhouse::{Client, sql, tables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gtid::GtidSet;
 use crate::position::{Position, Timeline};
-use crate::schema::catalog::Known;
+use crate::schema::catalog::{Definition, Known};
 use crate::schema::target::Ddl;
 use crate::schema::types::TableName;
 
@@ -76,15 +76,20 @@ pub struct TableState {
 /// What a restart must know of a table's schema.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SavedSchema {
-    /// Its definition.
-    pub known: Known,
+    /// Its definition, if it is followed.
+    pub known: Option<Known>,
     /// What may not be done yet; every row from before it is in the target.
     pub pending: Option<Box<Ddl>>,
+    /// The definition that its shadow was made for.
+    pub shadow: Option<Definition>,
 }
 
 impl SavedSchema {
-    /// As it is saved.
+    /// As it is saved; empty when nothing is known.
     pub fn to_text(&self) -> String {
+        if *self == Self::default() {
+            return String::new();
+        }
         // Strings, numbers and lists of them always have a JSON form.
         serde_json::to_string(self).unwrap_or_default()
     }

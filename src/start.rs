@@ -27,6 +27,7 @@ use crate::error::{Action, Error, ErrorKind, Problem, Result};
 use crate::gtid::GtidSet;
 use crate::message::{CopyOrder, TableIndex};
 use crate::mysql::source::{ServerFacts, Source};
+use crate::mysql::tables::{self, FoundTable};
 use crate::position::{Position, Timeline, Version, file_number};
 use crate::router::resync::BegunResync;
 use crate::router::tables::{DROPPED, GONE, Shape, State, Table};
@@ -244,7 +245,7 @@ impl Chosen {
     /// One whose DDL is followed from this version on.
     fn followed(mut self, since: Version) -> Self {
         let known = Known { since, definition: self.inspected.definition.clone() };
-        self.schema = Some(SavedSchema { known, pending: None });
+        self.schema = Some(SavedSchema { known: Some(known), ..SavedSchema::default() });
         self
     }
 
@@ -342,7 +343,7 @@ impl Starting<'_> {
                 self.order(Uuid::nil(), source.clone(), target, copy_where, version, self.claim.position.clone())?;
             self.made.copies.push(CopyOrder { index, ..order });
         }
-        let known = schema.map(|schema| schema.known);
+        let known = schema.and_then(|schema| schema.known);
         let shaped = known.as_ref().map(|known| known.definition.source_table(source.allows_zero_dates));
         let shape = target.map(|target| Shape::new(shaped.as_ref().unwrap_or(&source), target));
         let mut table = Table::new(source.name, state, reason, shape);
@@ -381,6 +382,9 @@ impl Starting<'_> {
     /// Goes on with a copy into a shadow: its UUID tells how far it had got.
     fn go_on(&mut self, chosen: &mut Chosen, index: TableIndex) -> Result<()> {
         let (target, saved) = (&chosen.inspected.target_name, chosen.shadow.clone());
+        // A schema change since then would have had it made anew.
+        let known = chosen.schema.as_ref().and_then(|schema| schema.shadow.clone());
+        let known = known.map(|definition| Known { since: Version::default(), definition });
         let shadow = shadow_name(target, saved.id);
         exchange::wait_until_still(self.client, &shadow)?;
         let place = table_of(self.client, &target.database, saved.id)?;
@@ -390,6 +394,7 @@ impl Starting<'_> {
             exchange::exchange(self.client, &exchange, &[])?;
             (chosen.state, chosen.reason, chosen.floor) = (State::Streaming, String::new(), saved.version);
             (chosen.shadow, chosen.is_new) = (Shadow::default(), true);
+            chosen.schema = Some(SavedSchema { known, ..SavedSchema::default() });
         } else if place.as_ref() == Some(&shadow) {
             let table = targets::created(self.client, &shadow)?;
             let gtid_set =
@@ -403,11 +408,12 @@ impl Starting<'_> {
             let name = chosen.inspected.source.name.clone();
             let mut shadow = Table::new(name, State::Snapshot, String::new(), Some(shape));
             // Its SELECTs have seen what lies below, and its target may refuse it already, before the exchange.
-            shadow.floor = Version(saved.version);
+            (shadow.floor, shadow.known) = (Version(saved.version), known);
             self.made.resyncs.push(BegunResync { table: index, saved, target: target.clone(), shadow });
         } else {
             // It was never made, or somebody has dropped it.
             (chosen.shadow, chosen.is_new) = (Shadow { id: Uuid::new_v4(), ..Shadow::default() }, true);
+            chosen.schema.iter_mut().for_each(|schema| schema.shadow = None);
         }
         Ok(())
     }
@@ -452,10 +458,13 @@ fn first_start(config: &Config, source: &mut Source, client: &Client, tables: &[
     let timeline =
         Timeline { number: next_timeline(client, tables)?, base_file: base_file(config, source, &position)? };
     let since = timeline.version(&position.file, position.offset)?;
+    let steady = steady(source, tables)?;
+    let is_steady = |table: &Inspected| steady.contains(&table.source.name);
     let chosen = |table: &Inspected| match config.mysql.start {
         Start::Snapshot if has_rows(client, table)? => {
             Ok(Chosen::wanted(table.clone(), "its target had rows at the first start"))
         }
+        Start::Snapshot if !is_steady(table) => Ok(Chosen::wanted(table.clone(), "it was altered at the first start")),
         Start::Snapshot => {
             Ok(Chosen::new(table.clone(), copied_if_filled(source, &table.source.name)?, "").followed(since))
         }
@@ -463,11 +472,21 @@ fn first_start(config: &Config, source: &mut Source, client: &Client, tables: &[
             let reason = "rows from before the start position were not copied";
             let table = Chosen::new(table.clone(), State::Unverified, reason);
             // Its definition at an older position is not known.
-            Ok(if config.mysql.start == Start::Current { table.followed(since) } else { table })
+            let is_known = config.mysql.start == Start::Current && is_steady(&table.inspected);
+            Ok(if is_known { table.followed(since) } else { table })
         }
     };
     let tables = tables.iter().map(chosen).collect::<Result<_>>()?;
     Ok(Begun { checkpoint: Checkpoint { seq: 0, position, timeline }, tables, is_new: true })
+}
+
+/// The tables whose definition is, behind the position that was taken, what it was before: so it is that of the position.
+fn steady(source: &mut Source, tables: &[Inspected]) -> Result<HashSet<TableName>> {
+    let before: HashMap<&TableName, &Definition> =
+        tables.iter().map(|table| (&table.source.name, &table.definition)).collect();
+    let now = tables::read(source, &|name| before.contains_key(name), false)?;
+    let is_same = |found: &FoundTable| before.get(&found.table.name) == Some(&&found.definition);
+    Ok(now.into_iter().filter(is_same).map(|found| found.table.name).collect())
 }
 
 fn has_rows(client: &Client, table: &Inspected) -> Result<bool> {
@@ -579,7 +598,7 @@ fn gone_tables(config: &Config, inspection: &Inspection, states: &[TableState]) 
         if there.contains(&name) || !config.replicate.selection.selects(&name) {
             continue;
         }
-        let known = SavedSchema::from_text(&state.schema).map(|schema| schema.known.definition);
+        let known = SavedSchema::from_text(&state.schema).and_then(|schema| Some(schema.known?.definition));
         let definition = known.unwrap_or_else(|| Definition { name: name.clone(), ..Definition::default() });
         let target_name = config.replicate.target_name(&name);
         let target = targets::existing_table(client, &target_name)?;
@@ -601,13 +620,6 @@ fn begin_anew(
     saved: &Checkpoint,
     why: &str,
 ) -> Result<Begun> {
-    let chosen = |table: &Inspected| match config.mysql.on_lost_position {
-        OnLostPosition::Current => {
-            let reason = format!("rows are missing that changed before the present position was taken: {why}");
-            Chosen::new(table.clone(), State::Unverified, &reason)
-        }
-        OnLostPosition::Snapshot | OnLostPosition::Fail => Chosen::wanted(table.clone(), why),
-    };
     let for_snapshot = match config.mysql.on_lost_position {
         OnLostPosition::Snapshot => true,
         OnLostPosition::Current => false,
@@ -621,7 +633,18 @@ fn begin_anew(
     let position = Position { last_commit_us: now_us(), ..source.current_position(for_snapshot)? };
     let base_file = file_number(&position.file)?.saturating_sub(1);
     let number = next_timeline(client, &inspection.tables)?.max(saved.timeline.number + 1);
-    let checkpoint = Checkpoint { seq: saved.seq, position, timeline: Timeline { number, base_file } };
+    let timeline = Timeline { number, base_file };
+    let (since, steady) = (timeline.version(&position.file, position.offset)?, steady(source, &inspection.tables)?);
+    let chosen = |table: &Inspected| match config.mysql.on_lost_position {
+        OnLostPosition::Current => {
+            let reason = format!("rows are missing that changed before the present position was taken: {why}");
+            let is_known = steady.contains(&table.source.name);
+            let table = Chosen::new(table.clone(), State::Unverified, &reason);
+            if is_known { table.followed(since) } else { table }
+        }
+        OnLostPosition::Snapshot | OnLostPosition::Fail => Chosen::wanted(table.clone(), why),
+    };
+    let checkpoint = Checkpoint { seq: saved.seq, position, timeline };
     Ok(Begun { checkpoint, tables: inspection.tables.iter().map(chosen).collect(), is_new: true })
 }
 
@@ -679,7 +702,7 @@ fn resumed(table: Inspected, saved: TableState, inspection: &Inspection) -> Chos
 /// position.
 fn misfits_at_position(table: &Inspected, schema: &Option<SavedSchema>, inspection: &Inspection) -> Vec<Problem> {
     match (schema, &inspection.client) {
-        (Some(SavedSchema { known, .. }), Some(client)) => {
+        (Some(SavedSchema { known: Some(known), .. }), Some(client)) => {
             let source = known.definition.source_table(table.source.allows_zero_dates);
             misfits(&source, table.target.as_ref(), client.target_features())
         }

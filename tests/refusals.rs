@@ -140,7 +140,6 @@ fn variables_of_the_source() {
         ("binlog_format", "STATEMENT", "ROW"),
         ("binlog_format", "MIXED", "ROW"),
         ("binlog_row_image", "MINIMAL", "FULL"),
-        ("binlog_row_metadata", "MINIMAL", "FULL"),
     ];
     for (variable, value, right) in wrong {
         test.sql(&format!("SET GLOBAL {variable} = '{value}'"));

@@ -434,7 +434,19 @@ fn write(test: &Fixture, seed: u64, stop: &Arc<AtomicBool>) -> JoinHandle<u64> {
 
 #[test]
 fn random_ones_under_load_with_kills() {
-    let test = Fixture::new("ddl_random");
+    random_ones(&Fixture::new("ddl_random"), &[]);
+}
+
+/// Rows that come without names and labels, and every now and then with them.
+#[test]
+fn random_ones_with_minimal_metadata() {
+    let minimal = ["--binlog-row-metadata=MINIMAL"];
+    let test = Fixture::on(Servers::own_mysql("ddl-minimal", &minimal), "ddl_random_minimal");
+    random_ones(&test, &["MINIMAL", "MINIMAL", "FULL", "MINIMAL"]);
+}
+
+/// With each kill the next of `metadata` begins.
+fn random_ones(test: &Fixture, metadata: &[&str]) {
     let statements = support::env_number("STREAM_BRIDGE_TEST_DDL_STATEMENTS", 120);
     let seed = support::env_number("STREAM_BRIDGE_TEST_SEED", 1);
     println!("STREAM_BRIDGE_TEST_SEED={seed}");
@@ -447,8 +459,8 @@ fn random_ones_under_load_with_kills() {
     config.set("state.checkpoint_interval", "1s");
     let mut bridge = Bridge::start(&config);
     let stop = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..2).map(|seed| write(&test, seed, &stop)).collect();
-    let mut author = Author { test: &test, random: Random::new(seed), number: 0 };
+    let writers: Vec<_> = (0..2).map(|seed| write(test, seed, &stop)).collect();
+    let mut author = Author { test, random: Random::new(seed), number: 0 };
     let mut connection = test.connect();
     // A row that would be cut or refused ends the statement, not the test.
     let (mut done, mut refused, mut kills) = (0, 0, 0);
@@ -462,6 +474,9 @@ fn random_ones_under_load_with_kills() {
         if done * 6 / statements > kills && kills < 5 {
             kills += 1;
             bridge.kill9();
+            if let Some(value) = metadata.get(usize::try_from(kills).unwrap() % metadata.len().max(1)) {
+                test.sql(&format!("SET GLOBAL binlog_row_metadata = '{value}'"));
+            }
             bridge = Bridge::start(&config);
         }
         std::thread::sleep(Duration::from_millis(author.random.below(60)));
@@ -469,12 +484,12 @@ fn random_ones_under_load_with_kills() {
     stop.store(true, Ordering::Relaxed);
     let written: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
     assert!(written > 100, "only {written} statements wrote");
-    all_equal(&mut bridge, &test);
+    all_equal(&mut bridge, test);
     assert_eq!(bridge.sigterm(), Some(0));
     // What the kills have left is swept away by a start.
     let mut bridge = Bridge::start(&config);
-    all_equal(&mut bridge, &test);
-    nothing_left(&test);
-    println!("{done} schema changes, {refused} refused by MySQL, {written} writes, {} copies", copies(&test));
+    all_equal(&mut bridge, test);
+    nothing_left(test);
+    println!("{done} schema changes, {refused} refused by MySQL, {written} writes, {} copies", copies(test));
     assert_eq!(bridge.sigterm(), Some(0));
 }

@@ -12,6 +12,7 @@ pub mod event;
 pub mod gtid_event;
 pub mod json;
 pub mod json_diff;
+pub mod minimal;
 pub mod payload;
 pub mod query;
 pub mod rows;

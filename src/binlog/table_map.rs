@@ -1,7 +1,7 @@
 //! TABLE_MAP: a table's id, name and columns.
 //!
 //! Its columns are what the row images that follow are made of, whatever the table looks like now. Names, labels and
-//! key are there with `binlog_row_metadata=FULL` only. A column that this version cannot carry over is
+//! key are there with `binlog_row_metadata=FULL` only; [`super::minimal`] takes them from elsewhere. A column that this version cannot carry over is
 //! [`SourceType::Unsupported`] by name; one whose code is unknown makes the whole map an error of that table, because
 //! then not even the other columns' metadata can be found.
 
@@ -81,6 +81,37 @@ pub struct TableMap {
     pub key_has_prefix: bool,
     /// Whether names, labels and key were there (`binlog_row_metadata=FULL`).
     pub has_full_metadata: bool,
+    /// The ENUM and SET columns whose labels were not there, by index.
+    pub unlabelled: Vec<(usize, Labelled)>,
+}
+
+/// A type whose values are numbers that stand for labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Labelled {
+    /// ENUM.
+    Enum,
+    /// SET.
+    Set,
+}
+
+impl Labelled {
+    /// As MySQL writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Labelled::Enum => "ENUM",
+            Labelled::Set => "SET",
+        }
+    }
+
+    /// Bytes of a value in an image, by the number of labels.
+    pub(super) fn bytes(self, labels: usize) -> usize {
+        match self {
+            Labelled::Enum if labels > 255 => 2,
+            Labelled::Enum => 1,
+            Labelled::Set if labels > 32 => 8,
+            Labelled::Set => labels.div_ceil(8),
+        }
+    }
 }
 
 impl<'a> TableMapHead<'a> {
@@ -120,9 +151,11 @@ impl TableMap {
         let nullable = body.bytes(column_count.div_ceil(8))?;
         let metadata = ColumnMetadata::parse(body)?;
         let at_table = |error: Error| error.at_table(format_args!("{}.{}", head.database, head.table));
-        let (columns, is_whole) = columns(codes, sizes, nullable, &metadata).map_err(at_table)?;
+        let Columns { columns, has_charsets, unlabelled } =
+            columns(codes, sizes, nullable, &metadata).map_err(at_table)?;
         check_key(metadata.key.as_deref(), column_count).map_err(at_table)?;
         // Names decide: MINIMAL has none. Labels come with them, but a truncated list must not pass.
+        let is_whole = has_charsets && unlabelled.is_empty();
         let has_full_metadata = is_whole && metadata.names.len() == columns.len();
         Ok(Self {
             table_id: head.table_id,
@@ -133,6 +166,7 @@ impl TableMap {
             primary_key: metadata.key,
             key_has_prefix: metadata.key_has_prefix,
             has_full_metadata,
+            unlabelled,
         })
     }
 }
@@ -144,35 +178,52 @@ fn check_key(key: Option<&[usize]>, column_count: usize) -> Result<()> {
     }
 }
 
-/// Puts what the event says by kind of column back together by column, and tells whether it said all.
-fn columns(
-    codes: &[u8],
-    sizes: Cursor<'_>,
-    nullable: &[u8],
-    metadata: &ColumnMetadata<'_>,
-) -> Result<(Vec<SourceColumn>, bool)> {
+struct Columns {
+    columns: Vec<SourceColumn>,
+    has_charsets: bool,
+    unlabelled: Vec<(usize, Labelled)>,
+}
+
+/// Puts what the event says by kind of column back together by column, and tells what it did not say.
+fn columns(codes: &[u8], sizes: Cursor<'_>, nullable: &[u8], metadata: &ColumnMetadata<'_>) -> Result<Columns> {
     if !metadata.names.is_empty() && metadata.names.len() != codes.len() {
         return Err(corrupt(format!("{} names for {} columns", metadata.names.len(), codes.len())));
     }
-    let mut types = Types { sizes, metadata, is_whole: true, numbers: 0, texts: 0, labelled: 0, enums: 0, sets: 0 };
+    let mut types = Types {
+        sizes,
+        metadata,
+        has_charsets: true,
+        unlabelled: Vec::new(),
+        column: 0,
+        numbers: 0,
+        texts: 0,
+        labelled: 0,
+        enums: 0,
+        sets: 0,
+    };
     let mut columns = Vec::with_capacity(codes.len());
     for (index, &code) in codes.iter().enumerate() {
         let name = match metadata.names.get(index) {
             Some(name) => utf8(name, "a column's name")?.to_owned(),
             None => format!("@{}", index + 1),
         };
+        types.column = index;
         let ty = types.next(code).map_err(|error| error.at_column(&name))?;
         columns.push(SourceColumn { name, ty, nullable: bit_from_low(nullable, index) });
     }
-    Ok((columns, types.is_whole))
+    Ok(Columns { columns, has_charsets: types.has_charsets, unlabelled: types.unlabelled })
 }
 
 /// Reads the columns' types in order, counting each kind that has lists of its own.
 struct Types<'e, 'a> {
     sizes: Cursor<'a>,
     metadata: &'e ColumnMetadata<'a>,
-    /// Whether no column lacked its labels or character set.
-    is_whole: bool,
+    /// Whether no column lacked its character set.
+    has_charsets: bool,
+    /// The columns that lacked their labels.
+    unlabelled: Vec<(usize, Labelled)>,
+    /// The index of the column that is read.
+    column: usize,
     numbers: usize,
     texts: usize,
     labelled: usize,
@@ -285,32 +336,30 @@ impl Types<'_, '_> {
     fn enumeration(&mut self, bytes: u8) -> Result<SourceType> {
         let labels = self.metadata.enum_labels.get(self.enums);
         self.enums += 1;
-        let expected = |count| if count > 255 { 2 } else { 1 };
-        self.labelled("ENUM", bytes, labels, expected, |labels| SourceType::Enum { labels })
+        self.labelled(Labelled::Enum, bytes, labels, |labels| SourceType::Enum { labels })
     }
 
     fn set(&mut self, bytes: u8) -> Result<SourceType> {
         let labels = self.metadata.set_labels.get(self.sets);
         self.sets += 1;
-        let expected = |count: usize| if count > 32 { 8 } else { count.div_ceil(8) };
-        self.labelled("SET", bytes, labels, expected, |labels| SourceType::Set { labels })
+        self.labelled(Labelled::Set, bytes, labels, |labels| SourceType::Set { labels })
     }
 
     fn labelled(
         &mut self,
-        kind: &str,
+        kind: Labelled,
         bytes: u8,
         labels: Option<&Vec<&[u8]>>,
-        expected_bytes: impl Fn(usize) -> usize,
         make: impl Fn(Vec<String>) -> SourceType,
     ) -> Result<SourceType> {
         let collation = self.metadata.label_charsets.get(self.labelled);
         self.labelled += 1;
         let Some(labels) = labels else {
-            self.is_whole = false;
+            self.unlabelled.push((self.column, kind));
             return Ok(SourceType::Int { bytes, unsigned: true });
         };
-        if expected_bytes(labels.len()) != usize::from(bytes) {
+        let (kind, expected_bytes) = (kind.name(), kind.bytes(labels.len()));
+        if expected_bytes != usize::from(bytes) {
             return Err(corrupt(format!("{kind} values of {bytes} bytes for {} labels", labels.len())));
         }
         Ok(match charset(collation) {
@@ -325,7 +374,7 @@ impl Types<'_, '_> {
         let collation = self.metadata.text_charsets.get(self.texts);
         self.texts += 1;
         if collation.is_none() {
-            self.is_whole = false;
+            self.has_charsets = false;
             return make(Charset::Utf8);
         }
         match charset(collation) {
@@ -544,6 +593,7 @@ mod tests {
         assert_eq!(names, ["@1", "@2", "@3"]);
         assert_eq!(map.columns[0].ty, SourceType::Int { bytes: 4, unsigned: true });
         assert_eq!(map.columns[1].ty, SourceType::Int { bytes: 1, unsigned: true }, "an ENUM without its labels");
+        assert_eq!(map.unlabelled, [(1, Labelled::Enum)]);
         assert_eq!(map.columns[2].ty, SourceType::VarChar { max_bytes: 3, charset: Charset::Latin1 });
     }
 

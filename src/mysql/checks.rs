@@ -10,7 +10,7 @@ use crate::mysql::source::{ServerFacts, Source, quoted, quoted_name};
 use crate::mysql::tables::{self, FoundTable};
 use crate::schema::types::{SourceType, TableName};
 
-/// `binlog_row_metadata=FULL` came with 8.0.1; before 8.0 nothing of this works.
+/// Signs and character sets in the binary log's row metadata came with 8.0.1; before 8.0 nothing of this works.
 const OLDEST: (u16, u16, u16) = (8, 0, 1);
 
 /// What `check` learned of the source.
@@ -107,13 +107,6 @@ fn wrong_values(facts: &ServerFacts) -> Vec<Problem> {
     let wanted = [
         ("binlog_format", &facts.binlog_format, "ROW", true, "rows are not in the binary log as rows"),
         ("binlog_row_image", &facts.binlog_row_image, "FULL", true, "rows in the binary log lack columns"),
-        (
-            "binlog_row_metadata",
-            &facts.binlog_row_metadata,
-            "FULL",
-            false,
-            "the binary log lacks column names, ENUM labels and keys",
-        ),
         ("binlog_checksum", &facts.binlog_checksum, "CRC32", false, "damage to the binary log could not be noticed"),
     ];
     let mut found = Vec::new();
@@ -157,7 +150,7 @@ fn privilege_problems(grants: &Grants, account: &str) -> Vec<Problem> {
 fn tables_problems(facts: &ServerFacts, tables: &[FoundTable], grants: &Grants, account: &str) -> Vec<Problem> {
     let of_table = |found: &FoundTable| {
         let problems = table_problems(found, grants, account).into_iter();
-        let problems = problems.chain(cascade_problems(facts, found));
+        let problems = problems.chain(cascade_problems(facts, found)).chain(label_problems(facts, found));
         problems.map(|problem| problem.of_table(&found.table.name)).collect::<Vec<_>>()
     };
     tables.iter().flat_map(of_table).collect()
@@ -211,6 +204,21 @@ fn cascade_problems(facts: &ServerFacts, found: &FoundTable) -> Vec<Problem> {
     keys.iter().map(problem).collect()
 }
 
+/// Labels that neither the binary log nor `information_schema` has.
+fn label_problems(facts: &ServerFacts, found: &FoundTable) -> Vec<Problem> {
+    let columns = if facts.has_minimal_metadata() { &found.definition.columns[..] } else { &[] };
+    let doubtful = columns.iter().filter_map(|column| Some((&column.name, column.ty.doubtful_label()?)));
+    let problem = |(column, label)| {
+        let text = format!(
+            "{} column {column}: binlog_row_metadata is MINIMAL, so labels are read from information_schema, which has ? for \
+             some characters: {label:?} may be another label",
+            found.table.name
+        );
+        problem(text, "SET PERSIST binlog_row_metadata = 'FULL';")
+    };
+    doubtful.map(problem).collect()
+}
+
 fn unsupported(table: &TableName, column: &str, ty: &SourceType) -> Option<Problem> {
     let SourceType::Unsupported { name } = ty else { return None };
     let text = format!("{table} column {column}: {name} is not supported yet");
@@ -224,7 +232,8 @@ fn problem(text: impl Into<String>, repair: impl Into<String>) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::catalog::{Definition, SourceTable};
+    use crate::schema::catalog::{ColumnDefinition, Definition, SourceTable};
+    use crate::schema::column::ColumnType;
     use crate::schema::types::SourceColumn;
 
     fn good_facts() -> ServerFacts {
@@ -276,7 +285,6 @@ mod tests {
             server_id: 0,
             binlog_format: some("MIXED"),
             binlog_row_image: some("MINIMAL"),
-            binlog_row_metadata: some("MINIMAL"),
             binlog_checksum: some("NONE"),
             binlog_ignore_db: "shop".to_owned(),
             ..good_facts()
@@ -286,7 +294,6 @@ mod tests {
             ("server_id", "SET PERSIST server_id = 1;"),
             ("binlog_format is MIXED", "SET PERSIST binlog_format = 'ROW';"),
             ("binlog_row_image", "'FULL'"),
-            ("binlog_row_metadata", "SET PERSIST binlog_row_metadata = 'FULL';"),
             ("binlog_checksum", "'CRC32'"),
             ("binlog-ignore-db", "restart"),
         ];
@@ -317,6 +324,18 @@ mod tests {
         check(&good_facts(), &good_grants(), &[prefix], &[("prefix", "`id`")]);
         let child = FoundTable { cascading_keys: vec!["fk".to_owned()], ..table(vec![0], SourceType::Year) };
         check(&good_facts(), &good_grants(), std::slice::from_ref(&child), &[]);
+        let ty = ColumnType {
+            data_type: "set".to_owned(),
+            column_type: "set('a','?')".to_owned(),
+            charset: Some("utf8mb4".to_owned()),
+            ..ColumnType::default()
+        };
+        let column = ColumnDefinition { name: "s".to_owned(), ty, ..ColumnDefinition::default() };
+        let definition = Definition { columns: vec![column], ..Definition::default() };
+        let labels = [FoundTable { definition, ..table(vec![0], SourceType::Year) }];
+        check(&good_facts(), &good_grants(), &labels, &[]);
+        let minimal = ServerFacts { binlog_row_metadata: Some("MINIMAL".to_owned()), ..good_facts() };
+        check(&minimal, &good_grants(), &labels, &[("column s: ", "SET PERSIST binlog_row_metadata = 'FULL';")]);
         let native = ServerFacts { innodb_native_foreign_keys: Some("ON".to_owned()), ..good_facts() };
         let older = ServerFacts { version: "8.4.3".to_owned(), ..good_facts() };
         for facts in [native, older] {

@@ -73,6 +73,11 @@ impl ServerFacts {
         (next(), next(), next())
     }
 
+    /// Whether rows come without names, labels and keys.
+    pub fn has_minimal_metadata(&self) -> bool {
+        self.binlog_row_metadata.as_ref().is_some_and(|value| value.eq_ignore_ascii_case("MINIMAL"))
+    }
+
     /// Whether rows that a foreign key changes by itself are in the binary log: from 9.6 on, where the SQL layer does it.
     pub fn logs_cascades(&self) -> bool {
         self.version_number() >= (9, 6, 0) && self.innodb_native_foreign_keys.as_deref() != Some("ON")

@@ -6,7 +6,7 @@
 //! change out again, which is harmless, and goes on behind it. A change that is not carried out counts in the ledger like a
 //! batch, so no checkpoint passes it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +20,9 @@ use crate::position::{Position, Version};
 use crate::schema::catalog::Known;
 use crate::schema::target::{Ddl, DdlAction};
 use crate::schema::types::TableName;
+
+/// Each table's changes that are not carried out yet, in order.
+pub type Barriers = BTreeMap<TableIndex, VecDeque<Barrier>>;
 
 /// A change that is not carried out yet.
 #[derive(Debug)]
@@ -70,11 +73,11 @@ impl Router {
 
     /// The table's definition behind all its changes.
     pub(super) fn known(&self, table: TableIndex) -> Option<&Known> {
-        let last = self.barriers.get(&table).and_then(VecDeque::back);
-        last.map(|barrier| &barrier.known).or(self.tables.list()[table].known.as_ref())
+        last_known(&self.barriers, table).or(self.tables.list()[table].known.as_ref())
     }
 
-    /// The table's definition has changed, its target has not.
+    /// The table's definition has changed, its target has not. Rows from before that come again, after a restart, must say
+    /// themselves what they are.
     pub(super) fn redefine(&mut self, table: TableIndex, known: Known) {
         if let Some(last) = self.barriers.get_mut(&table).and_then(VecDeque::back_mut) {
             last.known = known;
@@ -82,6 +85,15 @@ impl Router {
         }
         self.tables.get_mut(table).known = Some(known);
         self.save_state(table);
+    }
+
+    /// The table's definition is not known from here on; false while changes of it are under way.
+    pub(super) fn undefine(&mut self, table: TableIndex) -> bool {
+        let is_quiet = !self.barriers.contains_key(&table);
+        if is_quiet && self.tables.get_mut(table).known.take().is_some() {
+            self.save_state(table);
+        }
+        is_quiet
     }
 
     /// What acks bring about.
@@ -104,7 +116,7 @@ impl Router {
         let (ddl, known, renamed_from) =
             (Arc::clone(&barrier.ddl), barrier.known.clone(), barrier.renamed_from.clone());
         let name = renamed_from.as_ref().map(|_| known.definition.name.to_string());
-        let schema = SavedSchema { known, pending: Some(Box::new(Ddl::clone(&ddl))) };
+        let schema = SavedSchema { known: Some(known), pending: Some(Box::new(Ddl::clone(&ddl))), shadow: None };
         let mut state = self.state_of(table);
         (state.floor, state.schema) = (ddl.floor, schema.to_text());
         state.table = name.unwrap_or(state.table);
@@ -217,6 +229,11 @@ impl Router {
             }
         }
     }
+}
+
+/// The definition of a table that waits for changes, as it is behind them.
+pub(super) fn last_known(barriers: &Barriers, table: TableIndex) -> Option<&Known> {
+    barriers.get(&table).and_then(VecDeque::back).map(|barrier| &barrier.known)
 }
 
 /// The state of a name that no table has any more.

@@ -25,7 +25,7 @@ pub mod tables;
 pub mod transaction;
 mod xa;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,11 +44,10 @@ use crate::message::{
 use crate::metrics::Status;
 use crate::position::{Timeline, Version};
 use crate::rowbinary::ChunkPool;
-use crate::schema::catalog::Known;
 use crate::schema::mapping::TargetFeatures;
 use crate::transcode::{RowsCursor, Stride};
 
-use barrier::Barrier;
+use barrier::Barriers;
 use batch::{Batcher, Pace};
 use copy::Copy;
 use ledger::Ledger;
@@ -148,8 +147,7 @@ pub struct Router {
     copies: BTreeMap<TableIndex, Copy>,
     /// Tables that are copied beside their targets.
     resyncs: BTreeMap<TableIndex, Resync>,
-    /// Schema changes that are not carried out yet, each table's in order.
-    barriers: BTreeMap<TableIndex, VecDeque<Barrier>>,
+    barriers: Barriers,
     /// To be sent to the snapshot stage.
     orders: Vec<ToSnapshot>,
     /// Tables with rows in the open group.
@@ -424,7 +422,8 @@ impl Router {
     }
 
     fn map(&mut self, event: &Event<'_>, span: EventSpan, now: Instant) -> Result<()> {
-        match self.tables.map(event, self.version_of(span), self.stream.in_xa())? {
+        let (at, in_xa, barriers) = (self.version_of(span), self.stream.in_xa(), &self.barriers);
+        match self.tables.map(event, at, in_xa, |table| barrier::last_known(barriers, table))? {
             Mapped::Settled => {}
             Mapped::Refused(tables) => {
                 for (table, error) in tables {
@@ -548,14 +547,20 @@ impl Router {
     fn state_of(&self, index: TableIndex) -> TableState {
         let table = &self.tables.list()[index];
         let state = table.state.name().to_owned();
-        let schema = |known: &Known| SavedSchema { known: known.clone(), pending: None }.to_text();
+        let resync = self.resyncs.get(&index);
+        let shadow = resync.and_then(Resync::shadow).and_then(|shadow| self.tables.list()[shadow].known.as_ref());
+        let schema = SavedSchema {
+            known: table.known.clone(),
+            pending: None,
+            shadow: shadow.map(|known| known.definition.clone()),
+        };
         TableState {
             table: self.saved_name(index).to_string(),
             state,
             reason: table.reason.clone(),
             floor: table.floor.0,
-            shadow: self.resyncs.get(&index).map(Resync::saved).unwrap_or_default(),
-            schema: table.known.as_ref().map(schema).unwrap_or_default(),
+            shadow: resync.map(Resync::saved).unwrap_or_default(),
+            schema: schema.to_text(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::position::{Position, Version};
 use crate::schema::catalog::{Definition, Known};
 use crate::schema::change::{AlterTable, CreateTable, CreatedShape, SchemaChange};
 use crate::schema::ddl::{self, Touched};
-use crate::schema::effect::{self, Effect};
+use crate::schema::effect::{self, Effect, TargetChange};
 use crate::schema::target::{Ddl, DdlAction, TargetTable};
 use crate::schema::types::TableName;
 
@@ -107,11 +107,9 @@ impl Router {
             SchemaChange::DropDatabase(database) => {
                 self.in_database(database).into_iter().for_each(|table| self.dropped(Some(table), ran));
             }
-            SchemaChange::Alter(_)
-            | SchemaChange::Truncate(_)
-            | SchemaChange::Create(_)
-            | SchemaChange::Rename { .. }
-            | SchemaChange::Database { .. } => {}
+            SchemaChange::Alter(alter) => self.ignored(&alter.name, Some(alter), ran),
+            SchemaChange::Rename { from, to } => [from, to].into_iter().for_each(|name| self.ignored(name, None, ran)),
+            SchemaChange::Truncate(_) | SchemaChange::Create(_) | SchemaChange::Database { .. } => {}
         }
     }
 
@@ -119,15 +117,31 @@ impl Router {
         let Some(table) = self.known_or_chosen(&alter.name).filter(|&table| self.concerns(table, ran)) else {
             return;
         };
+        let is_unnamed = self.tables.list()[table].is_unnamed;
         match self.effect(table, alter, ran) {
-            Ok((known, Effect::Nothing)) => self.redefine(table, known),
-            Ok((known, Effect::Alter(changes))) => {
-                let Some(target) = self.tables.list()[table].target().map(|target| target.after(&changes)) else {
-                    return;
-                };
-                self.at_barrier(table, target, DdlAction::Alter(changes), known, ran);
-            }
+            Ok((known, Effect::Nothing)) if !is_unnamed => self.redefine(table, known),
+            // Rows from before could not be told from those behind, if they came again.
+            Ok((known, Effect::Nothing)) => self.alter_at_barrier(table, Vec::new(), known, ran),
+            Ok((known, Effect::Alter(changes))) => self.alter_at_barrier(table, changes, known, ran),
             Ok((_, Effect::Copy(why))) | Err(why) => self.copy_concerned(table, &why, ran),
+        }
+    }
+
+    fn alter_at_barrier(&mut self, table: TableIndex, changes: Vec<TargetChange>, known: Known, ran: &Ran<'_>) {
+        let Some(target) = self.tables.list()[table].target().map(|target| target.after(&changes)) else { return };
+        self.at_barrier(table, target, DdlAction::Alter(changes), known, ran);
+    }
+
+    /// A change that is not carried out, as the configuration wants it: the target stays as it is, but rows that come
+    /// without names need to know the table as it is.
+    fn ignored(&mut self, name: &TableName, alter: Option<&AlterTable>, ran: &Ran<'_>) {
+        let Some(table) = self.find(name).filter(|&table| self.concerns(table, ran)) else { return };
+        let altered =
+            self.known(table).zip(alter).and_then(|(known, alter)| known.definition.altered(alter, None).ok());
+        match altered {
+            Some(altered) => self.redefine(table, Known { since: ran.end, definition: altered.definition }),
+            None if self.undefine(table) => {}
+            None => self.copy_concerned(table, "its definition behind it is not known", ran),
         }
     }
 

@@ -3,6 +3,8 @@
 //! Row decoding trusts TABLE_MAP: it carries names, types and key of the very rows that follow (full metadata), and a
 //! plan is compiled once per map. A map whose body is known keeps its plan without being parsed again. What does not fit
 //! the target, or has another key than the table was created with, sets the table aside; it never shifts a column.
+//! A map without names takes them from the table's definition at its position, if that one is known and is of the same
+//! types ([`crate::binlog::minimal`]); what is not known is not guessed.
 //!
 //! While a table is copied anew its rows go to two targets: its own and the copy's, which is a table of its own here, its
 //! *shadow*. In the end the shadow takes the name over, and what it replaced is set aside for good.
@@ -20,7 +22,7 @@ use crate::error::{Action, Error, ErrorKind, Result};
 use crate::message::TableIndex;
 use crate::position::Version;
 use crate::rowbinary::Body;
-use crate::schema::catalog::{Known, SourceTable};
+use crate::schema::catalog::{Definition, Known, SourceTable};
 use crate::schema::target::{InsertColumns, TargetTable};
 use crate::schema::types::TableName;
 use crate::transcode::RowPlan;
@@ -42,6 +44,9 @@ pub struct Table {
     pub floor: Version,
     /// Its definition in the source, as far as its DDL has been carried out; `None` when it is not followed.
     pub known: Option<Known>,
+    /// Whether rows of it came without column names since the start: then those that come again need the definition of
+    /// their position, and no change of it may lie above the floor.
+    pub is_unnamed: bool,
     /// The target; `None` for a table that was never copied or created.
     shape: Option<Shape>,
 }
@@ -149,7 +154,17 @@ impl Shape {
 impl Table {
     /// A table in this state.
     pub fn new(name: TableName, state: State, reason: String, shape: Option<Shape>) -> Self {
-        Self { name, state, reason, rows: 0, version: 0, floor: Version::default(), known: None, shape }
+        Self {
+            name,
+            state,
+            reason,
+            rows: 0,
+            version: 0,
+            floor: Version::default(),
+            known: None,
+            is_unnamed: false,
+            shape,
+        }
     }
 
     /// Rows of this body are in ClickHouse.
@@ -173,24 +188,37 @@ impl Table {
         self.state != State::Quarantined
     }
 
-    fn plan(&self, map: &TableMap) -> Result<TablePlan> {
-        let shape = |text: String| Error::new(ErrorKind::TableShape, text);
+    /// The plan for the rows of a map of the version `at`, where the table is as it is `known` to be.
+    fn plan(&self, map: TableMap, known: Option<&Known>, at: Version) -> Result<TablePlan> {
         let Some(Shape { key, target }) = &self.shape else {
-            return Err(shape("has no target yet".to_owned()));
+            return Err(shape("has no target yet"));
         };
-        if !map.has_full_metadata {
-            return Err(shape("its rows come without column names: SET PERSIST binlog_row_metadata='FULL'".to_owned()));
-        }
+        let map = if map.has_full_metadata { map } else { map.completed(definition_at(known, at)?)? };
         let map_key = map.primary_key.as_deref().unwrap_or_default();
         let names = map_key.iter().filter_map(|&index| map.columns.get(index)).map(|column| column.name.as_str());
         let names: Vec<&str> = names.collect();
         if names != *key || map.key_has_prefix {
-            return Err(shape(format!("its key in the stream is {names:?}, but the target was made for {key:?}")));
+            return Err(shape(&format!("its key in the stream is {names:?}, but the target was made for {key:?}")));
         }
         let rows = RowPlan::compile(&map.columns, map_key, &target.columns)?;
         let columns = Arc::new(InsertColumns(rows.insert_columns()));
         Ok(TablePlan { rows, columns })
     }
+}
+
+/// A definition is that of all rows since a version.
+fn definition_at(known: Option<&Known>, at: Version) -> Result<&Definition> {
+    let known = known.filter(|known| known.since <= at).map(|known| &known.definition);
+    known.ok_or_else(|| {
+        shape(
+            "its rows come without column names (binlog_row_metadata=MINIMAL), and what its columns were at this position \
+             is not known: SET PERSIST binlog_row_metadata = 'FULL' has rows tell it themselves",
+        )
+    })
+}
+
+fn shape(text: &str) -> Error {
+    Error::new(ErrorKind::TableShape, text)
 }
 
 impl Tables {
@@ -325,11 +353,18 @@ impl Tables {
     }
 
     /// Takes a TABLE_MAP of the version `at`. Rows of an XA transaction lie where its outcome does: then it is planned
-    /// wherever it stands, but below the floor not for the next one.
+    /// wherever it stands, but below the floor not for the next one. `changed` has the definitions of tables that wait for
+    /// schema changes, as they are behind them.
     ///
     /// # Errors
     /// An event that cannot be parsed.
-    pub fn map(&mut self, event: &Event<'_>, at: Version, in_xa: bool) -> Result<Mapped> {
+    pub fn map<'a>(
+        &mut self,
+        event: &Event<'_>,
+        at: Version,
+        in_xa: bool,
+        changed: impl Fn(TableIndex) -> Option<&'a Known>,
+    ) -> Result<Mapped> {
         let head = TableMapHead::parse(event)?;
         if self.maps.get(&head.table_id).is_some_and(|map| map.body == event.body) {
             return Ok(Mapped::Settled);
@@ -338,15 +373,22 @@ impl Tables {
         let index = self.find(&name);
         let shadow = index.and_then(|index| self.shadows.get(&index).copied());
         let (mut planned, mut refused, mut is_whole) = (Vec::new(), Vec::new(), true);
-        for index in index.into_iter().chain(shadow).filter(|&index| self.list[index].flows()) {
-            let table = &self.list[index];
+        for index in index.into_iter().chain(shadow) {
+            let table = &mut self.list[index];
+            if !table.flows() {
+                continue;
+            }
             if at < table.floor {
                 is_whole = false;
                 if !in_xa {
                     continue;
                 }
             }
-            match TableMap::parse(event).and_then(|map| table.plan(&map)) {
+            let plan = TableMap::parse(event).and_then(|map| {
+                table.is_unnamed |= !map.has_full_metadata;
+                table.plan(map, changed(index).or(table.known.as_ref()), at)
+            });
+            match plan {
                 Ok(plan) => planned.push((index, Arc::new(plan))),
                 Err(error) if error.action() == Action::Quarantine => {
                     is_whole = false;
@@ -368,6 +410,16 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_definition_is_not_that_of_rows_from_before() {
+        let known = Known { since: Version(5), definition: Definition::default() };
+        assert!(definition_at(Some(&known), Version(5)).is_ok());
+        for (known, at) in [(Some(&known), Version(4)), (None, Version(9))] {
+            let error = definition_at(known, at).unwrap_err();
+            assert!(error.text.contains("at this position is not known"), "{error}");
+        }
+    }
 
     #[test]
     fn a_name_in_other_case_means_the_table_that_has_it_now() {

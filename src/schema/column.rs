@@ -127,6 +127,18 @@ impl ColumnType {
         parse_labels(list)
     }
 
+    /// A label of an ENUM or SET that may not be what the server says: its dictionary has `?` for characters beyond U+FFFF,
+    /// and is not made for labels of bytes.
+    pub fn doubtful_label(&self) -> Option<String> {
+        let is_labelled = matches!(self.data_type.to_ascii_lowercase().as_str(), "enum" | "set");
+        let is_doubtful = |label: &String| match self.charset.as_deref() {
+            None | Some("binary") => label.contains('?') || !label.is_ascii(),
+            Some("utf8mb4") => label.contains('?'),
+            Some(_) => false,
+        };
+        self.labels().filter(|_| is_labelled)?.into_iter().find(is_doubtful)
+    }
+
     fn refused_name(&self) -> String {
         let name = self.data_type.to_ascii_uppercase();
         match &self.charset {
@@ -244,6 +256,21 @@ mod tests {
         for bad in ["enum", "enum('a'", "enum('a',", "enum('a' 'b')", "enum(a)"] {
             check(&column("enum", bad), SourceType::Unsupported { name: "ENUM".to_owned() });
         }
+    }
+
+    #[test]
+    fn labels_that_the_dictionary_cannot_hold_are_doubtful() {
+        let check = |column_type: &str, charset: Option<&str>, expected: Option<&str>| {
+            let ty = ColumnType { charset: charset.map(str::to_owned), ..column("enum", column_type) };
+            assert_eq!(ty.doubtful_label().as_deref(), expected, "{column_type}");
+        };
+        check("enum('a','b ?')", Some("utf8mb4"), Some("b ?"));
+        check("enum('a','ü🎁')", Some("utf8mb4"), None);
+        check("enum('a','?')", Some("latin1"), None);
+        check("enum('a','?')", Some("utf8mb3"), None);
+        check("enum('a','ü')", None, Some("ü"));
+        check("enum('a','b')", Some("binary"), None);
+        assert_eq!(column("varchar", "varchar(3)").doubtful_label(), None);
     }
 
     #[test]

@@ -34,22 +34,6 @@ impl std::fmt::Display for Part<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_two_tables_are_written_alike() {
-        let written = |database: &str, table: &str| {
-            TableName { database: database.to_owned(), table: table.to_owned() }.to_string()
-        };
-        assert_eq!(written("shop", "orders_2"), "shop.orders_2");
-        assert_eq!(written("a.b", "c"), "`a.b`.c");
-        assert_eq!(written("a", "b.c"), "a.`b.c`");
-        assert_eq!(written("a`", "*"), "`a```.`*`");
-    }
-}
-
 /// A column of a source table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceColumn {
@@ -119,4 +103,73 @@ pub enum SourceType {
     Vector,
     /// What this version refuses, by name: `VARCHAR in character set sjis`, `BLOB COMPRESSED of MariaDB`, ..
     Unsupported { name: String },
+}
+
+impl std::fmt::Display for Charset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Charset::Utf8 => "utf8",
+            Charset::Latin1 => "latin1",
+            Charset::Binary => "binary",
+        })
+    }
+}
+
+/// For a message, in MySQL's words as far as a row image knows them.
+impl std::fmt::Display for SourceType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Int { bytes, unsigned } => {
+                let name = match bytes {
+                    1 => "TINYINT",
+                    2 => "SMALLINT",
+                    3 => "MEDIUMINT",
+                    4 => "INT",
+                    _ => "BIGINT",
+                };
+                write!(f, "{name}{}", if *unsigned { " UNSIGNED" } else { "" })
+            }
+            Self::Float => f.write_str("FLOAT"),
+            Self::Double => f.write_str("DOUBLE"),
+            Self::Decimal { precision, scale } => write!(f, "DECIMAL({precision},{scale})"),
+            Self::Year => f.write_str("YEAR"),
+            Self::Date => f.write_str("DATE"),
+            Self::Time { fsp } => write!(f, "TIME({fsp})"),
+            Self::DateTime { fsp } => write!(f, "DATETIME({fsp})"),
+            Self::Timestamp { fsp } => write!(f, "TIMESTAMP({fsp})"),
+            Self::Bit { bits } => write!(f, "BIT({bits})"),
+            Self::Char { max_bytes, charset } => write!(f, "CHAR of {max_bytes} bytes {charset}"),
+            Self::VarChar { max_bytes, charset } => write!(f, "VARCHAR of {max_bytes} bytes {charset}"),
+            Self::Blob { length_bytes, charset } => {
+                let size = ["TINY", "", "MEDIUM", "LONG"].get(usize::from(length_bytes.saturating_sub(1)));
+                let kind = if *charset == Charset::Binary { "BLOB" } else { "TEXT" };
+                write!(f, "{}{kind} {charset}", size.unwrap_or(&""))
+            }
+            Self::Enum { labels } => write!(f, "ENUM of {} labels", labels.len()),
+            Self::Set { labels } => write!(f, "SET of {} labels", labels.len()),
+            Self::OldTime => f.write_str("TIME as before MySQL 5.6"),
+            Self::OldDateTime => f.write_str("DATETIME as before MySQL 5.6"),
+            Self::OldTimestamp => f.write_str("TIMESTAMP as before MySQL 5.6"),
+            Self::Json => f.write_str("JSON"),
+            Self::Geometry => f.write_str("GEOMETRY"),
+            Self::Vector => f.write_str("VECTOR"),
+            Self::Unsupported { name } => f.write_str(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_tables_are_written_alike() {
+        let written = |database: &str, table: &str| {
+            TableName { database: database.to_owned(), table: table.to_owned() }.to_string()
+        };
+        assert_eq!(written("shop", "orders_2"), "shop.orders_2");
+        assert_eq!(written("a.b", "c"), "`a.b`.c");
+        assert_eq!(written("a", "b.c"), "a.`b.c`");
+        assert_eq!(written("a`", "*"), "`a```.`*`");
+    }
 }

@@ -207,6 +207,7 @@ impl Snapshot {
         session.see(task.position())?;
         match task {
             Task::Prepare { table, name, id, .. } => {
+                session.pass_schema_changes(name)?;
                 let new = prepare::shadow(&self.config, &self.client, name, *id)?;
                 tell(to_router, FromSnapshot::Prepared(*table, Box::new(new)));
                 Ok(())

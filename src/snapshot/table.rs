@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{CopyOrder, FromSnapshot, TableIndex};
 use crate::mysql::chunks::{Bound, Chunk, Cuts};
 use crate::mysql::select::{Select, select_list};
+use crate::mysql::source::quoted;
 use crate::position::{Position, Version};
 use crate::rowbinary::{Body, ChunkPool};
 use crate::schema::target::InsertColumns;
@@ -209,6 +210,17 @@ impl Session {
     /// When the source is away or refuses.
     pub fn open(config: &MysqlConfig) -> Result<Self> {
         Ok(Self { select: Select::open(config)?, seen: None })
+    }
+
+    /// Waits for a schema change of the table that is being committed: without GTID the stream may have told of it before
+    /// `information_schema` does, but its lock is held until then.
+    ///
+    /// # Errors
+    /// When the source is away. What else is wrong with the table whoever reads its columns will find.
+    pub fn pass_schema_changes(&mut self, table: &TableName) -> Result<()> {
+        let refused = self.select.connection()?.ask(&format!("SELECT 1 FROM {} LIMIT 0", quoted(table)))?;
+        drop(refused);
+        Ok(())
     }
 
     /// Waits until what it selects contains everything before `position`.

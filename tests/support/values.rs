@@ -343,6 +343,12 @@ pub struct Wide {
 }
 
 impl Wide {
+    /// The same with only these types.
+    pub fn only(mut self, is_wanted: impl Fn(&str) -> bool) -> Self {
+        self.types.retain(|it| is_wanted(&it.definition));
+        self
+    }
+
     pub fn create(&self, test: &Fixture) {
         let columns: Vec<String> = self
             .types
