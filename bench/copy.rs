@@ -3,7 +3,8 @@
 //! In each run, one after the other on the same machine:
 //! * the reference: MySQL's rows are read to nowhere (the same SELECTs, chunks and connections), **while** the same bodies,
 //!   prepared before, are posted to a new table by as many writers. The slower of the two counts;
-//! * `stream-bridge run` on an empty target, from its start until the table is copied, with the defaults.
+//! * `stream-bridge run` on an empty target, with the defaults, from the moment that its start is over (it has looked at both
+//!   servers and made all tables, as the reference has before it is timed) until the table is copied. The start is printed.
 //!
 //! The process is charged all its CPU time, user and system, from its start on.
 
@@ -88,6 +89,7 @@ struct Run {
     posted: f64,
     copied: f64,
     per_cpu_second: f64,
+    start: Duration,
 }
 
 impl Run {
@@ -151,21 +153,23 @@ impl<'a> Rig<'a> {
 
     fn run(&self, number: u64) -> Run {
         let (read, posted) = self.references(number);
-        let (copied, cpu) = self.copy();
+        let (start, copied, cpu) = self.copy();
         let per_second = |seconds: f64| self.rows as f64 / seconds;
         let run = Run {
             read: per_second(read.as_secs_f64()),
             posted: per_second(posted.as_secs_f64()),
             copied: per_second(copied.as_secs_f64()),
             per_cpu_second: per_second(cpu),
+            start,
         };
         println!(
-            "run {number}: MySQL's SELECT {:.2} M rows/s, the bodies posted {:.2} M rows/s, copied {:.2} M rows/s = {:.2} of the slower; {:.2} M rows per CPU-second",
+            "run {number}: MySQL's SELECT {:.2} M rows/s, the bodies posted {:.2} M rows/s, copied {:.2} M rows/s = {:.2} of the slower; {:.2} M rows per CPU-second, start {} ms",
             run.read / 1e6,
             run.posted / 1e6,
             run.copied / 1e6,
             run.ratio(),
-            run.per_cpu_second / 1e6
+            run.per_cpu_second / 1e6,
+            run.start.as_millis()
         );
         run
     }
@@ -204,19 +208,22 @@ impl<'a> Rig<'a> {
         times
     }
 
-    /// How long the copy took, and the CPU time of its process in seconds.
-    fn copy(&self) -> (Duration, f64) {
+    /// How long the start and the copy took, and the CPU time of the process in seconds.
+    fn copy(&self) -> (Duration, Duration, f64) {
         for database in [DATABASE.to_owned(), format!("{DATABASE}_state")] {
             self.test.clickhouse(&format!("DROP DATABASE IF EXISTS `{database}` SYNC"));
         }
         let config = self.test.config();
         let begin = Instant::now();
         let bridge = Bridge::spawn(&config);
-        support::wait_until("the table to be copied", 10 * PATIENCE, || bridge.log().contains("all tables are copied"));
-        let (took, cpu) = (begin.elapsed(), cpu_seconds(bridge.pid()));
+        let wait_for = |text: &str| support::wait_until(text, 10 * PATIENCE, || bridge.log().contains(text));
+        wait_for("going on from");
+        let start = begin.elapsed();
+        wait_for("all tables are copied");
+        let (took, cpu) = (begin.elapsed() - start, cpu_seconds(bridge.pid()));
         assert_eq!(bridge.sigterm(), Some(0));
         assert_eq!(self.test.clickhouse("SELECT count() FROM `{db}`.narrow FINAL"), self.rows.to_string());
-        (took, cpu)
+        (start, took, cpu)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Key ranges of a table's copy: where they end, and their conditions in SQL.
 //!
 //! Ends are real keys, found by stepping over a chunk's rows in key order, so chunks are even whatever the keys' spread;
-//! the server prints each end itself, as a literal that it reads back as the same value in the column's own collation.
+//! the server prints each end itself, as a literal that it reads back as the same value in the column's own collation. For a
+//! key of one integer, any number is an end, and the server is asked how many rows it expects up to there.
 //! Only the key's leading columns that have such literals are used: FLOAT, DOUBLE, ENUM and SET have none (they compare
 //! as something else than they are stored), and a table whose key begins with one is a single chunk. Pure text, no IO.
 
@@ -44,6 +45,8 @@ pub struct Cuts {
     columns: Vec<String>,
     /// What makes the server print each one's literal.
     literals: Vec<String>,
+    /// Whether the key is one integer.
+    is_one_integer: bool,
     /// A condition that the rows fulfil besides.
     only: Option<String>,
 }
@@ -62,7 +65,7 @@ impl Cuts {
             literal(&name, &column.ty).map(|literal| (name, literal))
         });
         let (columns, literals) = leading.unzip();
-        Self { table: quoted(&source.name), columns, literals, only: None }
+        Self { table: quoted(&source.name), columns, literals, is_one_integer: is_one_integer(source), only: None }
     }
 
     /// Only the rows that fulfil this condition, whichever ranges they lie in.
@@ -74,6 +77,24 @@ impl Cuts {
     /// Whether there is only one chunk.
     pub fn is_whole(&self) -> bool {
         self.columns.is_empty()
+    }
+
+    /// Whether the key is one integer, so that any number is an end.
+    pub fn is_one_integer(&self) -> bool {
+        self.is_one_integer
+    }
+
+    /// The query for the smallest and the greatest key of one column: one row, of NULLs when the table is empty.
+    pub fn first_and_last(&self) -> String {
+        let columns = self.columns.join(", ");
+        format!("SELECT CAST(MIN({columns}) AS CHAR), CAST(MAX({columns}) AS CHAR) FROM {}", self.table)
+    }
+
+    /// What makes the server say how many rows it expects above `lower`, up to and including `upper`. Without FORCE INDEX,
+    /// for which the optimizer does not look into the index, and says 1.
+    pub fn estimate(&self, lower: Option<&Bound>, upper: &Bound) -> String {
+        let condition = conjunction(self.range(lower, Some(upper)));
+        format!("EXPLAIN FORMAT=TRADITIONAL SELECT 1 FROM {}{condition}", self.table)
     }
 
     /// The query for the end of the chunk that begins above `lower` and has `rows` rows: one row of literals, or none
@@ -96,6 +117,11 @@ impl Cuts {
         let upper = upper.map(|bound| compare(&self.columns, bound, "<", "<="));
         lower.into_iter().chain(upper)
     }
+}
+
+fn is_one_integer(source: &SourceTable) -> bool {
+    let [index] = source.key[..] else { return false };
+    source.columns.get(index).is_some_and(|column| matches!(column.ty, SourceType::Int { .. }))
 }
 
 /// The query that tries a condition of a person's own, and reads nothing.
@@ -195,6 +221,14 @@ mod tests {
             "SELECT * FROM `d`.`t``` WHERE (`c0` >= 1 AND (`c0` > 1 OR ((`c1` >= 2 AND (`c1` > 2 OR (`c2` > 3))))))"
         );
         assert!(three.select("*", &chunk(None, bound(&["1", "2", "3"]))).ends_with("(`c2` <= 3))))))"));
+    }
+
+    #[test]
+    fn only_a_key_of_one_integer_is_estimated() {
+        let year = cuts(&[SourceType::Year]);
+        assert!(cuts(&[INT]).is_one_integer() && !cuts(&[INT, INT]).is_one_integer() && !year.is_one_integer());
+        let query = cuts(&[INT]).estimate(bound(&["-1"]).as_ref(), &vec!["9".to_owned()]);
+        assert!(query.ends_with("FROM `d`.`t``` WHERE `c0` > -1 AND `c0` <= 9"), "{query}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! When replication state is saved, and in which order.
 //!
-//! One save is out at a time. Table states and chunks of copies go before the checkpoint that relies on them. A checkpoint is due by time, by
+//! One save is out at a time. Table states and chunks of copies go before the checkpoint that relies on them. Chunks alone
+//! are in no hurry: a save costs ClickHouse milliseconds, and what one saves late a restart copies again. A checkpoint is due by time, by
 //! rows events (at most one such a second), once the low water has reached another binlog file, and at the end; it is only worth a save when the low
 //! water moved. Its number continues the one loaded at the start. Saving never stops the stream.
 
@@ -14,6 +15,8 @@ use crate::position::{Position, Timeline};
 
 /// At most one save a second for the number of events.
 const EVENTS_INTERVAL: Duration = Duration::from_secs(1);
+/// At most one save a second for chunks alone.
+const CHUNKS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When checkpoints are due, from `[state]`.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +37,7 @@ pub struct Saver {
     pub saved_at: Instant,
     /// What goes before the next checkpoint, in this order.
     records: VecDeque<Save>,
+    chunks_saved_at: Instant,
     is_out: bool,
     not_before: Option<Instant>,
     /// Failed attempts of the save that is next.
@@ -50,6 +54,7 @@ impl Saver {
             saved,
             saved_at: now,
             records: VecDeque::new(),
+            chunks_saved_at: now,
             is_out: false,
             not_before: None,
             attempts: 0,
@@ -87,8 +92,15 @@ impl Saver {
         if self.is_out {
             return None;
         }
-        let wanted = if self.records.is_empty() { self.checkpoint_instant(low_water)? } else { self.saved_at };
+        let wanted = self.records_instant().into_iter().chain(self.checkpoint_instant(low_water)).min()?;
         Some(self.not_before.map_or(wanted, |not_before| wanted.max(not_before)))
+    }
+
+    fn records_instant(&self) -> Option<Instant> {
+        match (self.records.front()?, self.records.len()) {
+            (Save::Chunks(_), 1) if !self.wanted => Some(self.chunks_saved_at + CHUNKS_INTERVAL),
+            _ => Some(self.saved_at),
+        }
     }
 
     fn checkpoint_instant(&self, low_water: &Position) -> Option<Instant> {
@@ -123,8 +135,12 @@ impl Saver {
                 self.saved = checkpoint.clone();
                 self.saved_at = now;
             }
-            Save::TableState(_) | Save::Chunks(_) | Save::Exchange(_) | Save::Ddl(_) | Save::Drop(..) => {
-                drop(self.records.pop_front())
+            Save::Chunks(_) => {
+                self.records.pop_front();
+                self.chunks_saved_at = now;
+            }
+            Save::TableState(_) | Save::Exchange(_) | Save::Ddl(_) | Save::Drop(..) => {
+                self.records.pop_front();
             }
         }
     }
@@ -193,6 +209,28 @@ mod tests {
         assert_eq!(numbers(&out), [1, 2, 3]);
         saver.done(&out, now);
         assert!(saver.is_clear(&position));
+    }
+
+    #[test]
+    fn chunks_alone_wait_a_second_but_for_nothing_else() {
+        let chunk = || Save::Chunks(Arc::new(vec![CopyChunk::default()]));
+        let (mut saver, now) = rig();
+        saver.push(chunk());
+        assert!(!saver.is_due(&at(0), now) && saver.is_due(&at(0), now + SECOND));
+        saver.push(Save::TableState(TableState::default()));
+        assert!(saver.is_due(&at(0), now), "a state behind them");
+        let (mut saver, now) = rig();
+        saver.push(chunk());
+        saver.want();
+        assert!(saver.is_due(&at(0), now), "the process stops");
+        let (mut saver, now) = rig();
+        saver.push(chunk());
+        (0..3).for_each(|_| saver.count_event());
+        let save = saver.take(&at(0), saver.saved.timeline);
+        saver.done(&save, now + SECOND / 2);
+        saver.push(chunk());
+        assert!(!saver.is_due(&at(0), now + SECOND));
+        assert!(saver.is_due(&at(9), now + SECOND), "a checkpoint that is due");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! The stage decides nothing about state: it carries out the router's orders, and tells it of bodies, chunks that were
 //! read and tables that failed. The router sends the bodies, saves what is done, and raises a copy's flag when it is to end.
 
+mod cut;
 mod prepare;
 mod table;
 

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
+use super::cut::Cutter;
 use crate::checkpoint::CopyChunk;
 use crate::config::MysqlConfig;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::message::{CopyOrder, FromSnapshot, TableIndex};
-use crate::mysql::chunks::{Bound, Chunk, Cuts};
+use crate::mysql::chunks::{Chunk, Cuts};
 use crate::mysql::select::{Select, select_list};
 use crate::mysql::source::quoted;
 use crate::position::{Position, Version};
@@ -27,7 +28,7 @@ pub struct CopyTable {
     name: TableName,
     version: Version,
     position: Arc<Position>,
-    cuts: Cuts,
+    cutter: Cutter,
     select_list: String,
     packets: PacketPlan,
     rows: RowPlan,
@@ -52,7 +53,7 @@ impl CopyTable {
             name: source.name.clone(),
             version,
             position: Arc::clone(&order.position),
-            cuts: Cuts::of(source).only(order.copy_where.as_deref()),
+            cutter: Cutter::new(Cuts::of(source).only(order.copy_where.as_deref())),
             select_list: select_list(&source.columns),
             packets: PacketPlan::compile(&source.columns, &source.key)?,
             rows,
@@ -87,15 +88,12 @@ impl CopyTable {
         self.is_set_aside.load(Ordering::Relaxed)
     }
 
-    /// The chunk that begins where `begin` does, with its end: `chunk_rows` further on, or the table's.
+    /// The chunk that begins where `begin` does, with its end: about `chunk_rows` further on, or the table's.
     ///
     /// # Errors
     /// When the source is away or refuses.
     pub fn cut(&self, select: &mut Select, begin: Chunk, chunk_rows: u64) -> Result<Chunk> {
-        let upper = match self.cuts.is_whole() {
-            true => None,
-            false => next_end(select, &self.cuts.next_end(begin.lower.as_ref(), chunk_rows))?,
-        };
+        let upper = self.cutter.next_end(select, begin.lower.as_ref(), chunk_rows)?;
         Ok(Chunk { upper, ..begin })
     }
 
@@ -125,7 +123,7 @@ impl CopyTable {
     /// # Errors
     /// When the source is away or refuses, or the table is another than it was.
     pub fn rows<'a>(&'a self, select: &'a mut Select, chunk: &Chunk) -> Result<ChunkRows<'a>> {
-        select.run(&self.cuts.select(&self.select_list, chunk))?;
+        select.run(&self.cutter.cuts().select(&self.select_list, chunk))?;
         self.packets.check(select.columns())?;
         Ok(ChunkRows { table: self, select, image: Vec::new() })
     }
@@ -187,13 +185,6 @@ pub fn renew_plan(saved: &mut [CopyChunk]) -> bool {
     is_cut_anew
 }
 
-fn next_end(select: &mut Select, query: &str) -> Result<Option<Bound>> {
-    let rows = select.connection()?.rows(query)?;
-    let Some(row) = rows.into_iter().next() else { return Ok(None) };
-    let bound: Option<Bound> = row.into_iter().collect();
-    bound.map(Some).ok_or_else(|| Error::new(ErrorKind::TableShape, "a key column is NULL"))
-}
-
 /// A session on the stream's own server.
 #[derive(Debug)]
 pub struct Session {
@@ -241,6 +232,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mysql::chunks::Bound;
 
     const PLAN: Uuid = Uuid::from_u128(7);
 
