@@ -130,6 +130,7 @@ fn settings(config: &Config, source: SourceRules, features: TargetFeatures) -> S
         shutdown_timeout: pipeline.shutdown_timeout,
         replicate: config.replicate.clone(),
         ddl: config.ddl,
+        ddl_flush_timeout: pipeline.ddl_flush_timeout,
         allows_zero_dates: source.allows_zero_dates,
         features,
         ignores_case: source.ignores_case,

@@ -74,6 +74,8 @@ pub struct Batch {
     pub attempts: u32,
     /// Where its rows are from.
     pub origin: Origin,
+    /// Whether its target may lack some of the columns, which are then left out.
+    pub leaves_out: bool,
 }
 
 /// Where a batch's rows are from.
@@ -162,7 +164,7 @@ pub struct CopyOrder {
 pub enum Job {
     /// Save replication state.
     Save(Save),
-    /// Count the targets' active parts, for the pace of their inserts.
+    /// Count the targets' active parts, for the pace of their inserts, and see which mutations run.
     Inspect,
     /// Insert a batch into this table of the target.
     Insert(TableName, Batch),
@@ -185,13 +187,35 @@ pub enum Save {
     Drop(TableName, Uuid),
 }
 
+/// A change of a target's columns or rows that is not through all parts yet.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Mutation {
+    /// Database of the target.
+    pub database: String,
+    /// Table of the target.
+    pub table: String,
+    /// The server's name of it.
+    pub mutation_id: String,
+    /// The clause of the ALTER.
+    pub command: String,
+    /// Parts that are still to be rewritten.
+    pub parts_to_do: u64,
+    /// Why it failed last; empty while it goes on.
+    pub latest_fail_reason: String,
+}
+
 /// A writer's answer to a [`Job`].
 #[derive(Debug)]
 pub enum Ack {
     /// The save, and how it went.
     Saved(Save, Result<()>),
-    /// Active parts of every target table, as far as they could be counted.
-    Inspected(Result<Vec<(TableName, u64)>>),
+    /// What goes on in the target's tables, as far as it could be seen.
+    Inspected {
+        /// Active parts of every table.
+        parts: Result<Vec<(TableName, u64)>>,
+        /// Changes of columns and rows that are not through.
+        mutations: Result<Vec<Mutation>>,
+    },
     /// The batch comes back with its body, so that it can be sent again or its memory used again.
     Inserted(Batch, Duration, Result<()>),
 }

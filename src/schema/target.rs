@@ -52,6 +52,9 @@ pub struct Ddl {
     pub floor: u64,
     /// What is done.
     pub action: DdlAction,
+    /// The source's statement and its place, for people.
+    #[serde(default)]
+    pub statement: String,
 }
 
 /// What is done to a target.

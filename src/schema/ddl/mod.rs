@@ -18,5 +18,5 @@ mod statement;
 mod tokens;
 mod touched;
 
-pub use statement::parse;
+pub use statement::{parse, verb};
 pub use touched::{Touched, touched};

@@ -16,6 +16,11 @@ pub fn parse(sql: &str, default_database: &str, sql_mode: u64) -> Option<Vec<Sch
     (touched(sql, default_database, sql_mode) == Touched::Nothing).then(Vec::new)
 }
 
+/// The first word of a statement, in upper case.
+pub fn verb(sql: &str, sql_mode: u64) -> Option<String> {
+    Parser::new(sql, "", sql_mode).keyword()
+}
+
 /// Reads what is behind a statement's first words.
 type Form<'a> = fn(&mut Parser<'a>) -> Option<Vec<SchemaChange>>;
 
