@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::position::{Position, Timeline, Version};
 use crate::rowbinary::Body;
 use crate::schema::catalog::{Definition, SourceTable};
-use crate::schema::target::{Ddl, Exchange, InsertColumns, TargetTable};
+use crate::schema::target::{Ddl, Exchange, InsertColumns, Mutation, TargetTable};
 use crate::schema::types::TableName;
 
 /// Bytes of the reader's buffers, unless an event needs more; only such a buffer is used again.
@@ -185,23 +185,6 @@ pub enum Save {
     Ddl(Arc<Ddl>),
     /// A shadow is not needed any more: the table of this name, if that is still its UUID.
     Drop(TableName, Uuid),
-}
-
-/// A change of a target's columns or rows that is not through all parts yet.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Mutation {
-    /// Database of the target.
-    pub database: String,
-    /// Table of the target.
-    pub table: String,
-    /// The server's name of it.
-    pub mutation_id: String,
-    /// The clause of the ALTER.
-    pub command: String,
-    /// Parts that are still to be rewritten.
-    pub parts_to_do: u64,
-    /// Why it failed last; empty while it goes on.
-    pub latest_fail_reason: String,
 }
 
 /// A writer's answer to a [`Job`].

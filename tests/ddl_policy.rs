@@ -102,7 +102,7 @@ const CASES: [Case; 9] = [
     Case { key: "drop_table", statement: "DROP TABLE `u`", behind: "INSERT INTO t VALUES (9, 9);", then: "apply" },
     Case {
         key: "drop_table",
-        statement: "DROP TABLE IF EXISTS `nothing`,`u`",
+        statement: "DROP TABLE IF EXISTS `u`,`nothing`",
         behind: "INSERT INTO t VALUES (9, 9);",
         then: "rename",
     },

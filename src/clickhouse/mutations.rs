@@ -5,7 +5,7 @@
 
 use crate::clickhouse::Client;
 use crate::error::Result;
-use crate::message::Mutation;
+use crate::schema::target::Mutation;
 
 /// The oldest unfinished mutation of each table; one that fails goes before.
 ///

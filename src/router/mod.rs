@@ -39,7 +39,7 @@ use crate::checkpoint::{Checkpoint, SavedSchema, TableState};
 use crate::config::{DdlConfig, ReplicateConfig};
 use crate::error::{Action, Error, ErrorKind, Result};
 use crate::message::{
-    Ack, Batch, Budget, CHUNK_BYTES, Chunk, Command, EventSpan, FromReader, FromSnapshot, Job, Mutation, Origin, Save,
+    Ack, Batch, Budget, CHUNK_BYTES, Chunk, Command, EventSpan, FromReader, FromSnapshot, Job, Origin, Save,
     TableIndex, ToSnapshot,
 };
 use crate::metrics::Status;
@@ -47,6 +47,7 @@ use crate::position::{Timeline, Version};
 use crate::rowbinary::ChunkPool;
 use crate::schema::catalog::Known;
 use crate::schema::mapping::TargetFeatures;
+use crate::schema::target::Mutation;
 use crate::schema::types::TableName;
 use crate::transcode::{RowsCursor, Stride};
 

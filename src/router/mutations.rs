@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Router;
 use crate::error::Result;
-use crate::message::{Mutation, TableIndex};
+use crate::message::TableIndex;
+use crate::schema::target::Mutation;
 use crate::schema::types::TableName;
 
 /// Characters of a command or a failure that a reason quotes.
