@@ -169,8 +169,8 @@ fn what_is_not_replicated_or_changes_nothing_stops_nothing() {
 }
 
 #[test]
-fn a_statement_that_is_not_understood_stops_by_its_kind() {
-    let test = Fixture::new("ddl_stop_unread");
+fn a_table_made_of_a_select_stops_and_rows_that_come_as_a_statement_do_not() {
+    let test = Fixture::new("ddl_stop_select");
     test.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT);\nINSERT INTO t VALUES (1, 1);");
     let mut config = test.config();
     config.set("ddl.create_table", "stop");

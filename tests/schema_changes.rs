@@ -231,6 +231,8 @@ fn online_migration(name: &str, named: &[&str], excluded: Option<&str>) {
     assert!(writer.join().unwrap() > 20);
     all_equal(&mut bridge, &test);
     nothing_left(&test);
+    let is_told = bridge.log().contains(&format!("{} is not replicated", format_args!("{}._t_new", test.database)));
+    assert_eq!(is_told, named.is_empty() && excluded.is_none(), "{}", bridge.log());
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
