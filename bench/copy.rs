@@ -117,7 +117,7 @@ impl<'a> Rig<'a> {
         let client = Client::connect(&config.clickhouse, config.pipeline.worker_count).unwrap();
         let name = TableName { database: DATABASE.to_owned(), table: "narrow".to_owned() };
         let mut source = Source::connect(&config.mysql).unwrap();
-        let source = tables::read(&mut source, &|found| *found == name, false).unwrap().remove(0).table;
+        let source = tables::read(&mut source, &|found, _| *found == name, false).unwrap().remove(0).table;
         let target = targets::create_table(&client, &source, &name, None).unwrap();
         let version = Version(1 << 54);
         let order = CopyOrder {

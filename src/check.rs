@@ -2,6 +2,7 @@
 //!
 //! `check` prints it, `run` refuses to start while there is any. It only looks: nothing is created or changed.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use crate::clickhouse::check::{check_existing, reserved_names};
 use crate::clickhouse::grants::Wanted;
 use crate::clickhouse::tables::ExistingTable;
 use crate::clickhouse::{Client, tables};
-use crate::config::{Config, Start};
+use crate::config::{Config, Start, helper_note};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::mysql::checks;
 use crate::mysql::chunks::trial;
@@ -63,7 +64,12 @@ pub struct Inspected {
 /// Looks at both servers.
 pub fn inspect(config: &Config) -> Inspection {
     let replicate = &config.replicate;
-    let found = checks::check(&config.mysql, &|name| replicate.selection.selects(name));
+    let helpers = RefCell::new(Vec::new());
+    let found = checks::check(&config.mysql, &|name, all| {
+        let base = replicate.selection.helped_by(name, &|base| all.contains(base));
+        helpers.borrow_mut().extend(base.map(|base| helper_note(name, &base)));
+        replicate.selection.chooses(name, all)
+    });
     let tables = found.tables.into_iter().map(|found| Inspected {
         target_name: replicate.target_name(&found.table.name),
         copy_where: replicate.copy_where(&found.table.name).map(str::to_owned),
@@ -74,7 +80,7 @@ pub fn inspect(config: &Config) -> Inspection {
     });
     let mut inspection = Inspection {
         problems: found.problems,
-        notes: found.facts.as_ref().and_then(metadata_note).into_iter().collect(),
+        notes: found.facts.as_ref().and_then(metadata_note).into_iter().chain(helpers.into_inner()).collect(),
         facts: found.facts,
         client: None,
         tables: tables.collect(),

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::types::TableName;
 use section::Section;
-pub use selection::{Selection, table_name};
+pub use selection::{Selection, helper_note, table_name};
 pub use tls::Tls;
 
 /// A validated configuration.
@@ -123,6 +123,8 @@ pub struct DdlConfig {
     pub truncate_table: DdlPolicy,
     /// DROP TABLE and DROP DATABASE.
     pub drop_table: DropPolicy,
+    /// What becomes of a change that ClickHouse refuses for good.
+    pub on_failure: OnFailure,
 }
 
 /// What becomes of a schema change.
@@ -134,6 +136,8 @@ pub enum DdlPolicy {
     Apply,
     /// The target stays as it is.
     Ignore,
+    /// The engine stops before it.
+    Stop,
 }
 
 impl DdlPolicy {
@@ -141,6 +145,19 @@ impl DdlPolicy {
     pub fn applies(self) -> bool {
         self == DdlPolicy::Apply
     }
+}
+
+/// `ddl.on_failure`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The table is set aside and copied anew.
+    #[default]
+    Quarantine,
+    /// The engine stops.
+    Stop,
+    /// The table goes on without the change where it can, and is marked `drifted`.
+    Continue,
 }
 
 /// What becomes of the target of a table that is dropped.
@@ -154,6 +171,8 @@ pub enum DropPolicy {
     Rename,
     /// It stays as it is.
     Ignore,
+    /// The engine stops before it.
+    Stop,
 }
 
 /// `[snapshot]`

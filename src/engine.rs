@@ -131,6 +131,7 @@ pub fn settings(config: &Config, source: SourceRules, features: TargetFeatures) 
         shutdown_timeout: pipeline.shutdown_timeout,
         replicate: config.replicate.clone(),
         ddl: config.ddl,
+        ddl_flush_timeout: pipeline.ddl_flush_timeout,
         allows_zero_dates: source.allows_zero_dates,
         features,
         ignores_case: source.ignores_case,

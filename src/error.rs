@@ -24,6 +24,8 @@ pub enum ErrorKind {
     CorruptStream,
     /// An event that this version does not carry out and must not skip.
     UnsupportedEvent,
+    /// A schema change that the configuration has the engine stop at.
+    StoppedByPolicy,
     /// One row cannot be carried over exactly.
     BadRow,
     /// The two shapes of a table do not fit, or its DDL or its events cannot be followed.
@@ -112,6 +114,7 @@ impl Error {
             | ErrorKind::LostPosition
             | ErrorKind::CorruptStream
             | ErrorKind::UnsupportedEvent
+            | ErrorKind::StoppedByPolicy
             | ErrorKind::SecondCopy => Action::Stop,
         }
     }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::position::{Position, Timeline, Version};
 use crate::rowbinary::Body;
 use crate::schema::catalog::{Definition, SourceTable};
-use crate::schema::target::{Ddl, Exchange, InsertColumns, TargetTable};
+use crate::schema::target::{Ddl, Exchange, InsertColumns, Mutation, TargetTable};
 use crate::schema::types::TableName;
 
 /// Bytes of the reader's buffers, unless an event needs more; only such a buffer is used again.
@@ -74,6 +74,8 @@ pub struct Batch {
     pub attempts: u32,
     /// Where its rows are from.
     pub origin: Origin,
+    /// Whether its target may lack some of the columns, which are then left out.
+    pub leaves_out: bool,
 }
 
 /// Where a batch's rows are from.
@@ -162,7 +164,7 @@ pub struct CopyOrder {
 pub enum Job {
     /// Save replication state.
     Save(Save),
-    /// Count the targets' active parts, for the pace of their inserts.
+    /// Count the targets' active parts, for the pace of their inserts, and see which mutations run.
     Inspect,
     /// Insert a batch into this table of the target.
     Insert(TableName, Batch),
@@ -190,8 +192,13 @@ pub enum Save {
 pub enum Ack {
     /// The save, and how it went.
     Saved(Save, Result<()>),
-    /// Active parts of every target table, as far as they could be counted.
-    Inspected(Result<Vec<(TableName, u64)>>),
+    /// What goes on in the target's tables, as far as it could be seen.
+    Inspected {
+        /// Active parts of every table.
+        parts: Result<Vec<(TableName, u64)>>,
+        /// Changes of columns and rows that are not through.
+        mutations: Result<Vec<Mutation>>,
+    },
     /// The batch comes back with its body, so that it can be sent again or its memory used again.
     Inserted(Batch, Duration, Result<()>),
 }

@@ -164,6 +164,7 @@ fn foreseen_item(
         }
         _ if is_copied => item.note(copied(&reason)),
         State::Quarantined => item.problem(format!("it stays set aside: {reason} (repair: stream-bridge resync)")),
+        State::Drifted => item.note(format!("is there, and stays drifted: {reason}")),
         State::Streaming | State::Snapshot | State::Unverified if is_created => item.note("is created"),
         State::Streaming | State::Snapshot | State::Unverified => item.note("is there, and is used as it is"),
     })
@@ -203,8 +204,14 @@ pub fn of_statement(config: &Config, sql: &str, database: Option<&str>) -> Resul
     let sound = inspection.tables.iter().filter(|table| !refused.contains_key(&table.source.name.to_string()));
     let known = sound.map(|table| (table.definition.clone(), table.target.as_ref().map(|it| it.table.clone())));
     let router = Router::for_rehearsal(settings, known.collect());
+    let outcomes = match router.rehearse(sql, database, sql_mode) {
+        Err(error) if error.kind == ErrorKind::StoppedByPolicy => {
+            return Ok(vec![Item::default().note(format!("the process would stop: {}", error.text))]);
+        }
+        outcomes => outcomes?,
+    };
     let mut items = Vec::new();
-    for (table, outcome) in router.rehearse(sql, database, sql_mode) {
+    for (table, outcome) in outcomes {
         items.push(match refused.get(&table.to_string()) {
             Some(why) => refused_item(config, &table.to_string(), why),
             None => outcome_item(config, client, &inspection, &table, outcome)?,

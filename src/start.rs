@@ -22,16 +22,18 @@ use crate::check::{self, Inspected, Inspection, misfits};
 use crate::checkpoint::{Checkpoint, CopyChunk, SavedSchema, Shadow, Store, TableState};
 use crate::clickhouse::exchange::{self, shadow_name, table_of};
 use crate::clickhouse::{Client, barrier, tables as targets};
-use crate::config::{Config, OnLostPosition, Start, table_name};
+use crate::config::{Config, OnFailure, OnLostPosition, Start, table_name};
 use crate::error::{Action, Error, ErrorKind, Problem, Result};
 use crate::gtid::GtidSet;
 use crate::message::{CopyOrder, TableIndex};
 use crate::mysql::source::{ServerFacts, Source};
 use crate::mysql::tables::{self, FoundTable};
 use crate::position::{Position, Timeline, Version, file_number};
+use crate::router::policy;
 use crate::router::resync::BegunResync;
 use crate::router::tables::{DROPPED, GONE, Shape, State, Table};
 use crate::schema::catalog::{Definition, Known, SourceTable};
+use crate::schema::mapping::TargetFeatures;
 use crate::schema::target::{Ddl, DdlAction, Exchange, TargetTable};
 use crate::schema::types::TableName;
 use crate::snapshot::renew_plan;
@@ -84,6 +86,7 @@ pub struct SourceRules {
 pub fn prepare(config: &Config) -> Result<Prepared> {
     let inspection = check::inspect(config);
     inspection.refuse_as_a_whole()?;
+    inspection.notes.iter().for_each(|note| log::info!("{note}"));
     let (Some(client), Some(facts)) = (&inspection.client, &inspection.facts) else {
         return Err(Error::new(ErrorKind::SourceRefused, "a server did not answer"));
     };
@@ -106,7 +109,8 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     set_aside_unchosen(&store, &states, &begun.tables)?;
     sweep_shadows(config, client, &states, &begun.tables)?;
     let claim = begun.checkpoint;
-    let mut starting = Starting { client, store: &store, claim: &claim, saved: &saved, made: Made::default() };
+    let (on_failure, made) = (config.ddl.on_failure, Made::default());
+    let mut starting = Starting { client, store: &store, claim: &claim, saved: &saved, on_failure, made };
     begun.tables.into_iter().try_for_each(|table| starting.make(table))?;
     let Made { tables, copies, resyncs, shadow_copies, wanted } = starting.made;
     let shadow_copies = shadow_copies.into_iter().enumerate();
@@ -288,6 +292,7 @@ struct Starting<'a> {
     claim: &'a Checkpoint,
     /// The chunks of copies.
     saved: &'a [CopyChunk],
+    on_failure: OnFailure,
     made: Made,
 }
 
@@ -345,7 +350,12 @@ impl Starting<'_> {
         }
         let known = schema.and_then(|schema| schema.known);
         let shaped = known.as_ref().map(|known| known.definition.source_table(source.allows_zero_dates));
-        let shape = target.map(|target| Shape::new(shaped.as_ref().unwrap_or(&source), target));
+        let shaped = shaped.as_ref().unwrap_or(&source);
+        let target = match state {
+            State::Drifted => target.map(|target| intended(shaped, target, self.client.target_features())),
+            State::Streaming | State::Snapshot | State::Unverified | State::Quarantined => target,
+        };
+        let shape = target.map(|target| Shape::new(shaped, target));
         let mut table = Table::new(source.name, state, reason, shape);
         (table.floor, table.known) = (Version(floor), known);
         self.made.tables.push(table);
@@ -374,7 +384,24 @@ impl Starting<'_> {
                 chosen.inspected.target = targets::existing_table(self.client, &ddl.table.name)?;
             }
             Err(error) if error.action() == Action::Retry && error.kind != ErrorKind::TargetBusy => return Err(error),
-            Err(error) => *chosen = Chosen::wanted(chosen.inspected.clone(), &error.to_string()),
+            Err(error) => self.refused(chosen, ddl, &error)?,
+        }
+        Ok(())
+    }
+
+    /// As `ddl.on_failure` says, as while running.
+    fn refused(&self, chosen: &mut Chosen, ddl: &Ddl, error: &Error) -> Result<()> {
+        let is_refusal = error.kind != ErrorKind::TargetBusy;
+        match self.on_failure {
+            OnFailure::Stop if is_refusal => return Err(policy::stopped_by_refusal(ddl, error)),
+            OnFailure::Continue if is_refusal && policy::can_go_on_without(ddl) => {
+                chosen.state = State::Drifted;
+                chosen.reason = policy::drifted_reason(&chosen.reason, ddl, error);
+                chosen.inspected.target = targets::existing_table(self.client, &ddl.table.name)?;
+            }
+            OnFailure::Quarantine | OnFailure::Stop | OnFailure::Continue => {
+                *chosen = Chosen::wanted(chosen.inspected.clone(), &error.to_string());
+            }
         }
         Ok(())
     }
@@ -439,6 +466,15 @@ impl Starting<'_> {
     }
 }
 
+/// The target of a table that goes on without a change: its rows have the columns that it lacks, too.
+fn intended(source: &SourceTable, mut target: TargetTable, features: TargetFeatures) -> TargetTable {
+    let wanted = targets::target_columns(source, features).unwrap_or_default().into_iter();
+    let is_there = |name: &str| target.columns.iter().any(|column| column.name == name);
+    let missing: Vec<_> = wanted.filter(|column| !is_there(&column.name)).collect();
+    target.columns.extend(missing);
+    target
+}
+
 // --- the first start ---
 
 /// Every table of a first start, with the position taken before.
@@ -484,7 +520,7 @@ fn first_start(config: &Config, source: &mut Source, client: &Client, tables: &[
 fn steady(source: &mut Source, tables: &[Inspected]) -> Result<HashSet<TableName>> {
     let before: HashMap<&TableName, &Definition> =
         tables.iter().map(|table| (&table.source.name, &table.definition)).collect();
-    let now = tables::read(source, &|name| before.contains_key(name), false)?;
+    let now = tables::read(source, &|name, _| before.contains_key(name), false)?;
     let is_same = |found: &FoundTable| before.get(&found.table.name) == Some(&&found.definition);
     Ok(now.into_iter().filter(is_same).map(|found| found.table.name).collect())
 }
@@ -686,8 +722,11 @@ fn resumed(table: Inspected, saved: TableState, inspection: &Inspection) -> Chos
     let is_pending = schema.as_ref().is_some_and(|schema| schema.pending.is_some());
     let new_problem = match known {
         State::Quarantined => None,
-        State::Streaming | State::Snapshot | State::Unverified if is_pending => None,
-        State::Streaming | State::Snapshot | State::Unverified if table.target.is_none() => Some(gone()),
+        State::Streaming | State::Snapshot | State::Unverified | State::Drifted if is_pending => None,
+        State::Streaming | State::Snapshot | State::Unverified | State::Drifted if table.target.is_none() => {
+            Some(gone())
+        }
+        State::Drifted => None,
         State::Streaming | State::Snapshot | State::Unverified => {
             let problem = inspection.reason(&table.source.name, &misfits_at_position(&table, &schema, inspection));
             Some(problem).filter(|problem| !problem.is_empty())

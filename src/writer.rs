@@ -9,7 +9,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::checkpoint::Store;
-use crate::clickhouse::{Client, barrier, exchange, tables};
+use crate::clickhouse::{Client, barrier, exchange, mutations, tables};
 use crate::error::Result;
 use crate::message::{Ack, Batch, Job, Save};
 use crate::schema::types::TableName;
@@ -35,10 +35,13 @@ fn done(client: &Client, store: &Store, job: Job) -> Ack {
             let result = saved(client, store, &save);
             Ack::Saved(save, result)
         }
-        Job::Inspect => Ack::Inspected(tables::active_parts(client)),
+        Job::Inspect => {
+            Ack::Inspected { parts: tables::active_parts(client), mutations: mutations::unfinished(client) }
+        }
         Job::Insert(table, batch) => {
             let start = Instant::now();
-            let result = client.insert(&table, &batch.columns, &batch.body, &query_id(store, &table, &batch));
+            let insert = if batch.leaves_out { Client::insert_what_fits } else { Client::insert };
+            let result = insert(client, &table, &batch.columns, &batch.body, &query_id(store, &table, &batch));
             Ack::Inserted(batch, start.elapsed(), result)
         }
     }

@@ -134,7 +134,7 @@ fn insert(event: &Event<'_>, tables: &HashMap<u64, Option<(String, RowPlan)>>, r
 /// A database's tables as the catalog has them.
 fn tables_of(test: &Fixture) -> Vec<SourceTable> {
     let mut source = Source::connect(&config(test)).unwrap();
-    let tables = tables::read(&mut source, &|name| name.database == test.database, true).unwrap();
+    let tables = tables::read(&mut source, &|name, _| name.database == test.database, true).unwrap();
     tables.into_iter().map(|found| found.table).collect()
 }
 

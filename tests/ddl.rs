@@ -257,7 +257,7 @@ impl Rig {
 
     /// All tables as `information_schema` has them.
     fn read(&mut self) -> BTreeMap<TableName, Definition> {
-        let found = tables::read(&mut self.source, &|_| true, false).unwrap();
+        let found = tables::read(&mut self.source, &|_, _| true, false).unwrap();
         found.into_iter().map(|found| (found.definition.name.clone(), found.definition)).collect()
     }
 }

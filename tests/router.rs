@@ -46,6 +46,7 @@ fn settings() -> Settings {
         shutdown_timeout: 5 * second,
         replicate: ReplicateConfig::default(),
         ddl: DdlConfig::default(),
+        ddl_flush_timeout: Duration::from_secs(60),
         allows_zero_dates: false,
         lowers_names: false,
         features: TargetFeatures { time64: true },
@@ -63,7 +64,7 @@ fn start() -> Rig {
         for job in to_writer {
             let ack = match job {
                 Job::Save(save) => Ack::Saved(save, Ok(())),
-                Job::Inspect => Ack::Inspected(Ok(Vec::new())),
+                Job::Inspect => Ack::Inspected { parts: Ok(Vec::new()), mutations: Ok(Vec::new()) },
                 Job::Insert(_, batch) => Ack::Inserted(batch, Duration::ZERO, Ok(())),
             };
             to_acks.send(ack).unwrap();

@@ -200,14 +200,16 @@ fn rows_of_before_that_land_late_change_nothing() {
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
-/// What pt-online-schema-change does, written out: a new table, triggers, chunks, the swap. gh-ost ends with the same RENAME.
-fn online_migration(name: &str, is_excluded: bool) {
+/// What pt-online-schema-change does, written out: a new table, triggers, chunks, the swap. `named` are tables that the
+/// configuration names beside the database's pattern.
+fn online_migration(name: &str, named: &[&str], excluded: Option<&str>) {
     let test = Fixture::new(name);
     test.sql("CREATE TABLE t (id INT PRIMARY KEY, k INT NOT NULL DEFAULT 0, a INT);");
     let mut config = test.config();
-    if is_excluded {
-        config.set("replicate.exclude", vec![format!("{}._*", test.database)]);
-    }
+    let patterns =
+        |tables: &[&str]| tables.iter().map(|table| format!("{}.{table}", test.database)).collect::<Vec<_>>();
+    config.set("replicate.tables", patterns(&[&["*"], named].concat()));
+    config.set("replicate.exclude", patterns(excluded.as_slice()));
     let mut bridge = Bridge::start(&config);
     let stop = Arc::new(AtomicBool::new(false));
     let writer = write(&test, 1, &stop);
@@ -229,17 +231,117 @@ fn online_migration(name: &str, is_excluded: bool) {
     assert!(writer.join().unwrap() > 20);
     all_equal(&mut bridge, &test);
     nothing_left(&test);
+    let is_told = bridge.log().contains(&format!("{} is not replicated", format_args!("{}._t_new", test.database)));
+    assert_eq!(is_told, named.is_empty() && excluded.is_none(), "{}", bridge.log());
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
 #[test]
 fn online_migrations_with_their_helpers() {
-    online_migration("ddl_online", false);
+    online_migration("ddl_online", &["_t_new", "_t_old"], None);
 }
 
 #[test]
-fn online_migrations_without_their_helpers() {
-    online_migration("ddl_online_excluded", true);
+fn online_migrations_with_excluded_helpers() {
+    online_migration("ddl_online_excluded", &[], Some("_*"));
+}
+
+#[test]
+fn online_migrations_by_default() {
+    online_migration("ddl_online_default", &[], None);
+}
+
+/// Waits until a statement of another connection waits for a lock on a table.
+fn wait_for_lock(test: &Fixture, statement: &str) {
+    let select = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE info = '{statement}' AND state LIKE 'Waiting for table%'"
+    );
+    support::wait_until(&format!("{statement} to wait"), PATIENCE, || test.row::<u64>(&select) == 1);
+}
+
+/// gh-ost's cut-over: the table is locked, and the RENAME waits for it, behind a sentry that has the old table's name.
+fn cut_over(test: &Fixture) {
+    const RENAME: &str = "rename /* gh-ost */ table t to _t_del, _t_gho to t";
+    let (mut locking, mut renaming) = (test.connect(), test.connect());
+    test.sql("create table _t_del (id int auto_increment primary key) engine=InnoDB comment='ghost-cut-over-sentry';");
+    locking.query_drop("lock /* gh-ost */ tables t write, _t_del write").unwrap();
+    // What was written until the lock is applied to the new table.
+    let rows: Vec<(i32, i32)> = locking.query("SELECT id, k FROM t").unwrap();
+    let rows: Vec<String> = rows.iter().map(|(id, k)| format!("({id}, {k})")).collect();
+    test.sql(&format!("DELETE FROM _t_gho;\nREPLACE /* gh-ost */ INTO _t_gho (id, k) VALUES {};", rows.join(", ")));
+    let renamed = std::thread::spawn(move || renaming.query_drop(RENAME));
+    wait_for_lock(test, RENAME);
+    locking.query_drop("drop /* gh-ost */ table if exists _t_del").unwrap();
+    locking.query_drop("unlock tables").unwrap();
+    renamed.join().unwrap().unwrap();
+}
+
+/// What gh-ost does, written out: changelog, new table, chunks, rows from the binary log, the cut-over.
+#[test]
+fn ghost_migrations_by_default() {
+    let test = Fixture::new("ddl_ghost");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, k INT NOT NULL DEFAULT 0, a INT);\nCREATE TABLE _u_old (id INT PRIMARY KEY, k INT);");
+    test.sql("INSERT INTO t (id, k) WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) SELECT i, 1 FROM n;");
+    let mut bridge = Bridge::start(&test.config());
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = write(&test, 1, &stop);
+    test.sql("drop /* gh-ost */ table if exists _t_gho;\ndrop /* gh-ost */ table if exists _t_ghc;
+        create /* gh-ost */ table _t_ghc (id bigint unsigned auto_increment, last_update timestamp not null DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP, hint varchar(64) charset ascii not null, value varchar(4096) charset ascii not null, primary key(id), unique key hint_uidx(hint)) auto_increment=256;
+        create /* gh-ost */ table _t_gho like t;
+        alter /* gh-ost */ table _t_gho MODIFY a BIGINT NOT NULL DEFAULT -1, ADD COLUMN b VARCHAR(20) DEFAULT 'b', ADD INDEX (k);
+        insert /* gh-ost */ into _t_ghc (id, hint, value) values (2, 'state', 'GhostTableMigrated') on duplicate key update last_update = NOW(), value = VALUES(value);");
+    for chunk in 0..8 {
+        let range = format!("id >= {} and id < {}", chunk * 200, chunk * 200 + 200);
+        test.sql(&format!("insert /* gh-ost */ ignore into _t_gho (id, k) (select id, k from t force index (PRIMARY) where ({range}) lock in share mode);"));
+        test.sql(&format!("replace /* gh-ost */ into _t_gho (id, k) values ({chunk}, 7);\ndelete /* gh-ost */ from _t_gho where id = {chunk};
+            insert /* gh-ost */ into _t_ghc (hint, value) values ('heartbeat', NOW(6)) on duplicate key update value = VALUES(value);"));
+    }
+    bridge.wait_caught_up(&test, COPY);
+    let status = bridge.status().unwrap();
+    for helper in ["_t_gho", "_t_ghc"] {
+        assert_eq!(status.table_state(&name(&test, helper)), "absent");
+        let said = format!("{} is not replicated", name(&test, helper));
+        assert_eq!(bridge.log().lines().filter(|line| line.contains(&said)).count(), 1, "{}", bridge.log());
+    }
+    // Beside no table u it is nobody's helper.
+    assert_eq!(status.table_state(&name(&test, "_u_old")), "streaming");
+    cut_over(&test);
+    bridge.wait_caught_up(&test, COPY);
+    stop.store(true, Ordering::Relaxed);
+    assert!(writer.join().unwrap() > 20);
+    test.sql("drop /* gh-ost */ table if exists _t_ghc;\ndrop /* gh-ost */ table if exists _t_del;");
+    all_equal(&mut bridge, &test);
+    nothing_left(&test);
+    assert!(test.row::<u64>("SELECT COUNT(*) FROM t") > 400);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+/// By a start, too; and one that is replicated before there is a table that it could be a helper of stays so.
+#[test]
+fn helpers_that_are_there_at_a_start() {
+    let test = Fixture::new("ddl_helpers");
+    for table in ["t", "_t_gho", "_v_old", "_w_old", "w"] {
+        test.sql(&format!("CREATE TABLE {table} (id INT PRIMARY KEY);\nINSERT INTO {table} VALUES (1);"));
+    }
+    let mut config = test.config();
+    config.set("replicate.tables", vec![name(&test, "*"), name(&test, "_w_old")]);
+    let mut bridge = Bridge::start(&config);
+    bridge.wait_caught_up(&test, COPY);
+    test.sql("CREATE TABLE v (id INT PRIMARY KEY);");
+    bridge.wait_caught_up(&test, COPY);
+    assert_eq!(bridge.sigterm(), Some(0));
+    for table in ["t", "_t_gho", "_v_old", "_w_old", "v"] {
+        test.sql(&format!("INSERT INTO {table} VALUES (2);"));
+    }
+    let mut bridge = Bridge::start(&config);
+    bridge.wait_caught_up(&test, COPY);
+    assert_eq!(test.clickhouse_tables(), ["_v_old", "_w_old", "t", "v", "w"]);
+    for table in ["_v_old", "_w_old", "t", "v", "w"] {
+        test.assert_equal(table);
+        assert_eq!(bridge.status().unwrap().table_state(&name(&test, table)), "streaming", "{table}");
+    }
+    assert!(bridge.log().contains(&format!("{} is not replicated", name(&test, "_t_gho"))), "{}", bridge.log());
+    assert_eq!(bridge.sigterm(), Some(0));
 }
 
 #[test]

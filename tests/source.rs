@@ -553,7 +553,7 @@ fn tables_are_read_with_every_type() {
     conn.query_drop("ALTER TABLE prefixed DROP PRIMARY KEY, ADD PRIMARY KEY (v(10))").unwrap();
     conn.query_drop("CREATE VIEW no_table AS SELECT * FROM t").unwrap();
     let mut source = Source::connect(&config(9100)).unwrap();
-    let found = tables::read(&mut source, &|name| name.database == "source_tables", true).unwrap();
+    let found = tables::read(&mut source, &|name, _| name.database == "source_tables", true).unwrap();
     let names: Vec<&str> = found.iter().map(|found| found.table.name.table.as_str()).collect();
     assert_eq!(names, ["every", "prefixed", "t"]);
     assert_eq!(found[1].prefix_key_columns, ["v"]);
@@ -603,7 +603,7 @@ fn check_lists_every_problem_at_once() {
     let mut conn = database("source_check");
     conn.query_drop("CREATE TABLE keyless (j CHAR(9) CHARACTER SET sjis)").unwrap();
     user(&mut conn, "source_check", "secret", &["SELECT ON source_check.*", "REPLICATION CLIENT ON *.*"]);
-    let wanted = |name: &TableName| name.database == "source_check";
+    let wanted = |name: &TableName, _: &BTreeSet<TableName>| name.database == "source_check";
     let checked = checks::check(&account("source_check", "secret"), &wanted);
     let texts: Vec<&str> = checked.problems.iter().map(|problem| problem.text.as_str()).collect();
     assert_eq!(texts.len(), 3, "{texts:#?}");

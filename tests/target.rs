@@ -575,7 +575,15 @@ fn the_writer_does_each_job_once() {
         let columns = Arc::clone(&columns);
         Job::Insert(
             target.clone(),
-            Batch { table: 3, number, columns, body: few_rows(), attempts: 0, origin: Origin::Stream },
+            Batch {
+                table: 3,
+                number,
+                columns,
+                body: few_rows(),
+                attempts: 0,
+                origin: Origin::Stream,
+                leaves_out: false,
+            },
         )
     };
     let (jobs, job_list) = crossbeam_channel::bounded(0);
@@ -592,7 +600,7 @@ fn the_writer_does_each_job_once() {
     let [
         Ack::Inserted(first, _, Ok(())),
         Ack::Inserted(second, _, Err(error)),
-        Ack::Inspected(Ok(parts)),
+        Ack::Inspected { parts: Ok(parts), mutations: Ok(_) },
         Ack::Saved(_, Ok(())),
     ] = acks.as_slice()
     else {

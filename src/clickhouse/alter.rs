@@ -99,11 +99,11 @@ fn columns(client: &Client, table: &TableName) -> Result<Vec<Column>> {
 /// The clauses of an ALTER that does those of the changes that are `chosen` and not done.
 fn actions(columns: &[Column], changes: &[TargetChange], chosen: fn(&TargetChange) -> bool) -> Result<Vec<String>> {
     let chosen = changes.iter().filter(|change| chosen(change));
-    chosen.filter_map(|change| action(columns, change).transpose()).collect()
+    chosen.filter_map(|change| action(columns, changes, change).transpose()).collect()
 }
 
 /// None when it is done.
-fn action(columns: &[Column], change: &TargetChange) -> Result<Option<String>> {
+fn action(columns: &[Column], changes: &[TargetChange], change: &TargetChange) -> Result<Option<String>> {
     let find = |name: &str| columns.iter().find(|column| column.name == name);
     match change {
         TargetChange::Drop(name) => Ok(find(name).map(|_| format!("DROP COLUMN IF EXISTS {}", sql::identifier(name)))),
@@ -123,9 +123,20 @@ fn action(columns: &[Column], change: &TargetChange) -> Result<Option<String>> {
         TargetChange::Add { column, default, place } => match find(&column.name) {
             Some(existing) if is_same(existing, column, default.as_deref()) => Ok(None),
             Some(_) => Err(odd(&column.name, "is there already with another type or default")),
-            None => Ok(Some(added(column, default.as_deref(), place))),
+            None => {
+                let place = Some(place).filter(|place| can_be_put(columns, changes, place));
+                Ok(Some(added(column, default.as_deref(), place)))
+            }
         },
     }
+}
+
+/// Whether the column is there, or about to be, behind which one is to be put: a table that goes on without an earlier
+/// change may lack it.
+fn can_be_put(columns: &[Column], changes: &[TargetChange], place: &TargetPlace) -> bool {
+    let TargetPlace::After(name) = place else { return true };
+    let is_added = |change: &TargetChange| matches!(change, TargetChange::Add { column, .. } if column.name == *name);
+    columns.iter().any(|column| column.name == *name) || changes.iter().any(is_added)
 }
 
 /// By the tokens of its default, since the server writes expressions in its own manner.
@@ -139,13 +150,14 @@ fn odd(column: &str, what: &str) -> Error {
     Error::new(ErrorKind::TableShape, text).at_column(column)
 }
 
-fn added(column: &TargetColumn, default: Option<&str>, place: &TargetPlace) -> String {
+fn added(column: &TargetColumn, default: Option<&str>, place: Option<&TargetPlace>) -> String {
     let default = default.map_or(String::new(), |default| format!(" DEFAULT {default}"));
     let place = match place {
-        TargetPlace::First => "FIRST".to_owned(),
-        TargetPlace::After(name) => format!("AFTER {}", sql::identifier(name)),
+        Some(TargetPlace::First) => " FIRST".to_owned(),
+        Some(TargetPlace::After(name)) => format!(" AFTER {}", sql::identifier(name)),
+        None => String::new(),
     };
-    format!("ADD COLUMN IF NOT EXISTS {}{default} {place}", declared(column))
+    format!("ADD COLUMN IF NOT EXISTS {}{default}{place}", declared(column))
 }
 
 fn declared(column: &TargetColumn) -> String {

@@ -21,6 +21,9 @@ use crate::schema::types::TableName;
 /// A longer statement goes into the body: balancers take as little as 16 KiB of URL, ClickHouse 1 MiB.
 const URL_QUERY_BYTES_MAX: usize = 16 << 10;
 
+/// The setting by which columns of a body that the table lacks are passed over.
+const SKIP_UNKNOWN: &str = "input_format_skip_unknown_fields";
+
 /// A ClickHouse server; shared by all threads.
 #[derive(Debug)]
 pub struct Client {
@@ -88,8 +91,30 @@ impl Client {
     /// No answer (the rows may or may not be there: send the same again), or an answer that is not success, or fewer
     /// rows written than sent.
     pub fn insert(&self, table: &TableName, columns: &InsertColumns, body: &Body, query_id: &str) -> Result<()> {
-        let request = InsertRequest::new(table, columns, body, &self.insert_parameters);
-        let answer = self.send_insert(&request, body, query_id).map_err(|error| error.at_table(table))?;
+        let request = InsertRequest::new(&insert_statement(table, columns), columns, body, &self.insert_parameters);
+        self.insert_as(&request, table, body, query_id)
+    }
+
+    /// The same for a table that may lack some of the columns: the server leaves those out. A column that is there must
+    /// still have the type that the rows say.
+    ///
+    /// # Errors
+    /// As [`Client::insert`].
+    pub fn insert_what_fits(
+        &self,
+        table: &TableName,
+        columns: &InsertColumns,
+        body: &Body,
+        query_id: &str,
+    ) -> Result<()> {
+        let statement = format!("INSERT INTO {} FORMAT RowBinaryWithNamesAndTypes", sql::table(table));
+        let parameters = self.insert_parameters.replace(&format!("{SKIP_UNKNOWN}=0"), &format!("{SKIP_UNKNOWN}=1"));
+        let request = InsertRequest::new(&statement, columns, body, &parameters);
+        self.insert_as(&request, table, body, query_id)
+    }
+
+    fn insert_as(&self, request: &InsertRequest, table: &TableName, body: &Body, query_id: &str) -> Result<()> {
+        let answer = self.send_insert(request, body, query_id).map_err(|error| error.at_table(table))?;
         check_written(answer.written_rows, body.rows()).map_err(|error| error.at_table(table))
     }
 
@@ -120,7 +145,7 @@ struct InsertRequest {
 }
 
 impl InsertRequest {
-    fn new(table: &TableName, columns: &InsertColumns, body: &Body, client_settings: &str) -> Self {
+    fn new(statement: &str, columns: &InsertColumns, body: &Body, client_settings: &str) -> Self {
         // Rows of a body without changes have different keys: the server need not look for repeated ones.
         let optimize = u8::from(body.has_changes);
         // One more than there are: the block is closed by the body's end alone.
@@ -129,8 +154,7 @@ impl InsertRequest {
             "{client_settings}&optimize_on_insert={optimize}\
              &max_insert_block_size={block_rows}&min_insert_block_size_rows={block_rows}"
         );
-        let statement = insert_statement(table, columns);
-        let encoded = url_encoded(&statement);
+        let encoded = url_encoded(statement);
         let mut head = Vec::new();
         if encoded.len() <= URL_QUERY_BYTES_MAX {
             settings.push_str("&query=");
@@ -206,7 +230,7 @@ fn query_parameters(features: &Features) -> String {
 
 fn insert_parameters(features: &Features) -> String {
     features.parameters(&[
-        ("input_format_skip_unknown_fields", "0".to_owned()),
+        (SKIP_UNKNOWN, "0".to_owned()),
         ("input_format_with_names_use_header", "1".to_owned()),
         ("input_format_with_types_use_header", "1".to_owned()),
         ("min_insert_block_size_bytes", "0".to_owned()),
@@ -247,12 +271,12 @@ mod tests {
     fn a_long_statement_goes_into_the_body() {
         let body = Body::default();
         let table = TableName { database: "shop".to_owned(), table: "a`b".to_owned() };
-        let short = InsertRequest::new(&table, &columns(2), &body, "&a=1");
+        let short = InsertRequest::new(&insert_statement(&table, &columns(2)), &columns(2), &body, "&a=1");
         assert_eq!(short.head, columns(2).header());
         let parameters = short.parameters("id/1");
         assert!(parameters.starts_with("query_id=id%2F1&a=1&optimize_on_insert=0&"), "{parameters}");
         assert!(parameters.ends_with("FORMAT%20RowBinaryWithNamesAndTypes"), "{parameters}");
-        let long = InsertRequest::new(&table, &columns(2000), &body, "");
+        let long = InsertRequest::new(&insert_statement(&table, &columns(2000)), &columns(2000), &body, "");
         assert!(!long.settings.contains("query="), "{}", long.settings);
         let head = [insert_statement(&table, &columns(2000)).as_bytes(), b"\n", &columns(2000).header()].concat();
         assert_eq!(long.head, head);

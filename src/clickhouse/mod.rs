@@ -11,6 +11,7 @@ pub mod errors;
 pub mod exchange;
 mod features;
 pub mod grants;
+pub mod mutations;
 pub mod sql;
 pub mod tables;
 mod transport;

@@ -33,7 +33,7 @@ pub fn mysql(section: &mut Section, read_file: ReadFile<'_>) -> MysqlConfig {
         server_id: section.integer("server_id", 0, 0..=u32::MAX, "32 bits; 0 derives it from the name"),
         tls: tls(section, read_file),
         start: start(section),
-        on_lost_position: section.choice("on_lost_position", "snapshot", &[]),
+        on_lost_position: section.choice("on_lost_position", "snapshot"),
         heartbeat: section.duration("heartbeat", "1s", "10ms", "1m"),
         connect_timeout: section.duration("connect_timeout", "10s", "10ms", "1h"),
     };
@@ -203,15 +203,14 @@ pub fn pipeline(section: &mut Section) -> PipelineConfig {
 
 /// `[ddl]`
 pub fn ddl(section: &mut Section) -> DdlConfig {
-    let ddl = DdlConfig {
-        create_table: section.choice("create_table", "apply", &["stop"]),
-        alter_table: section.choice("alter_table", "apply", &["stop"]),
-        rename_table: section.choice("rename_table", "apply", &["stop"]),
-        truncate_table: section.choice("truncate_table", "apply", &["stop"]),
-        drop_table: section.choice("drop_table", "apply", &["stop"]),
-    };
-    section.not_built("on_failure", "quarantine");
-    ddl
+    DdlConfig {
+        create_table: section.choice("create_table", "apply"),
+        alter_table: section.choice("alter_table", "apply"),
+        rename_table: section.choice("rename_table", "apply"),
+        truncate_table: section.choice("truncate_table", "apply"),
+        drop_table: section.choice("drop_table", "apply"),
+        on_failure: section.choice("on_failure", "quarantine"),
+    }
 }
 
 /// `[snapshot]`
@@ -255,5 +254,5 @@ pub fn http(section: &mut Section) -> HttpConfig {
 
 /// `[log]`
 pub fn log(section: &mut Section) -> LogConfig {
-    LogConfig { level: section.choice("level", "info", &[]), format: section.choice("format", "text", &[]) }
+    LogConfig { level: section.choice("level", "info"), format: section.choice("format", "text") }
 }

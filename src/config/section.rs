@@ -208,13 +208,9 @@ impl Section {
         value.unwrap_or_default()
     }
 
-    /// One of an enum's names; names in `later` are known but not built.
-    pub fn choice<T: DeserializeOwned + Default>(&mut self, key: &str, default: &str, later: &[&str]) -> T {
+    /// One of an enum's names.
+    pub fn choice<T: DeserializeOwned + Default>(&mut self, key: &str, default: &str) -> T {
         let text = self.text(key, default, "a text in quotes");
-        if later.contains(&text.as_str()) {
-            self.problem(key, &format!("is not built yet in this version; use {default:?}"));
-            return T::default();
-        }
         Value::String(text).try_into().unwrap_or_else(|error: toml::de::Error| {
             self.problem(key, error.message());
             T::default()

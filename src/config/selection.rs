@@ -2,6 +2,12 @@
 //!
 //! The two parts are matched one by one, so `*` never crosses the dot. A part in backquotes is literal, with a doubled
 //! backquote for one within it, as in MySQL. MySQL's own databases are never chosen: `*.*` means the user's tables.
+//!
+//! The *helpers* of online schema changes (gh-ost, pt-online-schema-change) are not chosen either: their rows are those of
+//! the table that they change, which is copied anew at the final RENAME. A name alone proves nothing, so a table is taken
+//! for a helper only beside the table that it would be one of, and never when the configuration names it without a glob.
+
+use std::collections::BTreeSet;
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -10,11 +16,20 @@ use crate::schema::types::TableName;
 /// Databases of the server itself.
 const SYSTEM_DATABASES: [&str; 4] = ["mysql", "information_schema", "performance_schema", "sys"];
 
+/// What stands behind a table's name in those of its helpers: gh-ost's copy, changelog and old table, then the copy and the
+/// old table of pt-online-schema-change.
+const HELPER_ENDS: [&str; 5] = ["_gho", "_ghc", "_del", "_new", "_old"];
+
+/// Digits of the time that gh-ost may put before its last end (`--timestamp-old-table`).
+const TIMESTAMP_DIGITS: usize = 14;
+
 /// Compiled patterns.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     tables: Vec<Pattern>,
     exclude: Vec<Pattern>,
+    /// Those of `tables` that have no glob.
+    named: Vec<TableName>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,7 +55,8 @@ impl Selection {
             }
             compiled
         };
-        let selection = Self { tables: all("tables", tables), exclude: all("exclude", exclude) };
+        let named = tables.iter().filter_map(|text| table_name(text).ok()).collect();
+        let selection = Self { tables: all("tables", tables), exclude: all("exclude", exclude), named };
         for pattern in selection.tables.iter().filter(|pattern| pattern.is_of_the_server()) {
             let database = pattern.database.glob();
             problems.push(("tables", format!("{database} is a database of the server itself: it is never replicated")));
@@ -48,11 +64,47 @@ impl Selection {
         if problems.is_empty() { Ok(selection) } else { Err(problems) }
     }
 
-    /// Whether a table of the source is replicated.
+    /// The table that this one is a helper of, given which tables there are; `None`: it is an ordinary one.
+    pub fn helped_by(&self, name: &TableName, is_there: &dyn Fn(&TableName) -> bool) -> Option<TableName> {
+        let mut bases = helper_bases(&name.table).map(|base| TableName { table: base.to_owned(), ..name.clone() });
+        let is_named = self.named.contains(name);
+        bases.find(|base| !is_named && self.selects(name) && self.selects(base) && is_there(base))
+    }
+
+    /// Whether a table of the source is replicated, given all that there are.
+    pub fn chooses(&self, name: &TableName, all: &BTreeSet<TableName>) -> bool {
+        self.selects(name) && self.helped_by(name, &|base| all.contains(base)).is_none()
+    }
+
+    /// Whether the patterns choose a table of the source.
     pub fn selects(&self, name: &TableName) -> bool {
         let matches = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
         !SYSTEM_DATABASES.contains(&name.database.as_str()) && matches(&self.tables) && !matches(&self.exclude)
     }
+}
+
+/// The names of the tables that one of this name may be a helper of. pt-online-schema-change puts more underscores before
+/// a name that is taken.
+fn helper_bases(name: &str) -> impl Iterator<Item = &str> {
+    let inside = HELPER_ENDS.iter().find_map(|end| name.strip_suffix(end)).unwrap_or_default();
+    let underscores = inside.len() - inside.trim_start_matches('_').len();
+    let as_it_is = (1..=underscores).filter_map(move |count| inside.get(count..));
+    let untimed = without_timestamp(inside).filter(|_| name.ends_with("_del"));
+    as_it_is.chain(untimed.and_then(|inside| inside.strip_prefix('_'))).filter(|base| !base.is_empty())
+}
+
+fn without_timestamp(name: &str) -> Option<&str> {
+    let (before, digits) = name.rsplit_once('_')?;
+    let is_time = digits.len() == TIMESTAMP_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_time.then_some(before)
+}
+
+/// What is said of a table that is taken for a helper.
+pub fn helper_note(name: &TableName, base: &TableName) -> String {
+    format!(
+        "{name} is not replicated: by its name it is a helper of a schema change of {base}; if it is not, name it in \
+         replicate.tables without a glob"
+    )
 }
 
 impl Pattern {
@@ -191,6 +243,32 @@ mod tests {
     fn the_servers_own_databases_are_never_chosen() {
         for database in SYSTEM_DATABASES {
             check(&["*.*"], &[], database, "user", false);
+        }
+    }
+
+    #[test]
+    fn helpers_are_those_of_a_table_that_is_there() {
+        let check = |patterns: &[&str], table: &str, there: &[&str], expected: Option<&str>| {
+            let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+            let selection = Selection::compile(&patterns, &["d.x".to_owned()]).unwrap();
+            let is_there = |name: &TableName| name.database == "d" && there.contains(&name.table.as_str());
+            let found = selection.helped_by(&name("d", table), &is_there);
+            assert_eq!(found, expected.map(|base| name("d", base)), "{patterns:?} {table} beside {there:?}");
+        };
+        for helper in
+            ["_t_gho", "_t_ghc", "_t_del", "_t_new", "_t_old", "__t_new", "____t_old", "_t_20260102030405_del"]
+        {
+            check(&["d.*"], helper, &["t"], Some("t"));
+            check(&["d.*"], helper, &["u"], None);
+            check(&["d.*", &format!("d.{helper}")], helper, &["t"], None);
+            check(&["e.*"], helper, &["t"], None);
+        }
+        check(&["d.*"], "__t_new", &["_t"], Some("_t"));
+        check(&["d.*"], "_x_gho", &["x"], None);
+        for ordinary in
+            ["t", "t_new", "_new", "__old", "_t_newer", "_t_2026_del", "_t_20260102030405_old", "_t_", "", "_gho"]
+        {
+            check(&["d.*"], ordinary, &["t", "", "_t_2026"], None);
         }
     }
 

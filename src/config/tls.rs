@@ -65,7 +65,7 @@ type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// Reads `tls`, `tls_ca`, `tls_cert` and `tls_key`.
 pub fn tls(section: &mut Section, read_file: ReadFile<'_>) -> Tls {
-    let mode: Mode = section.choice("tls", "preferred", &[]);
+    let mode: Mode = section.choice("tls", "preferred");
     let authorities = authorities(section, mode, read_file);
     let identity = identity(section, mode, read_file);
     let client = match client(mode, authorities, identity) {

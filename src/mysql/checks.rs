@@ -7,7 +7,7 @@ use crate::config::MysqlConfig;
 use crate::error::{Error, Problem};
 use crate::mysql::grants::Grants;
 use crate::mysql::source::{ServerFacts, Source, quoted, quoted_name};
-use crate::mysql::tables::{self, FoundTable};
+use crate::mysql::tables::{self, FoundTable, Wanted};
 use crate::schema::types::{SourceType, TableName};
 
 /// Signs and character sets in the binary log's row metadata came with 8.0.1; before 8.0 nothing of this works.
@@ -25,7 +25,7 @@ pub struct Checked {
 }
 
 /// Connects, asks and judges; what cannot be asked is a problem too.
-pub fn check(config: &MysqlConfig, wanted: &dyn Fn(&TableName) -> bool) -> Checked {
+pub fn check(config: &MysqlConfig, wanted: Wanted<'_>) -> Checked {
     let mut checked = Checked::default();
     if let Err(error) = ask(config, wanted, &mut checked) {
         checked.problems.push(failure(&error));
@@ -33,7 +33,7 @@ pub fn check(config: &MysqlConfig, wanted: &dyn Fn(&TableName) -> bool) -> Check
     checked
 }
 
-fn ask(config: &MysqlConfig, wanted: &dyn Fn(&TableName) -> bool, checked: &mut Checked) -> Result<(), Error> {
+fn ask(config: &MysqlConfig, wanted: Wanted<'_>, checked: &mut Checked) -> Result<(), Error> {
     let mut source = Source::connect(config)?;
     let facts = checked.facts.insert(source.server_facts()?).clone();
     let grants = source.grants()?;

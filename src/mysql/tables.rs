@@ -3,7 +3,7 @@
 //! Base tables only, never the system's own schemas. Four queries whatever the number of tables. Invisible columns
 //! and a generated invisible primary key are in the binary log, so they are read too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::mysql::connection::Row;
@@ -28,15 +28,14 @@ pub struct FoundTable {
     pub cascading_keys: Vec<String>,
 }
 
+/// Whether a table is wanted, given all that there are.
+pub type Wanted<'a> = &'a dyn Fn(&TableName, &BTreeSet<TableName>) -> bool;
+
 /// All base tables that `wanted` takes, by name.
 ///
 /// # Errors
 /// When the server is away or refuses.
-pub fn read(
-    source: &mut Source,
-    wanted: &dyn Fn(&TableName) -> bool,
-    allows_zero_dates: bool,
-) -> Result<Vec<FoundTable>> {
+pub fn read(source: &mut Source, wanted: Wanted<'_>, allows_zero_dates: bool) -> Result<Vec<FoundTable>> {
     source.try_execute("SET SESSION show_gipk_in_create_table_and_information_schema=ON");
     let mut tables = read_tables(source, wanted)?;
     read_columns(source, &mut tables)?;
@@ -63,7 +62,7 @@ impl ReadTable {
     }
 }
 
-fn read_tables(source: &mut Source, wanted: &dyn Fn(&TableName) -> bool) -> Result<Tables> {
+fn read_tables(source: &mut Source, wanted: Wanted<'_>) -> Result<Tables> {
     let query = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_COLLATION FROM information_schema.TABLES \
          WHERE TABLE_TYPE = 'BASE TABLE' AND {IN_USER_SCHEMAS}"
@@ -74,7 +73,8 @@ fn read_tables(source: &mut Source, wanted: &dyn Fn(&TableName) -> bool) -> Resu
         let definition = Definition { name: name.clone(), charset, ..Definition::default() };
         (name, ReadTable { definition, cascading_keys: Vec::new() })
     };
-    Ok(rows.iter().filter(|row| wanted(&table_name(row))).map(read).collect())
+    let all: BTreeSet<TableName> = rows.iter().map(table_name).collect();
+    Ok(rows.iter().filter(|row| wanted(&table_name(row), &all)).map(read).collect())
 }
 
 fn read_columns(source: &mut Source, tables: &mut Tables) -> Result<()> {

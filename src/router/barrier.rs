@@ -38,6 +38,11 @@ pub struct Barrier {
     /// After a failure that may pass.
     not_before: Option<Instant>,
     attempts: u32,
+    /// What failed last.
+    failure: String,
+    since: Instant,
+    /// Whether the log says how long it takes.
+    is_told: bool,
 }
 
 impl Barrier {
@@ -65,8 +70,18 @@ impl Router {
     ) {
         self.batcher.close(table, now);
         let number = self.ledger.enter(start);
-        let barrier =
-            Barrier { number, ddl: Arc::new(ddl), known, renamed_from, is_out: false, not_before: None, attempts: 0 };
+        let barrier = Barrier {
+            number,
+            ddl: Arc::new(ddl),
+            known,
+            renamed_from,
+            is_out: false,
+            not_before: None,
+            attempts: 0,
+            failure: String::new(),
+            since: now,
+            is_told: false,
+        };
         self.barriers.entry(table).or_default().push_back(barrier);
         self.advance_barrier(table, now);
     }
@@ -100,10 +115,38 @@ impl Router {
     pub(super) fn advance_barriers(&mut self, now: Instant) {
         for table in self.barriers.keys().copied().collect::<Vec<_>>() {
             self.advance_barrier(table, now);
+            self.tell_long_barrier(table, now);
         }
     }
 
-    fn advance_barrier(&mut self, table: TableIndex, now: Instant) {
+    /// One line in the log when a change waits for longer than `pipeline.ddl_flush_timeout`. It goes on waiting.
+    fn tell_long_barrier(&mut self, table: TableIndex, now: Instant) {
+        let limit = self.settings.ddl_flush_timeout;
+        let is_long = |barrier: &Barrier| !barrier.is_told && now.duration_since(barrier.since) >= limit;
+        if !self.barriers.get(&table).and_then(VecDeque::front).is_some_and(is_long) {
+            return;
+        }
+        let told = self.barrier_told(table).unwrap_or_default();
+        log::warn!("{}: a schema change has waited for {} s: {told}", self.tables.list()[table].name, limit.as_secs());
+        if let Some(barrier) = self.barriers.get_mut(&table).and_then(VecDeque::front_mut) {
+            barrier.is_told = true;
+        }
+    }
+
+    /// What the table's next change is, and what it waits for; `None` without one.
+    pub(super) fn barrier_told(&self, table: TableIndex) -> Option<String> {
+        let barrier = self.barriers.get(&table).and_then(VecDeque::front)?;
+        let before = self.batcher.numbers(table).filter(|&number| number < barrier.number).count();
+        let waits_for = match () {
+            () if before > 0 => format!("waits for {before} inserts of rows from before it"),
+            () if !barrier.failure.is_empty() => format!("will be tried again: {}", barrier.failure),
+            () if self.is_name_taken(table) => "waits for another table to give up the name".to_owned(),
+            () => "is being carried out".to_owned(),
+        };
+        Some(format!("{} {waits_for}", barrier.ddl.statement))
+    }
+
+    pub(super) fn advance_barrier(&mut self, table: TableIndex, now: Instant) {
         let Some(barrier) = self.barriers.get_mut(&table).and_then(VecDeque::front_mut) else { return };
         self.batcher.hold_above(table, Some(barrier.number), now);
         let may_start = !barrier.is_out && barrier.not_before.is_none_or(|instant| instant <= now);
@@ -158,6 +201,8 @@ impl Router {
         let changed = self.tables.get_mut(table);
         (changed.floor, changed.known) = (Version(ddl.floor), Some(barrier.known));
         log::info!("{}: its schema change is carried out", changed.name);
+        // It may have left a mutation.
+        self.inspect_at = self.inspect_at.map(|_| now);
         self.batcher.hold_above(table, None, now);
         match ddl.action {
             // What it was dropped for is saved with the next change.
@@ -182,8 +227,8 @@ impl Router {
         last.is_some_and(|barrier| matches!(barrier.ddl.action, DdlAction::Drop { .. }))
     }
 
-    /// A change could not be carried out: later, if what is in its way may pass; else what readers see stays as it is, and
-    /// is replaced by a copy. So it is too when what waits behind it takes half of the budget, for the sake of all other tables.
+    /// A change could not be carried out: later, if what is in its way may pass, unless what waits behind it takes half of
+    /// the budget; else as `ddl.on_failure` says.
     pub(super) fn ddl_failed(&mut self, ddl: &Arc<Ddl>, error: &Error, now: Instant) {
         let Some(table) = self.barrier_of(ddl) else { return };
         let error = error.clone().at_table(&self.tables.list()[table].name);
@@ -193,18 +238,31 @@ impl Router {
             let front = self.barriers.get_mut(&table).and_then(VecDeque::front_mut);
             if let Some(barrier) = front {
                 barrier.attempts += 1;
+                barrier.failure = error.to_string();
                 let delay = backoff::delay(barrier.attempts, self.settings.retry_max_interval);
                 (barrier.is_out, barrier.not_before) = (false, Some(now + delay));
             }
             return;
         }
-        self.set_aside(table, &error, now);
-        self.begin_resync(table, now);
+        self.refused(table, ddl, error, is_heavy, now);
     }
 
     fn barrier_of(&self, ddl: &Arc<Ddl>) -> Option<TableIndex> {
         let is_it = |queue: &VecDeque<Barrier>| queue.front().is_some_and(|barrier| Arc::ptr_eq(&barrier.ddl, ddl));
         self.barriers.iter().find(|(_, queue)| is_it(queue)).map(|(&table, _)| table)
+    }
+
+    /// The ledger's number of the table's next change.
+    pub(super) fn barrier_number(&self, table: TableIndex) -> Option<u64> {
+        self.barriers.get(&table).and_then(VecDeque::front).map(|barrier| barrier.number)
+    }
+
+    /// A change will not be carried out, and the table goes on as if it had been; its definition from then on.
+    pub(super) fn give_up_barrier(&mut self, ddl: &Arc<Ddl>, now: Instant) -> Option<Known> {
+        let (table, barrier) = self.take_barrier(ddl)?;
+        self.ledger.settle(barrier.number);
+        self.batcher.hold_above(table, None, now);
+        Some(barrier.known)
     }
 
     fn take_barrier(&mut self, ddl: &Arc<Ddl>) -> Option<(TableIndex, Barrier)> {

@@ -133,6 +133,7 @@ impl Batcher {
                 body: Body::default(),
                 attempts: 0,
                 origin: Origin::Stream,
+                leaves_out: false,
             };
             queue.open = Some(Open { batch, since: now });
             self.reschedule(table, now);
@@ -474,7 +475,7 @@ mod tests {
             self.numbers += 1;
             let (number, columns) = (self.numbers, Arc::clone(&self.columns));
             let origin = Origin::Copy { chunk: 0, charged_bytes: 0 };
-            let batch = Batch { table, number, columns, body: Body::default(), attempts: 0, origin };
+            let batch = Batch { table, number, columns, body: Body::default(), attempts: 0, origin, leaves_out: false };
             self.batcher.add(batch, self.now);
         }
 

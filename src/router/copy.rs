@@ -117,7 +117,7 @@ impl Router {
             FromSnapshot::Rows { table, chunk, columns, body, charged_bytes } => {
                 let origin = Origin::Copy { chunk, charged_bytes };
                 let number = self.ledger.number();
-                let batch = Batch { table, number, columns, body, attempts: 0, origin };
+                let batch = Batch { table, number, columns, body, attempts: 0, origin, leaves_out: false };
                 let copy = self.copies.get_mut(&table);
                 match copy.and_then(|copy| {
                     copy.outage.clear();
@@ -252,6 +252,7 @@ pub(super) mod tests {
             shutdown_timeout: SECOND,
             replicate: ReplicateConfig::default(),
             ddl: DdlConfig::default(),
+            ddl_flush_timeout: Duration::from_secs(60),
             allows_zero_dates: false,
             lowers_names: false,
             features: TargetFeatures { time64: true },

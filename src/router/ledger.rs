@@ -64,6 +64,11 @@ impl Ledger {
         self.entries.get(&number)
     }
 
+    /// Whether every row below this entry is acked.
+    pub fn is_clear_below(&self, number: u64) -> bool {
+        self.oldest().is_none_or(|oldest| oldest >= number)
+    }
+
     /// Whether every row is acked.
     pub fn is_clear(&self) -> bool {
         self.entries.is_empty()

@@ -5,8 +5,8 @@
 //! grows until then. Acks settle the ledger; the ledger says how far a checkpoint may go. It does no IO, and it never
 //! waits for one channel without hearing acks (I7). Each state has its file: [`transaction`] the stream's position,
 //! [`tables`] the plans, [`batch`] the bodies and their turn, [`ledger`] what is not acked, [`saves`] what is not saved;
-//! `payload` is the way of compressed transactions, `xa` that of XA transactions; [`copy`] counts a copy's rows, and
-//! [`resync`] puts one in its target's place; [`rehearsal`] tells what a statement would do.
+//! `policy` is what `[ddl]` says, `payload` is the way of compressed transactions, `xa` that of XA transactions; [`copy`]
+//! counts a copy's rows, and [`resync`] puts one in its target's place; [`rehearsal`] tells what a statement would do.
 //!
 //! It ends by a command, by the reader's end, or by an error that stops the engine; always the same way: flush, wait for
 //! acks, save, return.
@@ -15,8 +15,10 @@ pub mod barrier;
 pub mod batch;
 pub mod copy;
 pub mod ledger;
+mod mutations;
 mod payload;
 mod picture;
+pub mod policy;
 pub mod rehearsal;
 pub mod resync;
 pub mod saves;
@@ -45,6 +47,8 @@ use crate::metrics::Status;
 use crate::position::{Timeline, Version};
 use crate::rowbinary::ChunkPool;
 use crate::schema::mapping::TargetFeatures;
+use crate::schema::target::Mutation;
+use crate::schema::types::TableName;
 use crate::transcode::{RowsCursor, Stride};
 
 use barrier::Barriers;
@@ -103,6 +107,8 @@ pub struct Settings {
     pub replicate: ReplicateConfig,
     /// What becomes of schema changes.
     pub ddl: DdlConfig,
+    /// `pipeline.ddl_flush_timeout`
+    pub ddl_flush_timeout: Duration,
     /// Whether the source stores names in lower case (`lower_case_table_names = 1`).
     pub lowers_names: bool,
     /// Whether the source lets zero and partial dates in.
@@ -154,6 +160,10 @@ pub struct Router {
     touched: BTreeSet<TableIndex>,
     /// When parts are counted next; `None` while they are being counted.
     inspect_at: Option<Instant>,
+    /// What runs in the background of the targets.
+    mutations: BTreeMap<TableIndex, Mutation>,
+    /// Tables that are taken for helpers of a schema change: the log has said so.
+    helpers: BTreeSet<TableName>,
     stopping: Option<Stopping>,
     progress: Progress,
 }
@@ -169,6 +179,8 @@ struct Work {
 struct Stopping {
     deadline: Instant,
     cause: Option<Error>,
+    /// What is in the ledger from this number on need not be acked: it comes again.
+    pin: Option<u64>,
 }
 
 impl Router {
@@ -191,6 +203,8 @@ impl Router {
             orders: Vec::new(),
             touched: BTreeSet::new(),
             inspect_at: Some(now + INSPECT_INTERVAL),
+            mutations: BTreeMap::new(),
+            helpers: BTreeSet::new(),
             stopping: None,
             progress: Progress::new(now),
             settings,
@@ -334,7 +348,8 @@ impl Router {
             return Job::Save(self.saver.take(low_water, self.stream.timeline()));
         }
         let inspect_is_due = self.inspect_at.is_some_and(|instant| instant <= now);
-        if !inspect_is_due && let Some(batch) = self.batcher.take(now) {
+        if !inspect_is_due && let Some(mut batch) = self.batcher.take(now) {
+            batch.leaves_out = self.tables.list()[batch.table].state == State::Drifted;
             let table = self.target_name(batch.table).cloned().unwrap_or_default();
             return Job::Insert(table, batch);
         }
@@ -405,7 +420,7 @@ impl Router {
             Step::ForgetMaps => self.tables.forget_maps(),
             Step::Map(event) => self.map(&event, span, now)?,
             Step::Rows(event) => self.rows(&event, span, stride, now)?,
-            Step::Statement(query, start) => self.statement(&query, &start, span, now),
+            Step::Statement(query, start) => self.statement(&query, &start, span, now)?,
             Step::RolledBack(why) => {
                 for table in std::mem::take(&mut self.touched) {
                     self.copy_anew(table, shape_error(why), span, now);
@@ -581,8 +596,9 @@ impl Router {
         match ack {
             Ack::Inserted(batch, took, result) => self.inserted(batch, took, result, now),
             Ack::Saved(save, result) => self.saved(&save, result, now),
-            Ack::Inspected(parts) => {
+            Ack::Inspected { parts, mutations } => {
                 self.inspect_at = Some(now + INSPECT_INTERVAL);
+                self.saw_mutations(mutations);
                 for (name, parts) in parts.unwrap_or_default() {
                     if let Some(index) = self.tables.find_target(&name) {
                         self.batcher.saw_parts(index, parts);
@@ -630,8 +646,12 @@ impl Router {
                 self.relieve(now);
             }
             Action::Quarantine => {
+                let has_drifted = self.tables.list()[index].state == State::Drifted;
                 self.set_aside(index, &error, now);
                 self.inserted_aside(batch);
+                if has_drifted {
+                    self.begin_resync(index, now);
+                }
             }
             Action::Retry | Action::Stop => {
                 self.batcher.failed(batch, false, now + self.settings.retry_max_interval, now);
@@ -713,7 +733,7 @@ impl Router {
     /// Flush, save, end. The first cause stays.
     fn stop(&mut self, cause: Option<Error>, now: Instant) {
         let deadline = now + self.settings.shutdown_timeout;
-        let stopping = self.stopping.get_or_insert(Stopping { deadline, cause: None });
+        let stopping = self.stopping.get_or_insert(Stopping { deadline, cause: None, pin: None });
         if stopping.cause.is_none() {
             stopping.cause = cause;
         }
@@ -729,7 +749,8 @@ impl Router {
         let stopping = self.stopping.as_ref()?;
         let is_lost = stopping.cause.as_ref().is_some_and(|cause| cause.kind == ErrorKind::SecondCopy);
         let low_water = self.ledger.low_water(self.stream.resume());
-        let is_clear = self.ledger.is_clear() && self.saver.is_clear(low_water);
+        let is_acked = stopping.pin.map_or(self.ledger.is_clear(), |pin| self.ledger.is_clear_below(pin));
+        let is_clear = is_acked && self.saver.is_clear(low_water);
         if !is_clear && !is_lost && now < stopping.deadline {
             return None;
         }

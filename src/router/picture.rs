@@ -224,10 +224,8 @@ impl Router {
         let copied = |index| self.copies.get(&index).map(|copy: &Copy| copy.told(Instant::now()));
         match self.resyncs.get(&index) {
             Some(resync) => ("resync", resync.told().or_else(|| copied(resync.shadow()?)).unwrap_or_default()),
-            None if self.barriers.contains_key(&index) => {
-                ("waiting_ddl", "a schema change waits for its rows".to_owned())
-            }
-            None => (table.state.name(), copied(index).unwrap_or_else(|| table.reason.clone())),
+            None if let Some(told) = self.barrier_told(index) => ("waiting_ddl", told),
+            None => (table.state.name(), copied(index).unwrap_or_else(|| self.with_mutation(index, &table.reason))),
         }
     }
 

@@ -12,6 +12,7 @@ use super::statement::why_not_followed;
 use super::tables::{Shape, State, Table};
 use super::{Beginning, Router, Settings};
 use crate::checkpoint::Checkpoint;
+use crate::error::Result;
 use crate::message::{Budget, EventSpan, TableIndex};
 use crate::metrics::Status;
 use crate::position::{Position, Timeline, Version};
@@ -62,14 +63,17 @@ impl Router {
 
     /// What `sql`, run in `database` under `sql_mode`, would bring about, for each table that it concerns. Tables go by
     /// the names from before it.
-    pub fn rehearse(mut self, sql: &str, database: &str, sql_mode: u64) -> Vec<(TableName, Outcome)> {
+    ///
+    /// # Errors
+    /// When the configuration has the engine stop there.
+    pub fn rehearse(mut self, sql: &str, database: &str, sql_mode: u64) -> Result<Vec<(TableName, Outcome)>> {
         let before: Vec<TableName> = self.tables.list().iter().map(|table| table.name.clone()).collect();
         let named = self.surely_touched(&ddl::touched(sql, database, sql_mode));
         let changes = ddl::parse(sql, database, sql_mode).unwrap_or_default();
         let gone = self.gone(&changes);
         let span = EventSpan { start: 0, len: sql.len(), offset: OFFSET };
         let start = Arc::clone(self.stream.resume());
-        self.ran(sql, database, sql_mode, &start, span, Instant::now());
+        self.ran(sql, database, sql_mode, &start, span, Instant::now())?;
         let mut tables: Vec<(TableIndex, &Table)> = self.tables.list().iter().enumerate().collect();
         tables.sort_by_key(|(index, _)| self.turn_of(*index));
         let concerned = tables.into_iter().filter_map(|(index, table)| {
@@ -77,7 +81,7 @@ impl Router {
             let outcome = self.decided(index, sql, gone.contains(&index)).or_else(untouched)?;
             Some((before.get(index).unwrap_or(&table.name).clone(), outcome))
         });
-        concerned.collect()
+        Ok(concerned.collect())
     }
 
     /// Targets are changed in the statement's order.

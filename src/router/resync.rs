@@ -348,7 +348,7 @@ impl Router {
         log::warn!("{}: the copy beside its target ended: {error}", failed.name);
         match failed.state {
             // Its reason still holds.
-            State::Unverified => {}
+            State::Unverified | State::Drifted => {}
             State::Quarantined => failed.reason = format!("copying it anew failed: {error}"),
             State::Streaming | State::Snapshot => {
                 failed.reason = format!("goes on as before, copying it anew failed: {error}");

@@ -2,7 +2,8 @@
 //!
 //! A schema change that is understood, and whose effect on the target is exact, is carried out at a barrier
 //! ([`super::barrier`]); one without effect on the target only changes the table's definition. Everything else has its
-//! tables copied anew beside their targets, in the source's new shape.
+//! tables copied anew beside their targets, in the source's new shape. What `[ddl]` has the engine stop at is looked for
+//! first, in the whole statement ([`super::policy`]).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::{Router, shape_error};
 use crate::binlog::query::Query;
 use crate::clickhouse::tables as targets;
 use crate::config::DropPolicy;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::message::{EventSpan, TableIndex};
 use crate::position::{Position, Version};
 use crate::schema::catalog::{Definition, Known};
@@ -33,27 +34,46 @@ const NOT_FOLLOWED: &str = "a statement that is not followed in place (";
 const STRICT_MODES: u64 = 1 << 21 | 1 << 22;
 
 /// A statement that the source has run.
-struct Ran<'a> {
-    sql: &'a str,
+pub(super) struct Ran<'a> {
+    pub(super) sql: &'a str,
     is_strict: bool,
     /// A transaction end below it.
-    start: &'a Arc<Position>,
-    span: EventSpan,
+    pub(super) start: &'a Arc<Position>,
+    pub(super) span: EventSpan,
     /// Its version; each of several changes in one statement has its own.
     at: Version,
     /// From here on it has happened.
     end: Version,
-    now: Instant,
+    pub(super) now: Instant,
+}
+
+impl Ran<'_> {
+    /// As much of it as a reason quotes.
+    pub(super) fn quoted(&self) -> String {
+        quoted(self.sql)
+    }
 }
 
 impl Router {
     /// DDL, or a change that came as a statement; `start` lies below it.
-    pub(super) fn statement(&mut self, query: &Query<'_>, start: &Arc<Position>, span: EventSpan, now: Instant) {
+    ///
+    /// # Errors
+    /// When the configuration has the engine stop here: nothing of the statement is done then.
+    pub(super) fn statement(
+        &mut self,
+        query: &Query<'_>,
+        start: &Arc<Position>,
+        span: EventSpan,
+        now: Instant,
+    ) -> Result<()> {
         let (sql, sql_mode) = (query.text(), query.context().sql_mode);
-        self.ran(&sql, query.database, sql_mode, start, span, now);
+        self.ran(&sql, query.database, sql_mode, start, span, now)
     }
 
     /// `sql` was run in `database` under `sql_mode`.
+    ///
+    /// # Errors
+    /// As [`Router::statement`].
     pub(super) fn ran(
         &mut self,
         sql: &str,
@@ -62,7 +82,7 @@ impl Router {
         start: &Arc<Position>,
         span: EventSpan,
         now: Instant,
-    ) {
+    ) -> Result<()> {
         let behind = EventSpan { offset: span.offset + span.len as u64, ..span };
         let (at, end, is_strict) = (self.version_of(span), self.version_of(behind), sql_mode & STRICT_MODES != 0);
         let ran = Ran { sql, is_strict, start, span, at, end, now };
@@ -71,23 +91,35 @@ impl Router {
         match parsed {
             Some(changes) => self.changes(&changes, &ran),
             None => {
-                for table in self.touched_tables(&ddl::touched(sql, database, sql_mode)) {
+                let touched = self.touched_tables(&ddl::touched(sql, database, sql_mode));
+                let concerned: Vec<_> = touched.into_iter().filter(|&table| self.concerns(table, &ran)).collect();
+                if let Some(&first) = concerned.first() {
+                    let name = self.tables.list()[first].name.clone();
+                    self.stop_unread(ddl::verb(sql, sql_mode).as_deref(), &name, &ran)?;
+                }
+                for table in concerned {
                     self.copy_concerned(table, "what it changes is not known", &ran);
                 }
+                Ok(())
             }
         }
     }
 
     /// The changes of one statement. A kill may come between two of them: each but the last ends where the next one
     /// begins, within the statement's event, which is longer than they are many.
-    fn changes(&mut self, changes: &[SchemaChange], ran: &Ran<'_>) {
+    fn changes(&mut self, changes: &[SchemaChange], ran: &Ran<'_>) -> Result<()> {
         let mut at = ran.at;
-        for (number, change) in changes.iter().enumerate() {
+        let each = changes.iter().enumerate().map(|(number, change)| {
             let rest = changes.get(number + 1..).unwrap_or_default();
             let end = if rest.is_empty() { ran.end } else { Version(at.0.saturating_add(1)) };
-            self.change(change, rest, &Ran { at, end, ..*ran });
+            let ran = Ran { at, end, ..*ran };
             at = end;
-        }
+            (change, rest, ran)
+        });
+        let each: Vec<_> = each.collect();
+        each.iter().try_for_each(|(change, _, ran)| self.stop_before(change, ran))?;
+        each.iter().for_each(|(change, rest, ran)| self.change(change, rest, ran));
+        Ok(())
     }
 
     /// One change of a statement, and those that follow it.
@@ -145,7 +177,12 @@ impl Router {
         }
     }
 
-    fn effect(&self, index: TableIndex, alter: &AlterTable, ran: &Ran<'_>) -> Result<(Known, Effect), String> {
+    fn effect(
+        &self,
+        index: TableIndex,
+        alter: &AlterTable,
+        ran: &Ran<'_>,
+    ) -> std::result::Result<(Known, Effect), String> {
         let old = self.followed(index)?;
         let table = &self.tables.list()[index];
         let target = table.target().ok_or("it has no target")?;
@@ -156,7 +193,7 @@ impl Router {
     }
 
     /// The definition of a table whose rows flow, and which is not being copied.
-    fn followed(&self, table: TableIndex) -> Result<&Definition, &'static str> {
+    fn followed(&self, table: TableIndex) -> std::result::Result<&Definition, &'static str> {
         if !self.tables.list()[table].flows() {
             return Err("it is set aside");
         }
@@ -185,7 +222,7 @@ impl Router {
     fn create(&mut self, create: &CreateTable, ran: &Ran<'_>) {
         let known = self.find(&create.name);
         let is_there = known.is_some_and(|table| !self.is_dropped(table));
-        if !self.settings.replicate.selection.selects(&create.name) {
+        if !self.chooses(&create.name) {
             return;
         }
         if is_there && create.if_not_exists {
@@ -234,7 +271,7 @@ impl Router {
 
     fn rename(&mut self, from: &TableName, to: &TableName, is_taken_again: bool, ran: &Ran<'_>) {
         let to = &self.stored(to);
-        let is_chosen = self.settings.replicate.selection.selects(to);
+        let is_chosen = self.chooses(to);
         let table = self.find(from);
         if table.is_some_and(|table| !self.concerns(table, ran)) {
             return;
@@ -269,7 +306,7 @@ impl Router {
         let keep = match self.settings.ddl.drop_table {
             DropPolicy::Apply => false,
             DropPolicy::Rename => true,
-            DropPolicy::Ignore => return self.copy_concerned(table, "it was dropped", ran),
+            DropPolicy::Ignore | DropPolicy::Stop => return self.copy_concerned(table, "it was dropped", ran),
         };
         self.drop_shadow(table, ran.now);
         self.forget_copy(table);
@@ -294,12 +331,13 @@ impl Router {
     ) {
         let key = known.definition.key.iter().map(|part| part.column.clone()).collect();
         self.tables.reshape(table, Shape { key, target: target.clone() });
-        let ddl = Ddl { table: target, floor: ran.end.0, action };
+        let statement = format!("{} at {}:{}", ran.quoted(), self.stream.file(), ran.span.offset);
+        let ddl = Ddl { table: target, floor: ran.end.0, action, statement };
         self.begin_barrier(table, ddl, known, old, ran.start, ran.now);
     }
 
     /// Whether the target does not contain the statement's effect already: then it has come again.
-    fn concerns(&self, table: TableIndex, ran: &Ran<'_>) -> bool {
+    pub(super) fn concerns(&self, table: TableIndex, ran: &Ran<'_>) -> bool {
         let since = self.known(table).map_or(Version::default(), |known| known.since);
         self.tables.list()[table].floor.max(since) <= ran.at
     }
@@ -320,7 +358,7 @@ impl Router {
 
     fn copy_concerned(&mut self, table: TableIndex, why: &str, ran: &Ran<'_>) {
         if self.concerns(table, ran) {
-            let text = format!("{NOT_FOLLOWED}{why}{}", quoted(ran.sql));
+            let text = format!("{NOT_FOLLOWED}{why}): {}", ran.quoted());
             self.copy_anew(table, shape_error(&text), ran.span, ran.now);
         }
     }
@@ -358,9 +396,8 @@ impl Router {
 
     /// The table of this name; one that the configuration chooses but that is new is taken up, to be set aside.
     pub(super) fn known_or_chosen(&mut self, name: &TableName) -> Option<TableIndex> {
-        let chosen = || self.settings.replicate.selection.selects(name);
         let known = self.find(name);
-        if known.is_none() && chosen() {
+        if known.is_none() && self.chooses(name) {
             return Some(self.add_table(Table::new(name.clone(), State::Streaming, String::new(), None)));
         }
         known
@@ -378,13 +415,13 @@ impl Router {
                 self.begin_resync(index, now);
             }
             let table = self.tables.get_mut(index);
-            table.state = match table.state {
-                State::Streaming => State::Unverified,
+            (table.state, table.reason) = match table.state {
+                State::Streaming => (State::Unverified, reason.clone()),
                 // Until its copy is done.
-                State::Snapshot if table.reason.is_empty() => State::Snapshot,
+                State::Snapshot if table.reason.is_empty() => (State::Snapshot, reason.clone()),
+                State::Drifted => (State::Drifted, format!("{}; {reason}", table.reason)),
                 State::Snapshot | State::Unverified | State::Quarantined => continue,
             };
-            table.reason.clone_from(&reason);
             self.save_state(index);
         }
     }
@@ -403,11 +440,11 @@ impl Router {
 }
 
 fn quoted(sql: &str) -> String {
-    format!("): {}", sql.chars().take(QUOTED_CHARS).collect::<String>())
+    sql.chars().take(QUOTED_CHARS).collect()
 }
 
 /// Why a statement is not followed in place, from a table's reason.
 pub(super) fn why_not_followed<'a>(reason: &'a str, sql: &str) -> &'a str {
     let told = reason.split_once(NOT_FOLLOWED).map_or(reason, |(_, told)| told);
-    told.strip_suffix(&quoted(sql)).unwrap_or(told)
+    told.strip_suffix(&format!("): {}", quoted(sql))).unwrap_or(told)
 }

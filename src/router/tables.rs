@@ -60,6 +60,8 @@ pub enum State {
     Snapshot,
     /// Its rows flow, but those from before the start were not copied.
     Unverified,
+    /// Its rows flow, but a schema change of it was not carried out.
+    Drifted,
     /// Set aside.
     Quarantined,
 }
@@ -128,6 +130,7 @@ impl State {
             State::Streaming => "streaming",
             State::Snapshot => "snapshot",
             State::Unverified => "unverified",
+            State::Drifted => "drifted",
             State::Quarantined => "quarantined",
         }
     }
@@ -138,6 +141,7 @@ impl State {
             "streaming" => State::Streaming,
             "snapshot" => State::Snapshot,
             "unverified" => State::Unverified,
+            "drifted" => State::Drifted,
             _ => State::Quarantined,
         }
     }

@@ -52,6 +52,9 @@ pub struct Ddl {
     pub floor: u64,
     /// What is done.
     pub action: DdlAction,
+    /// The source's statement and its place, for people.
+    #[serde(default)]
+    pub statement: String,
 }
 
 /// What is done to a target.
@@ -67,6 +70,23 @@ pub enum DdlAction {
     Drop { keep: bool },
     /// It had this name before.
     Rename { from: TableName },
+}
+
+/// A change of a target's columns or rows that is not through all parts yet.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Mutation {
+    /// Database of the target.
+    pub database: String,
+    /// Table of the target.
+    pub table: String,
+    /// The server's name of it.
+    pub mutation_id: String,
+    /// The clause of the ALTER.
+    pub command: String,
+    /// Parts that are still to be rewritten.
+    pub parts_to_do: u64,
+    /// Why it failed last; empty while it goes on.
+    pub latest_fail_reason: String,
 }
 
 impl Ddl {

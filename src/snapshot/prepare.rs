@@ -29,7 +29,7 @@ pub fn shadow(config: &Config, client: &Client, name: &TableName, id: Uuid) -> R
 }
 
 fn found_table(config: &MysqlConfig, name: &TableName) -> Result<FoundTable> {
-    let found = checks::check(config, &|other| other == name);
+    let found = checks::check(config, &|other, _| other == name);
     let problems: Vec<String> = found.problems.into_iter().map(|problem| problem.text).collect();
     let kind = if found.facts.is_some() { ErrorKind::TableShape } else { ErrorKind::SourceDown };
     match found.tables.into_iter().next() {

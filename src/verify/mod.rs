@@ -102,8 +102,8 @@ pub fn run(config: &Config, options: &Options, ask: Ask<'_>) -> Result<Vec<Table
 }
 
 fn choose(config: &Config, source: &mut SourceSide, names: &[String]) -> Result<Vec<SourceTable>> {
-    let selects = |name: &TableName| config.replicate.selection.selects(name);
-    let found = sources::read(source.plain(), &selects, false)?;
+    let selection = &config.replicate.selection;
+    let found = sources::read(source.plain(), &|name, all| selection.chooses(name, all), false)?;
     let chosen: Vec<SourceTable> = found.into_iter().map(|found| found.table).collect();
     let has = |name: &String| chosen.iter().any(|table| table.name.to_string() == *name);
     if let Some(name) = names.iter().find(|name| !has(name)) {

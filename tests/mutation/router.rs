@@ -124,6 +124,7 @@ fn settings() -> Settings {
         shutdown_timeout: Duration::ZERO,
         replicate: ReplicateConfig { selection, ..ReplicateConfig::default() },
         ddl: DdlConfig::default(),
+        ddl_flush_timeout: Duration::from_secs(60),
         allows_zero_dates: false,
         lowers_names: false,
         features: TargetFeatures { time64: true },

@@ -18,5 +18,5 @@ mod statement;
 mod tokens;
 mod touched;
 
-pub use statement::{is_schema_change, parse, sql_mode_bits};
+pub use statement::{is_schema_change, parse, sql_mode_bits, verb};
 pub use touched::{Touched, touched};

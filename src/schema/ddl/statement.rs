@@ -16,10 +16,16 @@ pub fn parse(sql: &str, default_database: &str, sql_mode: u64) -> Option<Vec<Sch
     (touched(sql, default_database, sql_mode) == Touched::Nothing).then(Vec::new)
 }
 
+/// The first word of a statement, in upper case.
+pub fn verb(sql: &str, sql_mode: u64) -> Option<String> {
+    Parser::new(sql, "", sql_mode).keyword()
+}
+
 /// Whether a statement begins like one that changes tables, databases or indexes, and so is logged as it is: what others
 /// change is logged as rows.
 pub fn is_schema_change(sql: &str, sql_mode: u64) -> bool {
-    Parser::new(sql, "", sql_mode).is_word_of(&["CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "IMPORT"])
+    let verbs = ["CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "IMPORT"];
+    verb(sql, sql_mode).is_some_and(|verb| verbs.contains(&verb.as_str()))
 }
 
 /// The modes that decide what a statement means, with their bits.
