@@ -103,7 +103,7 @@ fn kills_in_mid_copy_do_not_start_it_over() {
     test.sql(BIG);
     fill_big(&test, 60_000);
     let mut config = small_chunks(&test);
-    config.set("snapshot.max_rows_per_second", 15_000);
+    config.set("snapshot.max_rows_per_second", 5_000);
     let mut bridge = Bridge::spawn(&config);
     let writers = Writers::start(&test, 180_000, true);
     let done = || {

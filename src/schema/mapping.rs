@@ -174,43 +174,7 @@ fn unsupported(column: &SourceColumn) -> Error {
 
 /// The type in MySQL's words, for messages.
 fn mysql_type(column: &SourceColumn) -> String {
-    let name = match &column.ty {
-        SourceType::Int { bytes, unsigned } => {
-            let name = match bytes {
-                1 => "TINYINT",
-                2 => "SMALLINT",
-                3 => "MEDIUMINT",
-                4 => "INT",
-                _ => "BIGINT",
-            };
-            format!("{name}{}", if *unsigned { " UNSIGNED" } else { "" })
-        }
-        SourceType::Float => "FLOAT".to_owned(),
-        SourceType::Double => "DOUBLE".to_owned(),
-        SourceType::Decimal { precision, scale } => format!("DECIMAL({precision}, {scale})"),
-        SourceType::Year => "YEAR".to_owned(),
-        SourceType::Date => "DATE".to_owned(),
-        SourceType::Time { fsp } => format!("TIME({fsp})"),
-        SourceType::DateTime { fsp } => format!("DATETIME({fsp})"),
-        SourceType::Timestamp { fsp } => format!("TIMESTAMP({fsp})"),
-        SourceType::Bit { bits } => format!("BIT({bits})"),
-        SourceType::Char { max_bytes, charset: Charset::Binary } => format!("BINARY({max_bytes})"),
-        SourceType::Char { .. } => "CHAR".to_owned(),
-        SourceType::VarChar { max_bytes, charset: Charset::Binary } => format!("VARBINARY({max_bytes})"),
-        SourceType::VarChar { .. } => "VARCHAR".to_owned(),
-        SourceType::Blob { charset: Charset::Binary, .. } => "BLOB".to_owned(),
-        SourceType::Blob { .. } => "TEXT".to_owned(),
-        SourceType::Enum { .. } => "ENUM".to_owned(),
-        SourceType::Set { .. } => "SET".to_owned(),
-        SourceType::OldTime => "TIME".to_owned(),
-        SourceType::OldDateTime => "DATETIME".to_owned(),
-        SourceType::OldTimestamp => "TIMESTAMP".to_owned(),
-        SourceType::Json => "JSON".to_owned(),
-        SourceType::Geometry => "GEOMETRY".to_owned(),
-        SourceType::Vector => "VECTOR".to_owned(),
-        SourceType::Unsupported { name } => name.clone(),
-    };
-    if column.nullable { format!("{name} NULL") } else { format!("{name} NOT NULL") }
+    format!("{} {}", column.ty, if column.nullable { "NULL" } else { "NOT NULL" })
 }
 
 #[cfg(test)]
