@@ -306,7 +306,7 @@ impl Address {
 }
 
 /// Undoes percent-encoding.
-fn unescape(text: &str) -> String {
+pub fn unescape(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
