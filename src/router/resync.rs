@@ -92,7 +92,9 @@ impl Resync {
         Some(match &self.phase {
             Phase::Copying => return None,
             Phase::Recording | Phase::Preparing => "a copy is being prepared".to_owned(),
-            Phase::Joining(_) => "the copy waits until the stream has come to where the source was looked at".to_owned(),
+            Phase::Joining(_) => {
+                "the copy waits until the stream has come to where the source was looked at".to_owned()
+            }
             Phase::Waiting(xids) => {
                 let xids = xids.iter().map(String::as_str).collect::<Vec<_>>();
                 format!("the copy waits for XA transactions to be decided: {}", xids.join(" "))
