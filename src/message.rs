@@ -122,8 +122,10 @@ pub enum ToSnapshot {
 pub struct NewShadow {
     /// Its UUID.
     pub id: Uuid,
-    /// The table's definition in the source.
+    /// The table's definition in the source, as it was when it was read: the stream may be far from there.
     pub definition: Definition,
+    /// A place of the binary log, its file and offset: what changed the definition before it was read lies below.
+    pub read_at: (String, u64),
     /// What of it concerns rows.
     pub source: SourceTable,
     /// The name that it takes in the end.

@@ -640,8 +640,11 @@ fn gone_tables(config: &Config, inspection: &Inspection, states: &[TableState]) 
         let target = targets::existing_table(client, &target_name)?;
         let source = definition.source_table(zero_dates);
         let inspected = Inspected { definition, source, target_name, target, misfits: Vec::new(), copy_where: None };
-        // Nothing is left to copy.
-        let state = TableState { shadow: Shadow::default(), ..state.clone() };
+        // Nothing is left to copy, unless it is only taken for a helper, of a table that came later: then that begins anew.
+        let is_helper = config.replicate.selection.helped_by(&name, &|base| there.contains(base)).is_some();
+        let is_copied = is_helper && !state.shadow.id.is_nil();
+        let id = if is_copied { Uuid::new_v4() } else { Uuid::nil() };
+        let state = TableState { shadow: Shadow { id, ..Shadow::default() }, ..state.clone() };
         gone.push(Chosen { is_new: true, ..resumed(inspected, state, inspection) });
     }
     Ok(gone)

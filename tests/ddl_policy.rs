@@ -282,6 +282,8 @@ fn a_table_may_go_on_without_a_refused_change_and_says_so() {
     wait_drifted(&mut bridge, &test, &["ALTER TABLE t ADD COLUMN c"]);
     let shown = test.clickhouse("SELECT id, a, d FROM `{db}`.t FINAL WHERE id > 4 ORDER BY id");
     assert_eq!(shown, "5\t5\t8\n6\t6\t6");
+    let reason = bridge.status().unwrap().table_reason(&name(&test, "t"));
+    assert!(!reason.contains("COLUMN d"), "{reason}");
     assert_eq!(copies(&test), 0);
     bridge.post("/resync", &name(&test, "t")).unwrap();
     all_equal(&mut bridge, &test);

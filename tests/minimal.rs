@@ -283,3 +283,57 @@ fn a_change_that_is_ignored_is_followed_all_the_same() {
     assert_eq!(copies(&test), 0, "{}", bridge.log());
     assert_eq!(bridge.sigterm(), Some(0));
 }
+
+/// The source shows a table as it is now, the stream may be far behind: rows of before a change that it has yet to come to
+/// are not those of what was read.
+#[test]
+fn a_copy_of_a_stream_that_lags_does_not_read_rows_by_a_later_definition() {
+    let test = minimal("lag");
+    test.sql(
+        "CREATE TABLE t (id INT PRIMARY KEY, e ENUM('x', 'y', 'z'), a INT, b INT);
+         INSERT INTO t WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 60) SELECT n, 'y', 1, 2 FROM n;
+         CREATE TABLE busy (id INT PRIMARY KEY AUTO_INCREMENT, p VARCHAR(200));",
+    );
+    let mut config = without_checkpoints(&test);
+    config.set("replicate.tables", vec![format!("{}.busy", test.database)]);
+    let mut bridge = Bridge::start(&config);
+    bridge.wait_caught_up(&test, PATIENCE);
+    assert_eq!(bridge.sigterm(), Some(0));
+    test.sql("SET SESSION cte_max_recursion_depth = 100000;");
+    for id in 1..=60 {
+        test.sql(&format!(
+            "INSERT INTO busy (p) WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
+             SELECT REPEAT('p', 100) FROM n;
+             UPDATE t SET e = 'x', b = 7 WHERE id = {id};"
+        ));
+    }
+    test.sql("ALTER TABLE t MODIFY e ENUM('z', 'y', 'x'), MODIFY a INT AFTER b;");
+    config.set("replicate.tables", vec![format!("{}.*", test.database)]);
+    let mut bridge = Bridge::start(&config);
+    all_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+/// So is one that comes while the table is copied beside its target.
+#[test]
+fn a_change_that_is_ignored_begins_a_copy_anew() {
+    let test = minimal("ignored_copy");
+    test.sql(
+        "CREATE TABLE t (id INT PRIMARY KEY, e ENUM('a', 'b'), n INT);
+         INSERT INTO t WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 900) SELECT n, 'a', n FROM n;",
+    );
+    let mut bridge = Bridge::start(&test.config());
+    bridge.wait_caught_up(&test, PATIENCE);
+    let mut config = bridge.config().clone();
+    assert_eq!(bridge.sigterm(), Some(0));
+    config.set("ddl.alter_table", "ignore").set("snapshot.max_rows_per_second", 300).set("snapshot.chunk_rows", 100);
+    let mut bridge = Bridge::start(&config);
+    let name = format!("{}.t", test.database);
+    assert_eq!(bridge.post("/resync", &name).unwrap(), 202);
+    bridge.wait_for("a chunk", COPY, |status| status.table_reason(&name).contains(" rows/s"));
+    test.sql("ALTER TABLE t MODIFY e ENUM('b', 'a');\nINSERT INTO t VALUES (-1, 'b', 3), (-2, 'a', 4);");
+    bridge.wait_for("the copy", COPY, |status| status.table_reason(&name).is_empty());
+    test.sql("INSERT INTO t VALUES (-3, 'b', 3), (-4, 'a', 4);");
+    all_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}

@@ -486,3 +486,33 @@ fn servers_that_die_in_mid_copy() {
     }
     assert_eq!(bridge.status().unwrap().table_reason(&name), "");
 }
+
+/// A table that is replicated, and whose name is that of a helper of a table that came later.
+#[test]
+fn a_copy_of_what_has_become_a_helper_by_its_name_is_not_forgotten_by_a_restart() {
+    let test = Fixture::new("resync_helper");
+    test.sql(
+        "SET SESSION cte_max_recursion_depth = 10000;
+         CREATE TABLE _t_old (id INT PRIMARY KEY, a INT NOT NULL);
+         INSERT INTO _t_old WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3000) SELECT n, n FROM n;",
+    );
+    let mut config = test.config();
+    config.set("snapshot.max_rows_per_second", 300).set("snapshot.chunk_rows", 100);
+    config.set("state.checkpoint_interval", "1s");
+    let mut bridge = Bridge::start(&config);
+    bridge.wait_all_streaming(&test, COPY);
+    test.sql("ALTER TABLE _t_old DROP PRIMARY KEY, ADD PRIMARY KEY (a);\nCREATE TABLE t (id INT PRIMARY KEY);");
+    let name = format!("{}._t_old", test.database);
+    bridge.wait_for("a chunk", COPY, |status| status.table_reason(&name).contains(" rows/s"));
+    // The statement is not to come again.
+    let saved = bridge.status().unwrap().checkpoint_seq();
+    test.sql("INSERT INTO t VALUES (1)");
+    bridge.wait_for("a checkpoint", COPY, |status| status.checkpoint_seq() > saved);
+    test.sql("INSERT INTO t VALUES (2)");
+    bridge.wait_for("a checkpoint", COPY, |status| status.checkpoint_seq() > saved + 1);
+    bridge.kill9();
+    config.remove("snapshot.max_rows_per_second");
+    let mut bridge = Bridge::start(&config);
+    assert_all_flow_and_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}

@@ -12,7 +12,7 @@ use crate::clickhouse::{Client, alter, sql};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::catalog::SourceTable;
 use crate::schema::effect::TargetChange;
-use crate::schema::target::{Ddl, DdlAction, TargetTable};
+use crate::schema::target::{Ddl, DdlAction, TargetColumn, TargetTable};
 use crate::schema::types::TableName;
 
 /// Carries out a change. `prefix` begins the `query_id` of every insert into the table.
@@ -65,7 +65,11 @@ fn alter(
     prefixes: &[String],
 ) -> Result<()> {
     close(client, &table.name, floor, prefixes)?;
-    check(table, &alter::apply(client, &table.name, changes)?)
+    let found = alter::apply(client, &table.name, changes)?;
+    // Of the others a table that goes on without an earlier change may lack some.
+    let is_changed = |column: &TargetColumn| changes.iter().any(|change| change.makes(&column.name));
+    let columns = table.columns.iter().filter(|column| is_changed(column)).cloned().collect();
+    check(&TargetTable { name: table.name.clone(), columns }, &found)
 }
 
 fn empty(client: &Client, name: &TableName, floor: u64, prefixes: &[String]) -> Result<()> {

@@ -103,7 +103,7 @@ fn progress(chunks: &[CopyChunk]) -> Vec<Progress> {
 impl Router {
     pub(super) fn take_copied(&mut self, message: FromSnapshot, now: Instant) {
         match message {
-            FromSnapshot::Prepared(table, new) => self.prepared(table, new),
+            FromSnapshot::Prepared(table, new) => self.prepared(table, new, now),
             FromSnapshot::NotPrepared(table, id, error) => self.not_prepared(table, id, &error, now),
             FromSnapshot::Planned { table, version, gtid_set, chunk } => {
                 if let Some(copy) = self.copies.get_mut(&table) {
@@ -259,8 +259,8 @@ pub(super) mod tests {
             ignores_case: false,
         };
         let name = TableName { database: "d".to_owned(), table: "t".to_owned() };
-        let claim =
-            Checkpoint { seq: 2, position: Position::default(), timeline: Timeline { number: 1, base_file: 0 } };
+        let position = Position { file: "binlog.000001".to_owned(), offset: 4, ..Position::default() };
+        let claim = Checkpoint { seq: 2, position, timeline: Timeline { number: 1, base_file: 0 } };
         let beginning = Beginning {
             claim,
             tables: vec![Table::new(name, State::Snapshot, reason.to_owned(), None)],

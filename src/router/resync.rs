@@ -4,7 +4,8 @@
 //! recording ─▶ preparing ─▶ joining ─▶ waiting ─▶ copying ─▶ draining ─▶ holding ─▶ exchanging ─▶ the shadow is the table
 //! ```
 //! A *shadow* is an empty table of the target with the source's present shape. It joins the stream between two
-//! transactions: from there on the table's rows go to both. Then V is noted, an end of a transaction of which the copy's
+//! transactions, once the stream has come to where that shape was looked at: a schema change on the way there has all begun
+//! anew, so rows never meet a shape that is ahead of them, nor a shape its own change again. From there on the table's rows go to both. Then V is noted, an end of a transaction of which the copy's
 //! SELECTs have seen everything before. Copied rows have the version V, so every row of the stream from before loses
 //! against them and every later one wins; and what came between joining and V was seen by the SELECT. A transaction that
 //! was prepared (XA) before the shadow joined has its rows nowhere in the shadow: V is noted after its outcome.
@@ -55,7 +56,8 @@ pub struct Resync {
 enum Phase {
     Recording,
     Preparing,
-    Joining,
+    /// Until the stream has passed this version: what it comes to below may be in the shadow's shape already.
+    Joining(Version),
     /// For the outcomes of these XA transactions.
     Waiting(HashSet<String>),
     Copying,
@@ -90,7 +92,9 @@ impl Resync {
         Some(match &self.phase {
             Phase::Copying => return None,
             Phase::Recording | Phase::Preparing => "a copy is being prepared".to_owned(),
-            Phase::Joining => "the copy waits for the end of a transaction".to_owned(),
+            Phase::Joining(_) => {
+                "the copy waits until the stream has come to where the source was looked at".to_owned()
+            }
             Phase::Waiting(xids) => {
                 let xids = xids.iter().map(String::as_str).collect::<Vec<_>>();
                 format!("the copy waits for XA transactions to be decided: {}", xids.join(" "))
@@ -181,13 +185,14 @@ impl Router {
     }
 
     /// A shadow was made.
-    pub(super) fn prepared(&mut self, table: TableIndex, new: Box<NewShadow>) {
-        match self.resyncs.get_mut(&table).filter(|resync| resync.id == new.id) {
-            Some(resync) => {
-                resync.names = Some((new.name.clone(), new.target.name.clone()));
-                (resync.new, resync.phase) = (Some(new), Phase::Joining);
-            }
-            None => self.saver.push(Save::Drop(new.target.name, new.id)),
+    pub(super) fn prepared(&mut self, table: TableIndex, new: Box<NewShadow>, now: Instant) {
+        let Some(resync) = self.resyncs.get_mut(&table).filter(|resync| resync.id == new.id) else {
+            return self.saver.push(Save::Drop(new.target.name, new.id));
+        };
+        resync.names = Some((new.name.clone(), new.target.name.clone()));
+        match self.stream.timeline().version(&new.read_at.0, new.read_at.1) {
+            Ok(read_at) => (resync.new, resync.phase) = (Some(new), Phase::Joining(read_at)),
+            Err(error) => self.resync_failed(table, &error, now),
         }
     }
 
@@ -206,10 +211,10 @@ impl Router {
     }
 
     fn advance_resync(&mut self, table: TableIndex, now: Instant) {
-        let is_between = self.stream.is_between_groups();
+        let (is_between, end) = (self.stream.is_between_groups(), self.stream.end_version().ok());
         let Some(resync) = self.resyncs.get_mut(&table).filter(|_| self.stopping.is_none()) else { return };
         match &mut resync.phase {
-            Phase::Joining if is_between => self.join(table),
+            Phase::Joining(read_at) if is_between && end.is_some_and(|end| end >= *read_at) => self.join(table),
             Phase::Waiting(xids) if is_between => {
                 xids.retain(|xid| self.stream.is_undecided(xid));
                 if xids.is_empty() {
@@ -223,7 +228,7 @@ impl Router {
             Phase::Holding => self.exchange_when_quiet(table),
             Phase::Recording
             | Phase::Preparing
-            | Phase::Joining
+            | Phase::Joining(_)
             | Phase::Waiting(_)
             | Phase::Copying
             | Phase::Exchanging => {}
@@ -429,11 +434,13 @@ mod tests {
             Box::new(NewShadow {
                 id,
                 definition: Definition::default(),
+                read_at: ("binlog.000001".to_owned(), 4),
                 source,
                 name: name("t"),
                 target,
                 copy_where: None,
             }),
+            now,
         );
         router.advance_resyncs(now);
         router.resyncs[&0].shadow.unwrap()

@@ -168,6 +168,10 @@ impl Router {
     /// without names need to know the table as it is.
     fn ignored(&mut self, name: &TableName, alter: Option<&AlterTable>, ran: &Ran<'_>) {
         let Some(table) = self.find(name).filter(|&table| self.concerns(table, ran)) else { return };
+        if self.resyncs.get(&table).is_some_and(|resync| !resync.has_seen(ran.at)) {
+            // Its shadow has a definition of its own.
+            self.begin_resync(table, ran.now);
+        }
         let altered =
             self.known(table).zip(alter).and_then(|(known, alter)| known.definition.altered(alter, None).ok());
         match altered {

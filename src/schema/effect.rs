@@ -67,6 +67,17 @@ pub enum TargetPlace {
     After(String),
 }
 
+impl TargetChange {
+    /// Whether a column of this name is there, and is new or another, behind the change.
+    pub fn makes(&self, name: &str) -> bool {
+        match self {
+            Self::Add { column, .. } | Self::Modify(column) => column.name == name,
+            Self::Rename { to, .. } => to == name,
+            Self::Drop(_) => false,
+        }
+    }
+}
+
 impl TargetTable {
     /// The table after these changes; what is done already changes nothing.
     #[must_use]

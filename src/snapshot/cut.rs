@@ -98,7 +98,8 @@ fn fitting_stride(
         let rows_max = rows.saturating_mul(2);
         let fitting = upper.abs_diff(begin) * u128::from(rows_max) / u128::from(found.max(1));
         if found > rows_max && stride > 1 {
-            stride = fitting.clamp(1, stride - 1);
+            // By a part at least: an estimate may stay the same far beyond a lump of keys.
+            stride = fitting.clamp(1, stride - stride.div_ceil(8));
             may_grow = false;
         } else if found < rows_max - rows / 2 && may_grow && upper < last {
             stride = fitting.clamp(stride + 1, 2 * stride);
@@ -143,6 +144,17 @@ mod tests {
         assert_eq!(strides(&keys, 9).len(), 1);
         let rows: usize = strides(&keys, 1).iter().map(|(_, rows)| rows).sum();
         assert_eq!((rows, strides(&[7], 1)), (3, vec![(1, 1)]));
+    }
+
+    #[test]
+    fn a_lump_that_is_little_too_large_is_cut_after_few_estimates() {
+        let mut asked = 0;
+        let estimate = |upper: i128| {
+            asked += 1;
+            Ok(Some(u64::try_from(upper.min(2_001)).unwrap()))
+        };
+        let stride = fitting_stride(0, 1 << 60, 1 << 59, 1_000, estimate).unwrap().unwrap();
+        assert!((1_000..=2_000).contains(&stride) && asked < 400, "{stride} after {asked}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::try_again;
 use crate::clickhouse::check::check_existing;
 use crate::clickhouse::exchange::create_shadow;
 use crate::clickhouse::{Client, tables};
@@ -9,6 +10,7 @@ use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::NewShadow;
 use crate::mysql::checks;
+use crate::mysql::source::Source;
 use crate::mysql::tables::FoundTable;
 use crate::schema::types::TableName;
 
@@ -19,13 +21,14 @@ use crate::schema::types::TableName;
 /// What stands in the way of the table; a server that is away or refuses.
 pub fn shadow(config: &Config, client: &Client, name: &TableName, id: Uuid) -> Result<NewShadow> {
     let FoundTable { definition, table: source, .. } = found_table(&config.mysql, name)?;
+    let read_at = Source::connect(&config.mysql).and_then(|mut source| source.end_of_log()).map_err(try_again)?;
     let target = config.replicate.target_name(name);
     let features = client.target_features();
     let existing = tables::existing_table(client, &target)?;
     let fitting = existing.is_some_and(|existing| check_existing(&source, &existing, features).is_empty());
     let shadow = create_shadow(client, &source, &target, id, fitting).map_err(|error| error.at_table(name))?;
     let copy_where = config.replicate.copy_where(name).map(str::to_owned);
-    Ok(NewShadow { id, definition, source, name: target, target: shadow, copy_where })
+    Ok(NewShadow { id, definition, read_at, source, name: target, target: shadow, copy_where })
 }
 
 fn found_table(config: &MysqlConfig, name: &TableName) -> Result<FoundTable> {
