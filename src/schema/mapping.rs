@@ -6,7 +6,7 @@
 //! Every other pair is refused by name, never written in hope. Pure; reads no server.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::types::{Charset, SourceColumn, SourceType};
+use crate::schema::types::{SourceColumn, SourceType};
 
 /// What the target server can store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
