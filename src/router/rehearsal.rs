@@ -77,7 +77,7 @@ impl Router {
         let mut tables: Vec<(TableIndex, &Table)> = self.tables.list().iter().enumerate().collect();
         tables.sort_by_key(|(index, _)| self.turn_of(*index));
         let concerned = tables.into_iter().filter_map(|(index, table)| {
-            let untouched = || named.contains(&index).then(|| self.untouched(index, !changes.is_empty()));
+            let untouched = || named.contains(&index).then(|| self.untouched(index, &changes));
             let outcome = self.decided(index, sql, gone.contains(&index)).or_else(untouched)?;
             Some((before.get(index).unwrap_or(&table.name).clone(), outcome))
         });
@@ -99,9 +99,25 @@ impl Router {
         Some(Outcome::Changed(changes.collect()))
     }
 
-    fn untouched(&self, index: TableIndex, has_changes: bool) -> Outcome {
+    fn untouched(&self, index: TableIndex, changes: &[SchemaChange]) -> Outcome {
         let has_moved_on = self.known(index).is_some_and(|known| known.since > Version::default());
-        if has_changes && !has_moved_on { Outcome::Left } else { Outcome::NoEffect }
+        let is_followed = has_moved_on && !changes.iter().any(|change| self.ignores(change));
+        if changes.is_empty() || is_followed { Outcome::NoEffect } else { Outcome::Left }
+    }
+
+    /// Whether a table's definition moves on with this change, and its target does not.
+    fn ignores(&self, change: &SchemaChange) -> bool {
+        let policy = self.settings.ddl;
+        match change {
+            SchemaChange::Alter(_) => !policy.alter_table.applies(),
+            SchemaChange::Rename { .. } => !policy.rename_table.applies(),
+            SchemaChange::Create(_)
+            | SchemaChange::Truncate(_)
+            | SchemaChange::Drop(_)
+            | SchemaChange::DropDatabase(_)
+            | SchemaChange::Rewrite(..)
+            | SchemaChange::Database { .. } => false,
+        }
     }
 
     /// Tables whose names are no table's any more.

@@ -180,6 +180,7 @@ fn mysql_type(column: &SourceColumn) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::types::Charset;
 
     const FEATURES: TargetFeatures = TargetFeatures { time64: true };
 
