@@ -172,10 +172,15 @@ impl Router {
 
     /// Whether an earlier change of another table is still to give up the name that this one takes.
     fn is_name_taken(&self, table: TableIndex) -> bool {
-        let Some(taker) = self.barriers.get(&table).and_then(VecDeque::front) else { return false };
+        let taker = self.barriers.get(&table).and_then(VecDeque::front);
+        taker.is_some_and(|taker| self.is_to_be_left(&taker.ddl.table.name, table, taker.number))
+    }
+
+    /// Whether a change of another table than this one, from before `number`, is still to take a target away from its name.
+    pub(super) fn is_to_be_left(&self, target: &TableName, table: TableIndex, number: u64) -> bool {
         let gives_up = |barrier: &Barrier| {
             let is_leaving = matches!(barrier.ddl.action, DdlAction::Rename { .. } | DdlAction::Drop { .. });
-            is_leaving && barrier.number < taker.number && *barrier.ddl.subject() == taker.ddl.table.name
+            is_leaving && barrier.number < number && *barrier.ddl.subject() == *target
         };
         self.barriers.iter().filter(|&(&other, _)| other != table).any(|(_, queue)| queue.iter().any(gives_up))
     }

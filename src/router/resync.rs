@@ -314,17 +314,18 @@ impl Router {
     }
 
     fn exchange_when_quiet(&mut self, table: TableIndex) {
-        let Some(resync) = self.resyncs.get_mut(&table) else { return };
+        let Some(resync) = self.resyncs.get(&table) else { return };
         let (Some(shadow), Some((version, _)), Some((target, name))) = (resync.shadow, &resync.noted, &resync.names)
         else {
             return;
         };
-        if self.batcher.is_sending(shadow) {
+        // A table that had the name before, and is renamed away too late, would take the copy with it.
+        if self.batcher.is_sending(shadow) || self.is_to_be_left(target, table, u64::MAX) {
             return;
         }
         let exchange = Exchange { id: resync.id, target: target.clone(), shadow: name.clone(), floor: version.0 };
-        resync.phase = Phase::Exchanging;
         self.saver.push(Save::Exchange(Arc::new(exchange)));
+        self.resyncs.get_mut(&table).into_iter().for_each(|resync| resync.phase = Phase::Exchanging);
     }
 
     /// The shadow is the table now.
