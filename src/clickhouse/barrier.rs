@@ -25,7 +25,7 @@ pub fn carry_out(client: &Client, ddl: &Ddl, prefix: &str) -> Result<()> {
     let done = match &ddl.action {
         DdlAction::Alter(changes) => alter(client, table, floor, changes, prefixes),
         DdlAction::Truncate => empty(client, &table.name, floor, prefixes),
-        DdlAction::Create(source) => create(client, source, table),
+        DdlAction::Create(source) => create(client, source, table, floor, prefixes),
         DdlAction::Drop { keep } => drop_away(client, &table.name, floor, *keep, prefixes),
         DdlAction::Rename { from } => rename(client, from, &table.name, floor, prefixes),
     };
@@ -44,7 +44,10 @@ pub fn statements(client: &Client, ddl: &Ddl, floor: impl Display + LowerHex) ->
             std::iter::once(raise_floor_sql(name, floor)).chain(alters).collect()
         }
         DdlAction::Truncate => vec![raise_floor_sql(name, &floor), empty_sql(name, floor)],
-        DdlAction::Create(source) => tables::create_statements(client, source, name, None)?,
+        DdlAction::Create(source) => {
+            let statements = tables::create_statements(client, source, name, None)?;
+            statements.into_iter().chain([raise_floor_sql(name, floor)]).collect()
+        }
         DdlAction::Drop { keep } => {
             let gone = dropped_name(name, floor);
             let rename = has_table(client, name)?.then(|| rename_sql(name, &gone));
@@ -82,8 +85,16 @@ fn empty_sql(name: &TableName, floor: impl Display) -> String {
     format!("ALTER TABLE {} DELETE WHERE {VERSION} < {floor} SETTINGS mutations_sync = 1", sql::table(name))
 }
 
-fn create(client: &Client, source: &SourceTable, expected: &TargetTable) -> Result<()> {
+/// With a floor, for rows of an earlier table of this name may still be under way.
+fn create(
+    client: &Client,
+    source: &SourceTable,
+    expected: &TargetTable,
+    floor: u64,
+    prefixes: &[String],
+) -> Result<()> {
     check(expected, &tables::create_table(client, source, &expected.name, None)?)?;
+    close(client, &expected.name, floor, prefixes)?;
     if tables::has_rows(client, &expected.name)? {
         return Err(shape("it had rows before it was created in the source"));
     }
