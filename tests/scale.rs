@@ -131,7 +131,7 @@ fn a_large_copy_that_is_killed_goes_on_under_constant_writes() {
     config.set("snapshot.chunk_rows", i64::try_from(chunk_rows).unwrap());
     if rows < 1_000_000 {
         // Slow enough to be killed in time.
-        config.set("snapshot.max_rows_per_second", i64::try_from(rows / 5).unwrap());
+        config.set("snapshot.max_rows_per_second", i64::try_from(rows / 15).unwrap());
     }
     let name = format!("{}.big", test.database);
     let writers = Writers::start(&test, rows);
@@ -142,6 +142,7 @@ fn a_large_copy_that_is_killed_goes_on_under_constant_writes() {
         let reached = bridge.wait_for("more of the copy", COPY, |status| {
             status.table_state(&name) == "snapshot" && percent(status, &name) >= Some(kill * 100 / (KILLS + 2))
         });
+        support::wait_until("more chunks to be saved", COPY, || done_chunks(&test).len() > done.len());
         bridge.kill9();
         copied += rows_in(&reached.table_reason(&name));
         let now = done_chunks(&test);
