@@ -673,7 +673,11 @@ fn begin_anew(
     let base_file = file_number(&position.file)?.saturating_sub(1);
     let number = next_timeline(client, &inspection.tables)?.max(saved.timeline.number + 1);
     let timeline = Timeline { number, base_file };
-    let (since, steady) = (timeline.version(&position.file, position.offset)?, steady(source, &inspection.tables)?);
+    let since = timeline.version(&position.file, position.offset)?;
+    let steady = match config.mysql.on_lost_position {
+        OnLostPosition::Current => steady(source, &inspection.tables)?,
+        OnLostPosition::Snapshot | OnLostPosition::Fail => HashSet::new(),
+    };
     let chosen = |table: &Inspected| match config.mysql.on_lost_position {
         OnLostPosition::Current => {
             let reason = format!("rows are missing that changed before the present position was taken: {why}");

@@ -547,6 +547,15 @@ fn random_ones_with_minimal_metadata() {
     random_ones(&test, &["MINIMAL", "MINIMAL", "FULL", "MINIMAL"]);
 }
 
+/// Fails every now and then.
+#[test]
+#[ignore = "known: a kill amid renames may leave a table that is nobody's"]
+fn random_ones_leave_nothing() {
+    let test = Fixture::new("ddl_random_left");
+    random_ones(&test, &[]);
+    nothing_left(&test);
+}
+
 /// With each kill the next of `metadata` begins.
 fn random_ones(test: &Fixture, metadata: &[&str]) {
     let statements = support::env_number("STREAM_BRIDGE_TEST_DDL_STATEMENTS", 120);

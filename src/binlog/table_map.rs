@@ -1,8 +1,8 @@
 //! TABLE_MAP: a table's id, name and columns.
 //!
 //! Its columns are what the row images that follow are made of, whatever the table looks like now. Names, labels and
-//! key are there with `binlog_row_metadata=FULL` only; [`super::minimal`] takes them from elsewhere. A column that this version cannot carry over is
-//! [`SourceType::Unsupported`] by name; one whose code is unknown makes the whole map an error of that table, because
+//! key are there with `binlog_row_metadata=FULL` only; [`super::minimal`] takes them from elsewhere. A column that this
+//! version cannot carry over is [`SourceType::Unsupported`] by name; one whose code is unknown makes the whole map an error of that table, because
 //! then not even the other columns' metadata can be found.
 
 use super::column_metadata::ColumnMetadata;

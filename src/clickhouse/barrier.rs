@@ -6,7 +6,7 @@
 
 use std::fmt::{Display, LowerHex};
 
-use crate::clickhouse::exchange::{check_quiet, close, drop_table_sql, raise_floor_sql, rename_sql};
+use crate::clickhouse::exchange::{check_quiet, close, drop_table, drop_table_sql, raise_floor_sql, rename_sql};
 use crate::clickhouse::tables::{self, VERSION, has_table};
 use crate::clickhouse::{Client, alter, sql};
 use crate::error::{Error, ErrorKind, Result};
@@ -122,7 +122,7 @@ fn drop_away(client: &Client, name: &TableName, floor: u64, keep: bool, prefixes
         check_quiet(client, prefixes)?;
         client.query(&rename_sql(name, &gone))?;
     }
-    if keep { Ok(()) } else { client.query(&drop_table_sql(&gone)).map(drop) }
+    if keep { Ok(()) } else { drop_table(client, &gone) }
 }
 
 fn dropped_name(name: &TableName, floor: impl LowerHex) -> TableName {

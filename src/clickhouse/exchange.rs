@@ -229,6 +229,6 @@ pub(super) fn drop_table_sql(name: &TableName) -> String {
     format!("DROP TABLE IF EXISTS {} SETTINGS max_table_size_to_drop = 0", sql::table(name))
 }
 
-fn drop_table(client: &Client, name: &TableName) -> Result<()> {
+pub(super) fn drop_table(client: &Client, name: &TableName) -> Result<()> {
     client.query(&drop_table_sql(name)).map(drop)
 }

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Router;
+use super::statement::quoted;
 use crate::error::Result;
 use crate::message::TableIndex;
 use crate::schema::target::Mutation;
 use crate::schema::types::TableName;
-
-/// Characters of a command or a failure that a reason quotes.
-const QUOTED_CHARS: usize = 300;
 
 impl Router {
     /// What was seen replaces what was known; nothing is known when it could not be looked at.
@@ -48,7 +46,6 @@ impl Mutation {
 
     /// For a person: how far it is, or why it fails and what to do.
     fn told(&self) -> String {
-        let quoted = |text: &str| text.chars().take(QUOTED_CHARS).collect::<String>();
         let left = format!("mutation of {} parts left: {}", self.parts_to_do, quoted(&self.command));
         if !self.fails() {
             return left;

@@ -5,8 +5,8 @@
 //! ```
 //! A *shadow* is an empty table of the target with the source's present shape. It joins the stream between two
 //! transactions, once the stream has come to where that shape was looked at: a schema change on the way there has all begun
-//! anew, so rows never meet a shape that is ahead of them, nor a shape its own change again. From there on the table's rows go to both. Then V is noted, an end of a transaction of which the copy's
-//! SELECTs have seen everything before. Copied rows have the version V, so every row of the stream from before loses
+//! anew, so rows never meet a shape that is ahead of them, nor a shape its own change again. From there on the table's rows
+//! go to both. Then V is noted, an end of a transaction of which the copy's SELECTs have seen everything before. Copied rows have the version V, so every row of the stream from before loses
 //! against them and every later one wins; and what came between joining and V was seen by the SELECT. A transaction that
 //! was prepared (XA) before the shadow joined has its rows nowhere in the shadow: V is noted after its outcome.
 //!

@@ -1,9 +1,9 @@
 //! When replication state is saved, and in which order.
 //!
 //! One save is out at a time. Table states and chunks of copies go before the checkpoint that relies on them. Chunks alone
-//! are in no hurry: a save costs ClickHouse milliseconds, and what one saves late a restart copies again. A checkpoint is due by time, by
-//! rows events (at most one such a second), once the low water has reached another binlog file, and at the end; it is only worth a save when the low
-//! water moved. Its number continues the one loaded at the start. Saving never stops the stream.
+//! are in no hurry: a save costs ClickHouse milliseconds, and what one saves late a restart copies again. A checkpoint is
+//! due by time, by rows events (at most one such a second), once the low water has reached another binlog file, and at the
+//! end; it is only worth a save when the low water moved. Its number continues the one loaded at the start. Saving never stops the stream.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -48,7 +48,7 @@ pub(super) struct Ran<'a> {
 }
 
 impl Ran<'_> {
-    /// As much of it as a reason quotes.
+    /// See [`quoted`].
     pub(super) fn quoted(&self) -> String {
         quoted(self.sql)
     }
@@ -92,12 +92,11 @@ impl Router {
             Some(changes) => self.changes(&changes, &ran),
             None => {
                 let touched = self.touched_tables(&ddl::touched(sql, database, sql_mode));
-                let concerned: Vec<_> = touched.into_iter().filter(|&table| self.concerns(table, &ran)).collect();
-                if let Some(&first) = concerned.first() {
+                if let Some(&first) = touched.iter().find(|&&table| self.concerns(table, &ran)) {
                     let name = self.tables.list()[first].name.clone();
                     self.stop_unread(ddl::verb(sql, sql_mode).as_deref(), &name, &ran)?;
                 }
-                for table in concerned {
+                for table in touched {
                     self.copy_concerned(table, "what it changes is not known", &ran);
                 }
                 Ok(())
@@ -443,7 +442,8 @@ impl Router {
     }
 }
 
-fn quoted(sql: &str) -> String {
+/// As much of a statement as a reason quotes.
+pub(super) fn quoted(sql: &str) -> String {
     sql.chars().take(QUOTED_CHARS).collect()
 }
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::shape_error;
 use crate::binlog::event::Event;
 use crate::binlog::table_map::{TableMap, TableMapHead};
 use crate::error::{Action, Error, ErrorKind, Result};
@@ -195,14 +196,16 @@ impl Table {
     /// The plan for the rows of a map of the version `at`, where the table is as it is `known` to be.
     fn plan(&self, map: TableMap, known: Option<&Known>, at: Version) -> Result<TablePlan> {
         let Some(Shape { key, target }) = &self.shape else {
-            return Err(shape("has no target yet"));
+            return Err(shape_error("has no target yet"));
         };
         let map = if map.has_full_metadata { map } else { map.completed(definition_at(known, at)?)? };
         let map_key = map.primary_key.as_deref().unwrap_or_default();
         let names = map_key.iter().filter_map(|&index| map.columns.get(index)).map(|column| column.name.as_str());
         let names: Vec<&str> = names.collect();
         if names != *key || map.key_has_prefix {
-            return Err(shape(&format!("its key in the stream is {names:?}, but the target was made for {key:?}")));
+            return Err(shape_error(&format!(
+                "its key in the stream is {names:?}, but the target was made for {key:?}"
+            )));
         }
         let rows = RowPlan::compile(&map.columns, map_key, &target.columns)?;
         let columns = Arc::new(InsertColumns(rows.insert_columns()));
@@ -214,15 +217,11 @@ impl Table {
 fn definition_at(known: Option<&Known>, at: Version) -> Result<&Definition> {
     let known = known.filter(|known| known.since <= at).map(|known| &known.definition);
     known.ok_or_else(|| {
-        shape(
+        shape_error(
             "its rows come without column names (binlog_row_metadata=MINIMAL), and what its columns were at this position \
              is not known: SET PERSIST binlog_row_metadata = 'FULL' has rows tell it themselves",
         )
     })
-}
-
-fn shape(text: &str) -> Error {
-    Error::new(ErrorKind::TableShape, text)
 }
 
 impl Tables {
