@@ -289,14 +289,14 @@ fn judge_one(test: &Fixture, client: &Client, case: &Case) -> Result<(), String>
     };
     test.clickhouse(&format!("SYSTEM STOP MERGES `{{db}}`.{table}"));
     let name = TableName { database: test.database.clone(), table: table.clone() };
-    let after = alter::apply(client, &name, &changes).unwrap();
+    let after = alter::apply(client, &name, 0, &changes).unwrap();
     assert_eq!(after, target.after(&changes), "{table}: {clause}");
     equal("with old parts")?;
     test.clickhouse(&format!(
         "INSERT INTO `{{db}}`.{table} SELECT * REPLACE (_version + 1 AS _version) FROM `{{db}}`.{table} FINAL WHERE id % 2"
     ));
     equal("with new rows")?;
-    assert_eq!(alter::apply(client, &name, &changes).unwrap(), after, "{table}: {clause}: a second time");
+    assert_eq!(alter::apply(client, &name, 0, &changes).unwrap(), after, "{table}: {clause}: a second time");
     test.clickhouse(&format!("SYSTEM START MERGES `{{db}}`.{table}"));
     wait_until("mutations", PATIENCE, || mutations(test, table) == 0);
     test.clickhouse(&format!("OPTIMIZE TABLE `{{db}}`.{table} FINAL"));
@@ -404,7 +404,7 @@ fn what_was_begun_is_finished() {
 /// A RENAME waits for the mutations before it.
 fn apply(client: &Client, name: &TableName, changes: &[TargetChange]) -> TargetTable {
     let mut done = None;
-    wait_until("an ALTER", PATIENCE, || match alter::apply(client, name, changes) {
+    wait_until("an ALTER", PATIENCE, || match alter::apply(client, name, 0, changes) {
         Ok(table) => {
             done = Some(table);
             true
@@ -429,14 +429,14 @@ fn a_rename_behind_a_mutation_is_busy() {
         (effect, _) => panic!("{effect:?}"),
     };
     test.clickhouse("SYSTEM STOP MERGES `{db}`.t");
-    alter::apply(&client, &name, &change("MODIFY a INT", &[])).unwrap();
+    alter::apply(&client, &name, 0, &change("MODIFY a INT", &[])).unwrap();
     let rename = change("RENAME COLUMN b TO c", &[("b", "c")]);
-    let error = alter::apply(&client, &name, &rename).unwrap_err();
+    let error = alter::apply(&client, &name, 0, &rename).unwrap_err();
     assert!(error.kind == ErrorKind::TargetBusy && error.to_string().contains("Nullable(Int32)"), "{error}");
     test.clickhouse("SYSTEM START MERGES `{db}`.t");
     apply(&client, &name, &rename);
     test.assert_equal("t");
     test.clickhouse("ALTER TABLE `{db}`.t DROP COLUMN c");
-    let error = alter::apply(&client, &name, &rename).unwrap_err();
+    let error = alter::apply(&client, &name, 0, &rename).unwrap_err();
     assert!(error.kind == ErrorKind::TableShape && error.to_string().contains("column b: "), "{error}");
 }

@@ -2,7 +2,8 @@
 //! again, and long after a schema change the kept bytes are delivered. Nothing may come of them.
 //!
 //! An insert of before is refused: its columns are no longer those of the table (16, 117), or its rows lie below the floor
-//! (469), or the table it names is gone (60). Of the barrier's own statements some do harm: they stand at the end, ignored.
+//! (469), or the table it names is gone (60). An ALTER of a barrier is refused (36), since the floor's name has changed.
+//! A RENAME is carried out, and noticed: they stand at the end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod support;
@@ -23,6 +24,7 @@ const TYPE_DIFFERS: Option<u32> = Some(117);
 const NO_SUCH_COLUMN: Option<u32> = Some(16);
 const BELOW_FLOOR: Option<u32> = Some(469);
 const NO_SUCH_TABLE: Option<u32> = Some(60);
+const NO_SUCH_FLOOR: Option<u32> = Some(36);
 const ACCEPTED: Option<u32> = None;
 
 const TABLE: &str =
@@ -57,6 +59,13 @@ impl Late {
             let report = self.test.compare(&table);
             assert!(report.is_equal(), "{table}: {report}");
         }
+    }
+
+    /// As [`Late::start`]; the table has a floor by now, so an ALTER has a condition.
+    fn with_floor(name: &str, sql: &str) -> Self {
+        let mut late = Self::start(name, sql);
+        late.run("ALTER TABLE t ADD COLUMN gone INT;\nALTER TABLE t DROP COLUMN gone;");
+        late
     }
 
     fn run(&mut self, sql: &str) {
@@ -201,7 +210,7 @@ fn inserts_after_the_exchange_of_a_resync() {
 
 /// A statement of `change`'s barrier that is held, or delivered, and arrives once more when rows have followed.
 fn statement_again(name: &str, fate: Fate, words: &[&str], change: &str, expected: Option<u32>) {
-    let mut late = Late::start(name, TABLE);
+    let mut late = Late::with_floor(name, TABLE);
     late.next(fate, words);
     match change {
         "resync" => late.resync(),
@@ -218,13 +227,13 @@ fn statement_again(name: &str, fate: Fate, words: &[&str], change: &str, expecte
 #[test]
 fn the_floor_again() {
     let change = "ALTER TABLE t ADD COLUMN b INT;";
-    statement_again("late_floor", Fate::Hold, &[RAISE_FLOOR, "`{db}`.`t`"], change, ACCEPTED);
+    statement_again("late_floor", Fate::Hold, &[RAISE_FLOOR, "`{db}`.`t`"], change, NO_SUCH_FLOOR);
 }
 
 #[test]
 fn the_deletion_below_the_floor_again() {
     let change = "TRUNCATE TABLE t;";
-    statement_again("late_delete", Fate::Hold, &[DELETE_BELOW, "`{db}`.`t`"], change, ACCEPTED);
+    statement_again("late_delete", Fate::Hold, &[DELETE_BELOW, "`{db}`.`t`"], change, NO_SUCH_FLOOR);
 }
 
 /// Rows of the new table were copied later than the floor.
@@ -235,7 +244,7 @@ fn the_deletion_below_the_floor_after_a_resync() {
     late.test.sql("TRUNCATE TABLE t;\nINSERT INTO t VALUES (3, 3);");
     let delete = late.kept();
     late.resync();
-    late.arrives_and_is_answered(&delete, ACCEPTED);
+    late.arrives_and_is_answered(&delete, NO_SUCH_FLOOR);
     late.ends();
 }
 
@@ -250,6 +259,86 @@ fn the_exchange_of_a_resync_again() {
 #[test]
 fn the_exchange_for_another_key_again() {
     statement_again("late_exchange_key", Fate::Copy, &["EXCHANGE TABLES `{db}`.`t`"], NEW_KEY, NO_SUCH_TABLE);
+}
+
+/// The table of this name is another one.
+#[test]
+fn an_insert_after_drop_and_create() {
+    let change = "DROP TABLE t;\nCREATE TABLE t (id INT PRIMARY KEY, a INT NOT NULL DEFAULT 0)";
+    insert_across("late_create", change, BELOW_FLOOR);
+}
+
+/// A statement of `change`'s barrier is held, `then` comes, and the statement arrives.
+fn statement_across(name: &str, words: &[&str], change: &str, then: &str) {
+    let mut late = Late::with_floor(name, &format!("{TABLE}\nCREATE TABLE u LIKE t;\nINSERT INTO u VALUES (10, 10);"));
+    late.next(Fate::Hold, words);
+    late.test.sql(change);
+    let statement = late.kept();
+    late.run(then);
+    late.arrives_and_is_answered(&statement, NO_SUCH_FLOOR);
+    late.run("INSERT INTO t (id) VALUES (20);");
+    late.ends();
+}
+
+#[test]
+fn an_older_floor_after_a_newer_one() {
+    let words = [RAISE_FLOOR, "`{db}`.`t`"];
+    statement_across("late_two_floors", &words, "TRUNCATE t;", "TRUNCATE t;\nINSERT INTO t VALUES (3, 3);");
+}
+
+/// The statement names a table, and another one has its name by now, with rows of before.
+#[test]
+fn the_deletion_below_the_floor_after_another_table_got_the_name() {
+    let words = [DELETE_BELOW, "`{db}`.`t`"];
+    statement_across("late_delete_renamed", &words, "TRUNCATE t;", "RENAME TABLE t TO x, u TO t;");
+}
+
+/// The same, and the column has come again with other values.
+#[test]
+fn drop_column_after_the_column_was_added_again() {
+    let then = "ALTER TABLE t ADD COLUMN a INT NOT NULL DEFAULT 0;\nUPDATE t SET a = 8;";
+    statement_across("late_drop_again", &["DROP COLUMN", "`{db}`.`t`"], "ALTER TABLE t DROP COLUMN a;", then);
+}
+
+/// A first floor has no condition. Its late copy stands beside the newer one, which still keeps the insert out.
+#[test]
+fn the_first_floor_after_a_newer_one_and_an_insert_of_between() {
+    let mut late = Late::start("late_first", TABLE);
+    late.next(Fate::Hold, &[RAISE_FLOOR, "`{db}`.`t`"]);
+    late.test.sql("TRUNCATE TABLE t;");
+    let floor = late.kept();
+    let insert = late.hold_insert("t", "INSERT INTO t VALUES (3, 3);");
+    late.run("TRUNCATE TABLE t;\nINSERT INTO t VALUES (4, 4);");
+    assert_eq!(late.proxy.release(&floor).code, ACCEPTED);
+    late.arrives_and_is_answered(&insert, BELOW_FLOOR);
+    late.run("TRUNCATE TABLE t;\nINSERT INTO t VALUES (5, 5);");
+    late.ends();
+}
+
+/// A late RENAME takes a table away that was made again under the name; the next insert finds that, and it is copied.
+fn rename_across(name: &str, change: &str, then: &str) {
+    let mut late = Late::start(name, TABLE);
+    late.next(Fate::Hold, &["RENAME TABLE `{db}`.`t` TO"]);
+    late.test.sql(change);
+    let statement = late.kept();
+    late.run(then);
+    assert_eq!(late.proxy.release(&statement).code, ACCEPTED);
+    late.test.sql("INSERT INTO t VALUES (8, 8);");
+    late.bridge.wait_quarantined(&late.test, "t");
+    late.resync();
+    late.ends();
+}
+
+#[test]
+fn drop_table_after_the_table_was_created_again() {
+    let then = "CREATE TABLE t (id INT PRIMARY KEY, a INT);\nINSERT INTO t VALUES (7, 7);";
+    rename_across("late_drop_table", "DROP TABLE t;", then);
+}
+
+#[test]
+fn rename_table_after_the_table_was_created_again() {
+    let then = "RENAME TABLE x TO y;\nCREATE TABLE t (id INT PRIMARY KEY, a INT);\nINSERT INTO t VALUES (7, 7);";
+    rename_across("late_rename_again", "RENAME TABLE t TO x;", then);
 }
 
 // --- The proxy itself -----------------------------------------------------------------------------------------------
@@ -302,79 +391,4 @@ fn the_proxy_resets_a_connection_and_delivers_the_request_when_told() {
     proxy.next(Fate::Copy, move |text| text.contains(fine));
     assert_eq!(through.query(fine), "ababab");
     assert!(proxy.kept().text().ends_with(fine));
-}
-
-/// The table of this name is another one.
-#[test]
-fn an_insert_after_drop_and_create() {
-    let change = "DROP TABLE t;\nCREATE TABLE t (id INT PRIMARY KEY, a INT NOT NULL DEFAULT 0)";
-    insert_across("late_create", change, BELOW_FLOOR);
-}
-
-// --- Known to do harm: each of these fails -------------------------------------------------------------------------
-
-/// The floor falls back to what it was at the first TRUNCATE, so an insert of between the two is let in.
-#[test]
-#[ignore = "known to do harm: rows of before the second TRUNCATE return"]
-fn an_older_floor_and_an_insert_of_before_the_newer_one() {
-    let mut late = Late::start("late_two", TABLE);
-    late.next(Fate::Hold, &[RAISE_FLOOR, "`{db}`.`t`"]);
-    late.test.sql("TRUNCATE TABLE t;");
-    let floor = late.kept();
-    let insert = late.hold_insert("t", "INSERT INTO t VALUES (3, 3);");
-    late.run("TRUNCATE TABLE t;\nINSERT INTO t VALUES (4, 4);");
-    late.proxy.release(&floor);
-    late.arrives(&insert);
-}
-
-/// A statement of `change`'s barrier is held, `then` comes, and the statement arrives.
-fn statement_across(name: &str, words: &[&str], change: &str, then: &str) {
-    let mut late = Late::start(name, &format!("{TABLE}\nCREATE TABLE u LIKE t;\nINSERT INTO u VALUES (10, 10);"));
-    late.next(Fate::Hold, words);
-    late.test.sql(change);
-    let statement = late.kept();
-    late.run(then);
-    late.arrives(&statement);
-    late.run("INSERT INTO t (id) VALUES (20);");
-    late.ends();
-}
-
-/// It lowers the floor, whatever comes of that.
-#[test]
-#[ignore = "known to do harm: the floor falls"]
-fn an_older_floor_after_a_newer_one() {
-    let words = [RAISE_FLOOR, "`{db}`.`t`"];
-    statement_across("late_two_floors", &words, "TRUNCATE t;", "TRUNCATE t;\nINSERT INTO t VALUES (3, 3);");
-}
-
-/// The statement names a table, and another one has its name by now, with rows of before.
-#[test]
-#[ignore = "known to do harm: the other table's rows are deleted"]
-fn the_deletion_below_the_floor_after_another_table_got_the_name() {
-    let words = [DELETE_BELOW, "`{db}`.`t`"];
-    statement_across("late_delete_renamed", &words, "TRUNCATE t;", "RENAME TABLE t TO x, u TO t;");
-}
-
-/// The same, and the column has come again with other values.
-#[test]
-#[ignore = "known to do harm: the new column is dropped"]
-fn drop_column_after_the_column_was_added_again() {
-    let then = "ALTER TABLE t ADD COLUMN a INT NOT NULL DEFAULT 0;\nUPDATE t SET a = 8;";
-    statement_across("late_drop_again", &["DROP COLUMN", "`{db}`.`t`"], "ALTER TABLE t DROP COLUMN a;", then);
-}
-
-/// The same: the way a dropped table goes is a new name, which the new one gets.
-#[test]
-#[ignore = "known to do harm: the new table is renamed away"]
-fn drop_table_after_the_table_was_created_again() {
-    let then = "CREATE TABLE t (id INT PRIMARY KEY, a INT);\nINSERT INTO t VALUES (7, 7);";
-    statement_across("late_drop_table", &["RENAME TABLE `{db}`.`t` TO"], "DROP TABLE t;", then);
-}
-
-/// The same with the source's own RENAME.
-#[test]
-#[ignore = "known to do harm: the new table is renamed away"]
-fn rename_table_after_the_table_was_created_again() {
-    let then = "RENAME TABLE x TO y;\nCREATE TABLE t (id INT PRIMARY KEY, a INT);\nINSERT INTO t VALUES (7, 7);";
-    statement_across("late_rename_again", &["RENAME TABLE `{db}`.`t` TO"], "RENAME TABLE t TO x;", then);
 }

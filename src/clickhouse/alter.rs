@@ -6,8 +6,11 @@
 //! DROP or RENAME behind one that still runs would wait on the server, or be refused (36): it is put off here instead,
 //! and so comes before the MODIFYs of its own ALTER.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 
+use crate::clickhouse::floor::Floor;
 use crate::clickhouse::tables;
 use crate::clickhouse::{Client, sql};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,15 +34,15 @@ struct Column {
 /// # Errors
 /// [`ErrorKind::TargetBusy`] while an earlier mutation runs that must end first; [`ErrorKind::TableShape`] when the
 /// columns are not those before, after or amidst the changes; or as [`Client::query`]. The same call may be made again.
-pub fn apply(client: &Client, table: &TableName, changes: &[TargetChange]) -> Result<TargetTable> {
-    apply_all(client, table, changes).map_err(|error| error.at_table(table))
+pub fn apply(client: &Client, table: &TableName, floor: u64, changes: &[TargetChange]) -> Result<TargetTable> {
+    apply_all(client, table, floor, changes).map_err(|error| error.at_table(table))
 }
 
-fn apply_all(client: &Client, table: &TableName, changes: &[TargetChange]) -> Result<TargetTable> {
+fn apply_all(client: &Client, table: &TableName, floor: u64, changes: &[TargetChange]) -> Result<TargetTable> {
     if !actions(&columns(client, table)?, changes, is_of_names)?.is_empty() {
         check_no_mutation(client, table)?;
     }
-    STEPS.into_iter().try_for_each(|chosen| step(client, table, changes, chosen))?;
+    STEPS.into_iter().try_for_each(|chosen| step(client, table, floor, changes, chosen))?;
     tables::created(client, table)
 }
 
@@ -47,12 +50,18 @@ fn apply_all(client: &Client, table: &TableName, changes: &[TargetChange]) -> Re
 ///
 /// # Errors
 /// As [`apply`], mutations apart.
-pub fn statements(client: &Client, table: &TableName, changes: &[TargetChange]) -> Result<Vec<String>> {
+pub(super) fn statements(
+    client: &Client,
+    table: &TableName,
+    present: &mut Floor,
+    floor: &impl Display,
+    changes: &[TargetChange],
+) -> Result<Vec<String>> {
     let mut columns = columns(client, table)?;
     let mut statements = Vec::new();
     for chosen in STEPS {
         let open = actions(&columns, changes, chosen)?;
-        statements.extend((!open.is_empty()).then(|| alter_sql(table, &open)));
+        statements.extend((!open.is_empty()).then(|| alter_sql(table, present, floor, &open)));
         changes.iter().filter(|change| chosen(change)).for_each(|change| foresee(&mut columns, change));
     }
     Ok(statements)
@@ -71,12 +80,20 @@ fn foresee(columns: &mut Vec<Column>, change: &TargetChange) {
 }
 
 /// One ALTER of what is `chosen`. A replica may take its time to show it.
-fn step(client: &Client, table: &TableName, changes: &[TargetChange], chosen: fn(&TargetChange) -> bool) -> Result<()> {
+fn step(
+    client: &Client,
+    table: &TableName,
+    floor: u64,
+    changes: &[TargetChange],
+    chosen: fn(&TargetChange) -> bool,
+) -> Result<()> {
+    // Before the columns: whatever changes them after this look also changes the floor.
+    let mut present = Floor::of(client, table)?;
     let open = actions(&columns(client, table)?, changes, chosen)?;
     if open.is_empty() {
         return Ok(());
     }
-    client.query(&alter_sql(table, &open))?;
+    client.query(&alter_sql(table, &mut present, floor, &open))?;
     match actions(&columns(client, table)?, changes, chosen)?.first() {
         None => Ok(()),
         Some(open) => Err(Error::new(ErrorKind::TargetBusy, format!("ClickHouse has not carried out yet: {open}"))),
@@ -164,8 +181,8 @@ fn declared(column: &TargetColumn) -> String {
     format!("{} {}", sql::identifier(&column.name), column.ty)
 }
 
-fn alter_sql(table: &TableName, actions: &[String]) -> String {
-    format!("ALTER TABLE {} {} SETTINGS mutations_sync = 0, alter_sync = 0", sql::table(table), actions.join(", "))
+fn alter_sql(table: &TableName, present: &mut Floor, floor: impl Display, actions: &[String]) -> String {
+    format!("{} SETTINGS mutations_sync = 0, alter_sync = 0", present.raise_sql(table, floor, actions))
 }
 
 fn check_no_mutation(client: &Client, table: &TableName) -> Result<()> {

@@ -3,12 +3,16 @@
 //! The order is the one that lets nothing return: the floor is raised, so that a late copy of an insert changes nothing, none
 //! that began before may run, then the change is made. Each may be done twice, so a lost answer and a kill between
 //! any two statements do no harm: what is there is looked at first, and rows are deleted by version, never all of them.
+//! A statement that arrives long after its barrier does nothing any more if it is an ALTER, since the floor's name has
+//! changed ([`super::floor`]). A RENAME has no such condition: when a table of that name was made again meanwhile, a late
+//! copy takes it away. The next insert is refused then (60), and the table copied: loud, and mended, but not prevented.
 
 use std::fmt::{Display, LowerHex};
 
-use crate::clickhouse::exchange::{check_quiet, close, drop_table, drop_table_sql, raise_floor_sql, rename_sql};
+use crate::clickhouse::exchange::{check_quiet, close, drop_table, drop_table_sql, rename_sql};
+use crate::clickhouse::floor::Floor;
 use crate::clickhouse::tables::{self, VERSION, has_table};
-use crate::clickhouse::{Client, alter, sql};
+use crate::clickhouse::{Client, alter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::catalog::SourceTable;
 use crate::schema::effect::TargetChange;
@@ -38,15 +42,18 @@ pub fn carry_out(client: &Client, ddl: &Ddl, prefix: &str) -> Result<()> {
 /// As [`alter::statements`] and [`Client::query`].
 pub fn statements(client: &Client, ddl: &Ddl, floor: impl Display + LowerHex) -> Result<Vec<String>> {
     let name = &ddl.table.name;
+    let mut present = Floor::of(client, ddl.subject())?;
+    let mut raised = || present.raise_sql(ddl.subject(), &floor, &[]);
     Ok(match &ddl.action {
         DdlAction::Alter(changes) => {
-            let alters = alter::statements(client, name, changes)?;
-            std::iter::once(raise_floor_sql(name, floor)).chain(alters).collect()
+            let raised = raised();
+            let alters = alter::statements(client, name, &mut present, &floor, changes)?;
+            std::iter::once(raised).chain(alters).collect()
         }
-        DdlAction::Truncate => vec![raise_floor_sql(name, &floor), empty_sql(name, floor)],
+        DdlAction::Truncate => vec![raised(), empty_sql(name, &mut present, floor)],
         DdlAction::Create(source) => {
             let statements = tables::create_statements(client, source, name, None)?;
-            statements.into_iter().chain([raise_floor_sql(name, floor)]).collect()
+            statements.into_iter().chain([raised()]).collect()
         }
         DdlAction::Drop { keep } => {
             let gone = dropped_name(name, floor);
@@ -55,7 +62,7 @@ pub fn statements(client: &Client, ddl: &Ddl, floor: impl Display + LowerHex) ->
         }
         DdlAction::Rename { from } => {
             let database = tables::create_database_sql(client, &name.database)?;
-            [Some(raise_floor_sql(from, floor)), database, Some(rename_sql(from, name))].into_iter().flatten().collect()
+            [Some(raised()), database, Some(rename_sql(from, name))].into_iter().flatten().collect()
         }
     })
 }
@@ -68,7 +75,7 @@ fn alter(
     prefixes: &[String],
 ) -> Result<()> {
     close(client, &table.name, floor, prefixes)?;
-    let found = alter::apply(client, &table.name, changes)?;
+    let found = alter::apply(client, &table.name, floor, changes)?;
     // Of the others a table that goes on without an earlier change may lack some.
     let is_changed = |column: &TargetColumn| changes.iter().any(|change| change.makes(&column.name));
     let columns = table.columns.iter().filter(|column| is_changed(column)).cloned().collect();
@@ -77,12 +84,13 @@ fn alter(
 
 fn empty(client: &Client, name: &TableName, floor: u64, prefixes: &[String]) -> Result<()> {
     close(client, name, floor, prefixes)?;
-    client.query(&empty_sql(name, floor)).map(drop)
+    client.query(&empty_sql(name, &mut Floor::of(client, name)?, floor)).map(drop)
 }
 
-/// Only what lies below the floor: a late copy of this statement does not touch later rows, as one of TRUNCATE would.
-fn empty_sql(name: &TableName, floor: impl Display) -> String {
-    format!("ALTER TABLE {} DELETE WHERE {VERSION} < {floor} SETTINGS mutations_sync = 1", sql::table(name))
+/// Only what lies below the floor: where it is done twice, later rows stay, as they would not with TRUNCATE.
+fn empty_sql(name: &TableName, present: &mut Floor, floor: impl Display) -> String {
+    let delete = format!("DELETE WHERE {VERSION} < {floor}");
+    format!("{} SETTINGS mutations_sync = 1", present.raise_sql(name, floor, &[delete]))
 }
 
 /// With a floor, for rows of an earlier table of this name may still be under way.

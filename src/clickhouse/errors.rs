@@ -66,6 +66,8 @@ fn kind_of(status: u16, code: Option<u32>, text: &str) -> ErrorKind {
     match code {
         252 if text.contains("Too many partitions") => ErrorKind::TargetRefused,
         252 => ErrorKind::TargetCrowded,
+        // Another ALTER of ours came between looking and this one: see the floor.
+        36 if text.contains("Cannot find constraint") => ErrorKind::TargetBusy,
         3 | 23 | 24 | 32 | 159 | 160 | 173 | 198 | 202 | 203 | 209 | 210 | 216 | 225 | 236 | 241..=244 | 254
         | 279 | 285 | 286 | 289 | 290 | 319 | 341 | 369 | 394 | 416 | 425 | 439 | 473 | 499 | 519 | 700 | 733 | 745
         | 999 | 1000 => ErrorKind::TargetBusy,
@@ -147,6 +149,8 @@ mod tests {
             check(500, Some(code), "x", TargetRefused);
         }
         check(500, Some(252), "Too many parts (3000)", TargetCrowded);
+        check(400, Some(36), "Wrong constraint name. Cannot find constraint `x` to drop", TargetBusy);
+        check(400, Some(36), "x", TargetRefused);
         check(500, Some(252), "Too many partitions for single INSERT block (more than 100)", TargetRefused);
     }
 

@@ -5,21 +5,18 @@
 //! it is dropped: a late copy of the same EXCHANGE then finds nothing to exchange.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::clickhouse::tables::{self, VERSION, has_table};
+use crate::clickhouse::floor::Floor;
+use crate::clickhouse::tables::{self, has_table};
 use crate::clickhouse::{Client, sql};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::catalog::SourceTable;
 use crate::schema::target::{Exchange, TargetTable};
 use crate::schema::types::TableName;
-
-/// The constraint that keeps late copies of inserts out.
-const FLOOR: &str = "stream_bridge_floor";
 
 /// How long a statement of a killed process may take.
 const STILL_PATIENCE: Duration = Duration::from_secs(60);
@@ -55,7 +52,9 @@ pub fn create_shadow(
         let (shadow, target) = (sql::table(&name), sql::table(target));
         client.query(&format!("CREATE TABLE IF NOT EXISTS {shadow} UUID '{id}' AS {target}"))?;
         // That is the other one's floor.
-        client.query(&format!("ALTER TABLE {shadow} DROP CONSTRAINT IF EXISTS {FLOOR}"))?;
+        if let Some(statement) = Floor::of(client, &name)?.drop_sql(&name) {
+            client.query(&statement)?;
+        }
         tables::created(client, &name)
     } else {
         tables::create_table(client, source, &name, Some(id))
@@ -200,16 +199,8 @@ pub(super) fn check_quiet(client: &Client, prefixes: &[String]) -> Result<()> {
 /// none may run after it.
 pub(super) fn close(client: &Client, table: &TableName, floor: u64, prefixes: &[String]) -> Result<()> {
     check_quiet(client, prefixes)?;
-    client.query(&raise_floor_sql(table, floor))?;
+    client.query(&Floor::of(client, table)?.raise_sql(table, floor, &[]))?;
     check_quiet(client, prefixes)
-}
-
-/// One ALTER, since a table made like another may have that one's floor.
-pub(super) fn raise_floor_sql(table: &TableName, floor: impl Display) -> String {
-    format!(
-        "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {FLOOR}, ADD CONSTRAINT {FLOOR} CHECK {VERSION} >= {floor}",
-        sql::table(table)
-    )
 }
 
 fn swap(client: &Client, from: &TableName, target: &TableName) -> Result<()> {

@@ -10,6 +10,7 @@ pub mod client;
 pub mod errors;
 pub mod exchange;
 mod features;
+mod floor;
 pub mod grants;
 pub mod mutations;
 pub mod sql;
