@@ -73,12 +73,14 @@ pub struct Error {
     pub at: Place,
     /// What happened and how to mend it; no secrets.
     pub text: String,
+    /// ClickHouse's error code, if that is what went wrong.
+    pub code: Option<u32>,
 }
 
 impl Error {
     /// An error without a place yet.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, at: Place::default(), text: text.into() }
+        Self { kind, at: Place::default(), text: text.into(), code: None }
     }
 
     /// The same error, at this binlog position unless it has one already.

@@ -2,6 +2,7 @@
 //!
 //! The router writes it a few times a second, HTTP reads it: the only lock between them, far from the data path (I3).
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -34,6 +35,12 @@ pub struct Picture {
     pub rows_per_second: f64,
     /// Bytes held by chunks and bodies, against `pipeline.memory_limit`.
     pub memory_bytes: u64,
+    /// `pipeline.memory_limit`.
+    pub memory_limit_bytes: u64,
+    /// Batches that are open, waiting or in flight.
+    pub batches_outstanding: u64,
+    /// Requests that failed and were sent again since the start, by ClickHouse's error code; `none`: it did not answer.
+    pub retries: BTreeMap<String, u64>,
     /// The chosen tables.
     pub tables: Vec<TablePicture>,
 }
@@ -75,6 +82,8 @@ pub struct TablePicture {
     pub version: u64,
     /// As for the whole.
     pub lag_seconds: f64,
+    /// Active parts of its target, as counted last; `null` before.
+    pub parts: Option<u64>,
     /// How much of its copy is done; `null` without one, and until its key ranges are known.
     pub copied_percent: Option<u8>,
 }

@@ -343,3 +343,34 @@ fn status_tells_what_other_programs_rely_on() {
         told.text()
     );
 }
+
+/// The value of a sample of `/metrics`, by its name and labels.
+fn metric(bridge: &Bridge, name: &str) -> Option<f64> {
+    let (code, text) = bridge.get("/metrics").unwrap();
+    assert_eq!(code, 200, "{text}");
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[test]
+fn metrics_count_rows_parts_and_what_was_sent_again() {
+    let (test, mut bridge) = streaming("metrics");
+    test.sql("INSERT INTO t (id) VALUES (1), (2)");
+    bridge.wait_caught_up(&test, PATIENCE);
+    let table = format!("{{table=\"{}.t\"}}", test.database);
+    let of_table = |bridge: &Bridge, name: &str| metric(bridge, &format!("stream_bridge_table_{name}{table}"));
+    assert_eq!(metric(&bridge, "stream_bridge_state{state=\"streaming\"}"), Some(1.0));
+    assert_eq!(metric(&bridge, "stream_bridge_rows_total"), Some(2.0));
+    assert_eq!(of_table(&bridge, "rows_total"), Some(2.0));
+    wait_until("parts to be counted", PATIENCE, || of_table(&bridge, "parts").is_some_and(|parts| parts >= 1.0));
+    let too_many_parts = "stream_bridge_retries_total{code=\"252\"}";
+    assert_eq!(metric(&bridge, too_many_parts), None);
+
+    test.clickhouse("ALTER TABLE `{db}`.t MODIFY SETTING parts_to_delay_insert = 1, parts_to_throw_insert = 1");
+    test.sql("INSERT INTO t (id) VALUES (3)");
+    wait_until("a refusal", PATIENCE, || metric(&bridge, too_many_parts).is_some_and(|count| count >= 2.0));
+    assert_eq!(of_table(&bridge, "rows_total"), Some(2.0));
+    test.clickhouse("ALTER TABLE `{db}`.t RESET SETTING parts_to_delay_insert, parts_to_throw_insert");
+    bridge.wait_caught_up(&test, PATIENCE);
+    test.assert_equal("t");
+    wait_until("the row to be counted", PATIENCE, || of_table(&bridge, "rows_total") == Some(3.0));
+}

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded};
 use serde::Serialize;
 
-use super::CLIENT_TIME;
 use super::request::Request;
+use super::{CLIENT_TIME, prometheus};
 use crate::config::{HttpConfig, table_name};
 use crate::error::Result;
 use crate::message::Command;
@@ -64,16 +64,25 @@ impl Interface {
         let path = request.path.split('?').next().unwrap_or_default();
         match (path, request.method.as_str()) {
             ("/status", "GET") => Answer::json(&self.status.picture()),
+            ("/metrics", "GET") => self.metrics(),
             ("/healthz", "GET") => self.health(),
             ("/position", "GET") => self.position(),
             ("/snapshot" | "/resync", "POST") => {
                 self.refusal(request, is_loopback).unwrap_or_else(|| self.copy(request, path == "/snapshot"))
             }
-            ("/status" | "/healthz" | "/position", _) => wrong_method("GET"),
+            ("/status" | "/metrics" | "/healthz" | "/position", _) => wrong_method("GET"),
             ("/snapshot" | "/resync", _) => wrong_method("POST"),
-            _ => {
-                Answer::text("404 Not Found", "there are GET /status, /healthz, /position and POST /snapshot, /resync")
-            }
+            _ => Answer::text(
+                "404 Not Found",
+                "there are GET /status, /metrics, /healthz, /position and POST /snapshot, /resync",
+            ),
+        }
+    }
+
+    fn metrics(&self) -> Answer {
+        match prometheus::text(&self.status.picture()) {
+            Ok(body) => Answer { code: "200 OK", content_type: "text/plain; version=0.0.4", body, allow: None },
+            Err(error) => Answer::text("500 Internal Server Error", error.to_string()),
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 
 mod interface;
+mod prometheus;
 mod request;
 pub mod running;
 

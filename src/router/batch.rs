@@ -67,6 +67,8 @@ struct Queue {
     not_before: Option<Instant>,
     /// The last two failed attempts, newest first, until one succeeds.
     failures: [Option<Instant>; 2],
+    /// Active parts of the target, as counted last.
+    parts: Option<u64>,
     /// No insert of a batch with a higher number starts: the target is about to be changed or exchanged.
     held_above: Option<u64>,
     slot: Slot,
@@ -102,6 +104,7 @@ impl Batcher {
             last_start: None,
             not_before: None,
             failures: [None; 2],
+            parts: None,
             held_above: None,
             slot: Slot::Idle,
         });
@@ -229,11 +232,17 @@ impl Batcher {
     pub fn saw_parts(&mut self, table: TableIndex, parts: u64) {
         let gap_min = self.pace.gap_min;
         let queue = &mut self.queues[table];
+        queue.parts = Some(parts);
         if parts > PARTS_HIGH {
             queue.slow_down();
         } else if parts < PARTS_LOW {
             queue.gap = (queue.gap / 2).max(gap_min);
         }
+    }
+
+    /// The target's active parts, as counted last.
+    pub fn parts(&self, table: TableIndex) -> Option<u64> {
+        self.queues[table].parts
     }
 
     /// Takes what the table holds, for a table that is set aside.

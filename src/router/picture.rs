@@ -1,5 +1,6 @@
 //! What the router tells of itself: the picture behind `/status` and a summary line per stage every 10 s.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::copy::Copy;
@@ -25,6 +26,8 @@ pub struct Progress {
     moved_at: Instant,
     /// The last table whose insert succeeded, and when that began.
     last_success: Option<(TableIndex, Instant)>,
+    /// Failures by ClickHouse's code.
+    retries: BTreeMap<Option<u32>, u64>,
     /// The last failure of an insert or a save, until something succeeds.
     failure: Option<String>,
     /// Why there is no connection to the source, until it sends again.
@@ -62,6 +65,7 @@ impl Progress {
             oldest: None,
             moved_at: now,
             last_success: None,
+            retries: BTreeMap::new(),
             failure: None,
             outage: None,
             rate: Rate { since: now, rows: 0, per_second: 0.0 },
@@ -111,6 +115,7 @@ impl Progress {
         }
         self.failure = Some(error.to_string());
         self.window.failures += 1;
+        *self.retries.entry(error.code).or_default() += 1;
     }
 
     /// A save succeeded.
@@ -200,6 +205,9 @@ impl Router {
             bytes_total: self.progress.bytes,
             rows_per_second,
             memory_bytes: self.budget.used_bytes() as u64,
+            memory_limit_bytes: self.budget.limit_bytes() as u64,
+            batches_outstanding: self.ledger.outstanding() as u64,
+            retries: self.progress.retries.iter().map(|(code, &count)| (code_name(*code), count)).collect(),
             tables: self.tables.named().into_iter().map(|index| self.table_picture(index)).collect(),
         }
     }
@@ -214,6 +222,7 @@ impl Router {
             rows: table.rows,
             version: table.version,
             lag_seconds: self.lag_seconds(Some(index)),
+            parts: self.batcher.parts(index),
             copied_percent: self.copies.get(&index).and_then(Copy::percent),
         }
     }
@@ -276,6 +285,10 @@ impl Router {
             self.saver.saved.seq,
         );
     }
+}
+
+fn code_name(code: Option<u32>) -> String {
+    code.map_or_else(|| "none".to_owned(), |code| code.to_string())
 }
 
 fn position(position: &Position) -> PositionPicture {
