@@ -255,3 +255,34 @@ pub(super) fn drop_table_sql(name: &TableName) -> String {
 pub(super) fn drop_table(client: &Client, name: &TableName) -> Result<()> {
     client.query(&drop_table_sql(name)).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_copies_left_is_told_by_digits_of_ours() {
+        let name = |table: &str| TableName { database: "d".to_owned(), table: table.to_owned() };
+        let [ours, filled, foreign] = [0xa, 0xb, 0xc].map(|digit| Uuid::from_u128(digit << 96));
+        let copies = Copies {
+            kept: BTreeSet::from([name("kept__copy_0000000a")]),
+            foreign: BTreeSet::from([foreign]),
+            filled: BTreeSet::from([filled]),
+        };
+        for (table, uuid, expected) in [
+            ("t__copy_0000000a", ours, true),
+            ("t__copy_0000000a", Uuid::from_u128(5), false),
+            ("t__copy_0000000b", Uuid::from_u128(5), true),
+            ("t__before_0000000b", Uuid::from_u128(5), true),
+            ("t__before_0000000a", ours, false),
+            ("t__copy_0000000c", foreign, false),
+            ("kept__copy_0000000a", ours, false),
+            ("other__copy_0000000a", ours, false),
+            ("a__copy_b__copy_0000000a", ours, true),
+            ("t", ours, false),
+        ] {
+            let is_target = |target: &TableName| target.table != "other";
+            assert_eq!(copies.leave(&name(table), uuid, &is_target), expected, "{table} {uuid}");
+        }
+    }
+}
