@@ -121,7 +121,7 @@ fn mysqltest_statements(text: &str) -> Vec<String> {
 fn may_run(statement: &str) -> bool {
     const VERBS: [&str; 11] =
         ["create", "alter", "drop", "rename", "truncate", "use", "set", "analyze", "optimize", "repair", "/*!"];
-    const NOT: [&str; 24] = [
+    const NOT: [&str; 25] = [
         "$",
         "global",
         "persist",
@@ -146,6 +146,7 @@ fn may_run(statement: &str) -> bool {
         "resource",
         "max_allowed",
         "information_schema",
+        "schedule",
     ];
     let text = statement.to_lowercase();
     VERBS.iter().any(|verb| text.starts_with(verb)) && !NOT.iter().any(|word| text.contains(word))
