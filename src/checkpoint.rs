@@ -318,6 +318,35 @@ impl Store {
         self.client.rows(&select).map_err(of_state)
     }
 
+    /// All shadows that chunks were copied into.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn filled_shadows(&self) -> Result<BTreeSet<Uuid>> {
+        self.shadows(COPY_CHUNKS, "=")
+    }
+
+    /// The shadows of other pipelines.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn foreign_shadows(&self) -> Result<BTreeSet<Uuid>> {
+        self.shadows(TABLE_STATES, "!=")
+    }
+
+    fn shadows(&self, table: &str, comparison: &str) -> Result<BTreeSet<Uuid>> {
+        #[derive(Deserialize)]
+        struct Row {
+            shadow: Uuid,
+        }
+        let (table, pipeline, none) = (self.quoted(table), sql::text(&self.pipeline), Uuid::nil());
+        let select = format!(
+            "SELECT DISTINCT `shadow` FROM {table} FINAL WHERE `pipeline` {comparison} {pipeline} AND `shadow` != '{none}'"
+        );
+        let rows = self.client.rows::<Row>(&select).map_err(of_state)?;
+        Ok(rows.into_iter().map(|row| row.shadow).collect())
+    }
+
     /// Takes what columns there are: before [`Store::create`], tables of an earlier version lack some.
     fn newest(&self, tables: &[&str]) -> Result<Option<CheckpointRow>> {
         let mut newest: Option<CheckpointRow> = None;

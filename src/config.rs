@@ -407,6 +407,12 @@ impl ReplicateConfig {
         self.rule(source).and_then(|rule| rule.rename.as_ref()).unwrap_or(source).clone()
     }
 
+    /// Whether this is the target's name of a table that the patterns choose.
+    pub fn is_target(&self, target: &TableName) -> bool {
+        let is_of = |source: &TableName| self.selection.selects(source) && self.target_name(source) == *target;
+        is_of(target) || self.rules.iter().any(|rule| is_of(&rule.table))
+    }
+
     /// Which rows of a source table are copied; `None`: all.
     pub fn copy_where(&self, source: &TableName) -> Option<&str> {
         self.rule(source).and_then(|rule| rule.copy_where.as_deref())

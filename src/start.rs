@@ -107,7 +107,7 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     }
     let states = store.load_table_states()?;
     set_aside_unchosen(&store, &states, &begun.tables)?;
-    sweep_shadows(config, client, &states, &begun.tables)?;
+    sweep_copies(config, client, &store, &states, &begun.tables)?;
     let claim = begun.checkpoint;
     let (on_failure, made) = (config.ddl.on_failure, Made::default());
     let mut starting = Starting { client, store: &store, claim: &claim, saved: &saved, on_failure, made };
@@ -276,13 +276,21 @@ impl Chosen {
     }
 }
 
-/// Drops what copies that ended without a word have left, of chosen tables and of those that were replicated before.
-fn sweep_shadows(config: &Config, client: &Client, states: &[TableState], chosen: &[Chosen]) -> Result<()> {
-    let known: Vec<Uuid> = chosen.iter().map(|table| table.shadow.id).collect();
+/// Drops what copies that ended without a word have left, of tables that may be chosen and of those that were replicated
+/// before.
+fn sweep_copies(
+    config: &Config,
+    client: &Client,
+    store: &Store,
+    states: &[TableState],
+    chosen: &[Chosen],
+) -> Result<()> {
     let replicated = states.iter().filter_map(|state| table_name(&state.table).ok());
-    let sources = chosen.iter().map(|table| table.inspected.source.name.clone()).chain(replicated);
-    let targets = sources.map(|source| config.replicate.target_name(&source)).collect();
-    exchange::sweep(client, &targets, &known)
+    let replicated: BTreeSet<_> = replicated.map(|source| config.replicate.target_name(&source)).collect();
+    let copied = chosen.iter().filter(|table| !table.shadow.id.is_nil());
+    let kept = copied.map(|table| shadow_name(&table.inspected.target_name, table.shadow.id)).collect();
+    let copies = exchange::Copies { kept, foreign: store.foreign_shadows()?, filled: store.filled_shadows()? };
+    exchange::sweep(client, &copies, &|target| replicated.contains(target) || config.replicate.is_target(target))
 }
 
 /// Makes of the chosen tables what the engine wires.

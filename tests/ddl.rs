@@ -121,7 +121,7 @@ fn mysqltest_statements(text: &str) -> Vec<String> {
 fn may_run(statement: &str) -> bool {
     const VERBS: [&str; 11] =
         ["create", "alter", "drop", "rename", "truncate", "use", "set", "analyze", "optimize", "repair", "/*!"];
-    const NOT: [&str; 24] = [
+    const NOT: [&str; 25] = [
         "$",
         "global",
         "persist",
@@ -146,6 +146,7 @@ fn may_run(statement: &str) -> bool {
         "resource",
         "max_allowed",
         "information_schema",
+        "schedule",
     ];
     let text = statement.to_lowercase();
     VERBS.iter().any(|verb| text.starts_with(verb)) && !NOT.iter().any(|word| text.contains(word))
@@ -156,6 +157,8 @@ fn may_run(statement: &str) -> bool {
 struct Rig {
     servers: Servers,
     client: mysql::Conn,
+    /// Asks what the session's own settings must not disturb.
+    observer: mysql::Conn,
     /// Reads `information_schema`.
     source: Source,
     log: Log,
@@ -171,9 +174,9 @@ impl Rig {
         let mut source = Source::connect(&config).unwrap();
         let position = source.current_position(false).unwrap();
         let log = Log { dump: Dump::start(&config, Uuid::new_v4(), &position).unwrap(), has_checksum: true, offset: 0 };
-        let (client, database) = (servers.mysql.connect(), database.to_owned());
-        let (catalog, report) = (Catalog::default(), Report::default());
-        let mut rig = Self { servers, client, source, log, database, catalog, report };
+        let [client, observer] = [servers.mysql.connect(), servers.mysql.connect()];
+        let (database, catalog, report) = (database.to_owned(), Catalog::default(), Report::default());
+        let mut rig = Self { servers, client, observer, source, log, database, catalog, report };
         rig.start_file();
         rig
     }
@@ -201,7 +204,7 @@ impl Rig {
                 self.client = self.servers.mysql.connect();
             }
         }
-        let status: mysql::Row = self.client.query_first("SHOW BINARY LOG STATUS").unwrap().unwrap();
+        let status: mysql::Row = self.observer.query_first("SHOW BINARY LOG STATUS").unwrap().unwrap();
         let end = status.get("Position").unwrap();
         let logged = self.log.statements_until(end);
         for logged in &logged {
@@ -236,10 +239,11 @@ impl Rig {
         let real = self.read();
         // A view of the name makes CREATE TABLE IF NOT EXISTS do nothing; views are nothing to the catalog.
         let views: Vec<(String, String)> =
-            self.client.query("SELECT table_schema, table_name FROM information_schema.views").unwrap();
+            self.observer.query("SELECT table_schema, table_name FROM information_schema.views").unwrap();
         self.catalog.tables.retain(|name, _| {
             name.database != "mysql" && !views.contains(&(name.database.clone(), name.table.clone()))
         });
+        self.catalog.tables.values_mut().for_each(as_shown);
         if self.catalog.tables == real {
             return;
         }
@@ -259,6 +263,13 @@ impl Rig {
     fn read(&mut self) -> BTreeMap<TableName, Definition> {
         let found = tables::read(&mut self.source, &|_, _| true, false).unwrap();
         found.into_iter().map(|found| (found.definition.name.clone(), found.definition)).collect()
+    }
+}
+
+/// `information_schema` is in utf8mb3: of other characters in labels it has `?`.
+fn as_shown(definition: &mut Definition) {
+    for column in &mut definition.columns {
+        column.ty.column_type = column.ty.column_type.replace(|c| c > '\u{ffff}', "?");
     }
 }
 

@@ -72,12 +72,40 @@ pub fn drop_shadow(client: &Client, name: &TableName, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Drops what killed processes have left beside these targets: shadows that nobody knows, told by their names, which hold
-/// digits of their own UUIDs, and tables that shadows have replaced.
+/// What tells copies that nobody goes on with.
+#[derive(Debug, Default)]
+pub struct Copies {
+    /// The names of shadows that are gone on with.
+    pub kept: BTreeSet<TableName>,
+    /// The shadows of others.
+    pub foreign: BTreeSet<Uuid>,
+    /// All shadows of ours that were filled, also of those there were: nothing is exchanged before.
+    pub filled: BTreeSet<Uuid>,
+}
+
+impl Copies {
+    /// Whether a table of this name and UUID was made by a copy of ours, or replaced by one, and is of no use any more. A
+    /// shadow's name holds digits of its UUID; after the exchange both names are the old table's, which has another.
+    fn leave(&self, name: &TableName, uuid: Uuid, is_target: &dyn Fn(&TableName) -> bool) -> bool {
+        let target = |ending: &str| {
+            let (table, _) = name.table.rsplit_once(ending)?;
+            Some(TableName { database: name.database.clone(), table: table.to_owned() }).filter(is_target)
+        };
+        let (copied, replaced) = (target("__copy_"), target("__before_"));
+        let is_of = |id: &Uuid| {
+            copied.as_ref().is_some_and(|target| shadow_name(target, *id) == *name)
+                || replaced.as_ref().is_some_and(|target| named(target, "before", *id) == *name)
+        };
+        let is_shadow = copied.is_some() && is_of(&uuid) && !self.foreign.contains(&uuid);
+        !self.kept.contains(name) && (is_shadow || self.filled.iter().any(is_of))
+    }
+}
+
+/// Drops what killed processes have left of copies. `is_target` tells the names that targets of ours may have.
 ///
 /// # Errors
 /// As [`Client::query`].
-pub fn sweep(client: &Client, targets: &BTreeSet<TableName>, known: &[Uuid]) -> Result<()> {
+pub fn sweep(client: &Client, copies: &Copies, is_target: &dyn Fn(&TableName) -> bool) -> Result<()> {
     #[derive(Deserialize)]
     struct Row {
         database: String,
@@ -85,16 +113,11 @@ pub fn sweep(client: &Client, targets: &BTreeSet<TableName>, known: &[Uuid]) -> 
         uuid: Uuid,
     }
     let select = "SELECT database, name, uuid FROM system.tables WHERE match(name, '__(copy|before)_[0-9a-f]{8}$')";
-    for Row { database, name, uuid } in client.rows(select)?.into_iter().filter(|row: &Row| !known.contains(&row.uuid))
-    {
-        let is_shadow = |target: &TableName| shadow_name(target, uuid).table == name;
-        let found = [name.rsplit_once("__copy_"), name.rsplit_once("__before_")];
-        let [shadow, replaced] = found.map(|parts| {
-            let table = parts.map(|(table, _)| table.to_owned());
-            table.map(|table| TableName { database: database.clone(), table }).filter(|table| targets.contains(table))
-        });
-        if shadow.filter(is_shadow).or(replaced).is_some() {
-            drop_table(client, &TableName { database, table: name })?;
+    for Row { database, name, uuid } in client.rows(select)? {
+        let name = TableName { database, table: name };
+        if copies.leave(&name, uuid, is_target) {
+            log::info!("{name}, left over from a copy, is dropped");
+            drop_table(client, &name)?;
         }
     }
     Ok(())
@@ -222,4 +245,35 @@ pub(super) fn drop_table_sql(name: &TableName) -> String {
 
 pub(super) fn drop_table(client: &Client, name: &TableName) -> Result<()> {
     client.query(&drop_table_sql(name)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_copies_left_is_told_by_digits_of_ours() {
+        let name = |table: &str| TableName { database: "d".to_owned(), table: table.to_owned() };
+        let [ours, filled, foreign] = [0xa, 0xb, 0xc].map(|digit| Uuid::from_u128(digit << 96));
+        let copies = Copies {
+            kept: BTreeSet::from([name("kept__copy_0000000a")]),
+            foreign: BTreeSet::from([foreign]),
+            filled: BTreeSet::from([filled]),
+        };
+        for (table, uuid, expected) in [
+            ("t__copy_0000000a", ours, true),
+            ("t__copy_0000000a", Uuid::from_u128(5), false),
+            ("t__copy_0000000b", Uuid::from_u128(5), true),
+            ("t__before_0000000b", Uuid::from_u128(5), true),
+            ("t__before_0000000a", ours, false),
+            ("t__copy_0000000c", foreign, false),
+            ("kept__copy_0000000a", ours, false),
+            ("other__copy_0000000a", ours, false),
+            ("a__copy_b__copy_0000000a", ours, true),
+            ("t", ours, false),
+        ] {
+            let is_target = |target: &TableName| target.table != "other";
+            assert_eq!(copies.leave(&name(table), uuid, &is_target), expected, "{table} {uuid}");
+        }
+    }
 }

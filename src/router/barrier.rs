@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::Router;
 use super::tables::{DROPPED, GONE, State};
 use crate::backoff;
-use crate::checkpoint::{SavedSchema, TableState};
+use crate::checkpoint::TableState;
 use crate::error::{Action, Error, ErrorKind};
 use crate::message::{Save, TableIndex};
 use crate::position::{Position, Version};
@@ -51,9 +51,18 @@ impl Barrier {
         &self.ddl
     }
 
+    /// The table behind it.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
     /// Its place among the changes of all tables.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    fn has_begun(&self) -> bool {
+        self.is_out || self.attempts > 0
     }
 }
 
@@ -156,14 +165,8 @@ impl Router {
         }
         let Some(barrier) = self.barriers.get_mut(&table).and_then(VecDeque::front_mut) else { return };
         barrier.is_out = true;
-        let (ddl, known, renamed_from) =
-            (Arc::clone(&barrier.ddl), barrier.known.clone(), barrier.renamed_from.clone());
-        let name = renamed_from.as_ref().map(|_| known.definition.name.to_string());
-        let schema = SavedSchema { known: Some(known), pending: Some(Box::new(Ddl::clone(&ddl))), shadow: None };
-        let mut state = self.state_of(table);
-        (state.floor, state.schema) = (ddl.floor, schema.to_text());
-        state.table = name.unwrap_or(state.table);
-        self.saver.push(Save::TableState(state));
+        let (ddl, renamed_from) = (Arc::clone(&barrier.ddl), barrier.renamed_from.clone());
+        self.save_state(table);
         if let Some(old) = renamed_from.filter(|old| self.tables.find(old).is_none()) {
             self.saver.push(Save::TableState(renamed_away(&old)));
         }
@@ -185,9 +188,14 @@ impl Router {
         self.barriers.iter().filter(|&(&other, _)| other != table).any(|(_, queue)| queue.iter().any(gives_up))
     }
 
-    /// The name that a table's state is saved under: what it was called before renames that are not carried out.
+    /// The table's next change, if it may be done already: it is saved with the table's state.
+    pub(super) fn begun_barrier(&self, table: TableIndex) -> Option<&Barrier> {
+        self.barriers.get(&table).and_then(VecDeque::front).filter(|barrier| barrier.has_begun())
+    }
+
+    /// The name that a table's state is saved under: what it was called before renames that have not begun.
     pub(super) fn saved_name(&self, table: TableIndex) -> &TableName {
-        let mut queue = self.barriers.get(&table).into_iter().flatten();
+        let mut queue = self.barriers.get(&table).into_iter().flatten().filter(|barrier| !barrier.has_begun());
         let before = queue.find_map(|barrier| barrier.renamed_from.as_ref());
         before.unwrap_or(&self.tables.list()[table].name)
     }
@@ -277,19 +285,21 @@ impl Router {
         Some((table, barrier))
     }
 
-    /// The table is set aside: its changes are no longer waited for. Its target still follows its names, or it would stay
-    /// under one that is nobody's.
+    /// The table is set aside: its changes are no longer made. Its target still follows its names, each in its turn, and
+    /// goes with it, or it would stay under a name that is nobody's.
     pub(super) fn forget_barriers(&mut self, table: TableIndex, now: Instant) {
         let Some(queue) = self.barriers.remove(&table) else { return };
+        let last = queue.back().map(|barrier| barrier.number);
+        let (kept, forgotten): (VecDeque<_>, VecDeque<_>) =
+            queue.into_iter().partition(|barrier| match barrier.ddl.action {
+                DdlAction::Rename { .. } => true,
+                DdlAction::Drop { .. } => last == Some(barrier.number),
+                DdlAction::Alter(_) | DdlAction::Truncate | DdlAction::Create(_) => false,
+            });
+        forgotten.iter().for_each(|barrier| self.ledger.settle(barrier.number));
         self.batcher.hold_above(table, None, now);
-        for barrier in queue {
-            self.ledger.settle(barrier.number);
-            if let Some(old) = barrier.renamed_from.filter(|_| !barrier.is_out) {
-                if self.tables.find(&old).is_none() {
-                    self.saver.push(Save::TableState(renamed_away(&old)));
-                }
-                self.saver.push(Save::Ddl(barrier.ddl));
-            }
+        if !kept.is_empty() {
+            self.barriers.insert(table, kept);
         }
     }
 }

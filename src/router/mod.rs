@@ -51,7 +51,7 @@ use crate::schema::target::Mutation;
 use crate::schema::types::TableName;
 use crate::transcode::{RowsCursor, Stride};
 
-use barrier::Barriers;
+use barrier::{Barrier, Barriers};
 use batch::{Batcher, Pace};
 use copy::Copy;
 use ledger::Ledger;
@@ -564,16 +564,17 @@ impl Router {
         let state = table.state.name().to_owned();
         let resync = self.resyncs.get(&index);
         let shadow = resync.and_then(Resync::shadow).and_then(|shadow| self.tables.list()[shadow].known.as_ref());
+        let begun = self.begun_barrier(index);
         let schema = SavedSchema {
-            known: table.known.clone(),
-            pending: None,
+            known: begun.map(Barrier::known).or(table.known.as_ref()).cloned(),
+            pending: begun.map(|barrier| Box::new(barrier.ddl().clone())),
             shadow: shadow.map(|known| known.definition.clone()),
         };
         TableState {
             table: self.saved_name(index).to_string(),
             state,
             reason: table.reason.clone(),
-            floor: table.floor.0,
+            floor: begun.map_or(table.floor.0, |barrier| barrier.ddl().floor),
             shadow: resync.map(Resync::saved).unwrap_or_default(),
             schema: schema.to_text(),
         }
@@ -646,7 +647,7 @@ impl Router {
                 self.relieve(now);
             }
             Action::Quarantine => {
-                let has_drifted = self.tables.list()[index].state == State::Drifted;
+                let has_drifted = self.tables.list()[index].state == State::Drifted && !self.is_dropped(index);
                 self.set_aside(index, &error, now);
                 self.inserted_aside(batch);
                 if has_drifted {

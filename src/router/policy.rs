@@ -169,8 +169,16 @@ impl Router {
                 self.go_on_without(table, ddl, &error, now);
             }
             (OnFailure::Quarantine | OnFailure::Stop | OnFailure::Continue, _) => {
-                self.set_aside(table, &error, now);
-                self.begin_resync(table, now);
+                let was_aside = !self.tables.list()[table].flows();
+                self.give_up_barrier(ddl, now);
+                if was_aside {
+                    // A copy that is under way goes on.
+                    log::warn!("the target of a table that is set aside stays under its name: {error}");
+                    self.save_state(table);
+                } else {
+                    self.set_aside(table, &error, now);
+                    self.begin_resync(table, now);
+                }
             }
         }
     }

@@ -319,8 +319,10 @@ impl Router {
         else {
             return;
         };
-        // A table that had the name before, and is renamed away too late, would take the copy with it.
-        if self.batcher.is_sending(shadow) || self.is_to_be_left(target, table, u64::MAX) {
+        // A table that had the name before, and is renamed away too late, would take the copy with it; one that is yet to
+        // get the name would find it taken.
+        let is_name_unsettled = self.barriers.contains_key(&table) || self.is_to_be_left(target, table, u64::MAX);
+        if self.batcher.is_sending(shadow) || is_name_unsettled {
             return;
         }
         let exchange = Exchange { id: resync.id, target: target.clone(), shadow: name.clone(), floor: version.0 };

@@ -9,13 +9,16 @@ use std::collections::HashSet;
 
 use crate::schema::catalog::{ColumnDefinition, Definition, KeyPart};
 use crate::schema::change::{
-    AlterAction, AlterTable, Altered, CreateTable, CreatedShape, Origin, Place, WrittenColumn,
+    AlterAction, AlterTable, Altered, CreateTable, CreatedShape, KeyColumn, Origin, Place, WrittenColumn,
 };
 use crate::schema::types::TableName;
 
 /// More columns than a table can have, and more clauses than are of use for it.
 const COLUMNS_MAX: usize = 4_096;
 const ACTIONS_MAX: usize = 2 * COLUMNS_MAX;
+
+/// The key of `sql_generate_invisible_primary_key`.
+const INVENTED_KEY: &str = "my_row_id";
 
 impl CreateTable {
     /// The new table. `like` is the table it is made LIKE, `database_charset` the default character set of its database.
@@ -63,7 +66,21 @@ impl Definition {
             table.place(action, self)?;
         }
         table.alter_key(self, &alter.actions)?;
+        self.check_first_column(&table)?;
         table.altered(self.name.clone(), charset)
+    }
+
+    /// A key that the server has invented (`sql_generate_invisible_primary_key`) stays the first column, whatever FIRST
+    /// says. Whether the server has is not known.
+    fn check_first_column(&self, altered: &Work) -> Result<(), String> {
+        let [KeyPart { column: key, .. }] = self.key.as_slice() else { return Ok(()) };
+        let may_be_invented =
+            is_same(key, INVENTED_KEY) && self.columns.first().is_some_and(|first| first.name == *key);
+        let position = altered.columns.iter().position(|column| column.origin == Origin::Old(0));
+        if may_be_invented && position.is_some_and(|position| position > 0) {
+            return Err(format!("{key} stays the first column if the server has invented it"));
+        }
+        Ok(())
     }
 
     fn has(&self, name: &str) -> bool {
@@ -248,18 +265,18 @@ impl Work {
     fn choose_key<'a>(
         &mut self,
         kept: Vec<KeyPart>,
-        clauses: impl Iterator<Item = &'a Vec<(String, bool)>>,
+        clauses: impl Iterator<Item = &'a Vec<KeyColumn>>,
         columns: impl Iterator<Item = &'a WrittenColumn>,
     ) -> Result<(), String> {
         let mut keys = Vec::new();
         for clause in clauses {
             self.check_size(clause.len().saturating_sub(self.columns.len()))?;
             keys.push(
-                clause.iter().map(|(name, is_prefix)| self.key_part(name, *is_prefix)).collect::<Result<_, _>>()?,
+                clause.iter().map(|column| self.key_part(&column.name, column.prefix)).collect::<Result<_, _>>()?,
             );
         }
         for column in columns.filter(|column| column.is_key) {
-            keys.push(vec![self.key_part(&column.name, false)?]);
+            keys.push(vec![self.key_part(&column.name, None)?]);
         }
         keys.extend(Some(kept).filter(|kept| !kept.is_empty()));
         self.key = keys.pop().unwrap_or_default();
@@ -275,10 +292,13 @@ impl Work {
         Ok(())
     }
 
-    fn key_part(&self, name: &str, is_prefix: bool) -> Result<KeyPart, String> {
+    /// A prefix that is as long as its column is none.
+    fn key_part(&self, name: &str, prefix: Option<u64>) -> Result<KeyPart, String> {
         let position = self.position(name)?;
-        let column = self.columns.get(position).map(|column| column.definition.name.clone()).unwrap_or_default();
-        Ok(KeyPart { column, is_prefix })
+        let column = self.columns.get(position).map(|column| &column.definition);
+        let length = column.and_then(|column| column.ty.characters());
+        let is_prefix = prefix.is_some_and(|prefix| length != Some(prefix));
+        Ok(KeyPart { column: column.map(|column| column.name.clone()).unwrap_or_default(), is_prefix })
     }
 
     /// The whole, unless two columns have one name.
@@ -387,10 +407,26 @@ mod tests {
             let error = alter(&table, clauses).unwrap_err();
             assert!(error.contains(expected), "{clauses}: {error}");
         }
+        let invented = create("create table t (my_row_id bigint unsigned primary key, a int)", None).unwrap();
+        assert!(alter(&invented, "add b int first").unwrap_err().contains("my_row_id stays the first"));
+        assert!(alter(&invented, "add b int after my_row_id").is_ok() && alter(&invented, "drop my_row_id").is_ok());
         assert!(create("create table t (a text)", None).unwrap_err().contains("its database"));
         assert!(create("create table t (a int)", None).is_ok());
         let many: Vec<String> = (0..=COLUMNS_MAX).map(|number| format!("c{number} int")).collect();
         assert!(create(&format!("create table t ({})", many.join(",")), None).unwrap_err().contains("4096 columns"));
+    }
+
+    #[test]
+    fn a_prefix_as_long_as_its_column_is_none() {
+        for (column, is_prefix) in [
+            ("a char(5), primary key (a(5))", false),
+            ("a varchar(6), primary key (a(5))", true),
+            ("a varbinary(5), primary key (a(5))", false),
+            ("a tinytext, primary key (a(5))", true),
+        ] {
+            let table = create(&format!("create table t ({column})"), Some("utf8mb4")).unwrap();
+            assert_eq!(table.key.first().map(|part| part.is_prefix), Some(is_prefix), "{column}");
+        }
     }
 
     #[test]

@@ -71,12 +71,20 @@ pub enum CreatedShape {
     Written {
         /// Columns and attributes in order.
         columns: Vec<WrittenColumn>,
-        /// PRIMARY KEY as a clause of its own: names as written, and whether each is a prefix. Columns can also say
-        /// themselves that they are the key.
-        key: Vec<(String, bool)>,
+        /// PRIMARY KEY as a clause of its own. Columns can also say themselves that they are the key.
+        key: Vec<KeyColumn>,
         /// The table's default character set, if it names one.
         charset: Option<String>,
     },
+}
+
+/// A column of a PRIMARY KEY, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyColumn {
+    /// Its name.
+    pub name: String,
+    /// So many characters, or bytes of binary data, from its beginning; `None`: all.
+    pub prefix: Option<u64>,
 }
 
 /// ALTER TABLE, or an index statement that concerns the PRIMARY KEY.
@@ -101,8 +109,8 @@ pub enum AlterAction {
     Rename(String, String),
     /// DROP PRIMARY KEY.
     DropKey,
-    /// ADD PRIMARY KEY: names, and whether each is a prefix.
-    AddKey(Vec<(String, bool)>),
+    /// ADD PRIMARY KEY.
+    AddKey(Vec<KeyColumn>),
     /// CONVERT TO CHARACTER SET; `None`: the database's default.
     ConvertTo(Option<String>),
     /// DEFAULT CHARACTER SET of columns to come.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::charset::full_name;
+use crate::schema::charset::{bytes_per_char, full_name};
 use crate::schema::types::{Charset, SourceType};
 
 /// The server says more of some columns that CREATE TABLE .. SELECT made, which have no more.
@@ -103,6 +103,12 @@ impl ColumnType {
             | "geomcollection" | "geometrycollection" => Some(SourceType::Geometry),
             _ => None,
         }
+    }
+
+    /// The length of CHAR, VARCHAR and their kin of bytes, as written.
+    pub fn characters(&self) -> Option<u64> {
+        let bytes_per_char = self.charset.as_deref().map_or(Some(1), bytes_per_char)?;
+        self.octets?.checked_div(bytes_per_char)
     }
 
     fn max_bytes(&self) -> Option<u16> {

@@ -121,6 +121,21 @@ create table nreal (a real, b double precision, c real(5,2), d real not null def
 set sql_mode=default//
 create table `we``ird ; -- x` (`a``b` int primary key, `select` int, `é中` int, 1a int, `a b` int)//
 alter table `we``ird ; -- x` rename column `É中` to `Ü`, modify `A B` bigint//
+set sql_mode='interpret_utf8_as_utf8mb4'//
+create table alias8 (a char(3) charset utf8, b char(3) collate utf8_bin, c nchar(3), d char(3) charset utf8mb3) charset utf8//
+alter table alias8 add e char(3), convert to charset utf8//
+set sql_mode=default//
+create table whole (a varchar(200), b varbinary(5), c char(3) charset utf8mb4, d text, primary key (a(200), b(5), c(2), d(9)))//
+alter table whole drop primary key, add primary key (c(3), a(199))//
+create table mask (a int masking policy p1, b int)//
+alter table mask alter column a drop masking policy, alter b set masking policy p2//
+set sql_generate_invisible_primary_key = on//
+create table invented (a int)//
+alter table invented add b int first, modify a bigint first//
+set sql_generate_invisible_primary_key = off//
+alter table invented add c int first//
+create table d🐬(`é🐬` int, 🐬b int)//
+alter table `d🐬` rename column 🐬b to b, drop `é🐬`//
 create table nasty./*c*/cm(a int)//
 create table `tab
 nl`(a int)//

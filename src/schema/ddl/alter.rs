@@ -235,6 +235,12 @@ impl Parser<'_> {
         if self.words(&["DROP", "DEFAULT"]) || self.words(&["SET", "VISIBLE"]) || self.words(&["SET", "INVISIBLE"]) {
             return Some(());
         }
+        if self.words(&["DROP", "MASKING", "POLICY"]) {
+            return Some(());
+        }
+        if self.words(&["SET", "MASKING", "POLICY"]) {
+            return self.identifier().map(|_| ());
+        }
         self.expect_words(&["SET", "DEFAULT"])?;
         self.default_value().map(|_| ())
     }

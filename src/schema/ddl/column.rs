@@ -102,6 +102,10 @@ impl Parser<'_> {
                 self.take();
                 self.integer()?;
             }
+            "MASKING" => {
+                self.expect_words(&["MASKING", "POLICY"])?;
+                self.identifier()?;
+            }
             "ENGINE_ATTRIBUTE" | "SECONDARY_ENGINE_ATTRIBUTE" => {
                 self.take();
                 self.char('=');

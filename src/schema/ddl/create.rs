@@ -1,14 +1,13 @@
 //! CREATE TABLE. With a SELECT its columns are not to be known from the text: the server logs such a statement with all
 //! of them and START TRANSACTION when it logs rows.
 
-use super::index::KeyColumns;
 use super::parser::Parser;
-use crate::schema::change::{CreateTable, CreatedShape, SchemaChange, WrittenColumn};
+use crate::schema::change::{CreateTable, CreatedShape, KeyColumn, SchemaChange, WrittenColumn};
 
 /// One of the things between a table's parentheses.
 pub(super) enum Element {
     Column(WrittenColumn),
-    PrimaryKey(KeyColumns),
+    PrimaryKey(Vec<KeyColumn>),
     /// An index or a constraint.
     Other,
 }

@@ -2,9 +2,11 @@
 
 use super::parser::Parser;
 use crate::schema::change::WrittenColumn;
-use crate::schema::charset::{charset_of_collation, decode_latin1, full_name};
+use crate::schema::charset::{decode_latin1, full_name};
 
 const REAL_AS_FLOAT: u64 = 0x1;
+/// Of MySQL 9. In MariaDB the bit is SIMULTANEOUS_ASSIGNMENT; both of utf8mb3 and utf8mb4 are decoded alike.
+const INTERPRET_UTF8_AS_UTF8MB4: u64 = 1 << 33;
 /// FLOAT(25) and more bits is DOUBLE.
 const FLOAT_BITS_MAX: u64 = 24;
 
@@ -253,11 +255,18 @@ impl Parser<'_> {
 
     /// A character set's name as `information_schema` has it.
     pub(super) fn charset_name(&mut self) -> Option<String> {
-        self.name_or_text().map(|name| full_name(&name))
+        let name = self.name_or_text()?;
+        Some(self.charset_named(&name))
     }
 
     /// The character set of the collation that is next.
     pub(super) fn charset_of_collation(&mut self) -> Option<String> {
-        self.name_or_text().map(|name| charset_of_collation(&name))
+        let collation = self.name_or_text()?;
+        Some(self.charset_named(collation.split('_').next().unwrap_or_default()))
+    }
+
+    fn charset_named(&self, name: &str) -> String {
+        let is_utf8mb4 = self.sql_mode & INTERPRET_UTF8_AS_UTF8MB4 != 0 && name.eq_ignore_ascii_case("utf8");
+        if is_utf8mb4 { "utf8mb4".to_owned() } else { full_name(name) }
     }
 }

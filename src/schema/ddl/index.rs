@@ -1,14 +1,11 @@
 //! Keys and constraints: in tables, and as statements of their own. Only the PRIMARY KEY matters here.
 
 use super::parser::Parser;
-use crate::schema::change::{AlterAction, AlterTable, SchemaChange};
-
-/// The columns of a PRIMARY KEY, and whether each is a prefix.
-pub(super) type KeyColumns = Vec<(String, bool)>;
+use crate::schema::change::{AlterAction, AlterTable, KeyColumn, SchemaChange};
 
 impl Parser<'_> {
     /// A key or constraint of a table: `Some(Some(columns))` of a PRIMARY KEY.
-    pub(super) fn key_or_constraint(&mut self) -> Option<Option<KeyColumns>> {
+    pub(super) fn key_or_constraint(&mut self) -> Option<Option<Vec<KeyColumn>>> {
         self.constraint_name()?;
         match self.keyword()?.as_str() {
             "PRIMARY" => return self.primary_key().map(Some),
@@ -44,7 +41,7 @@ impl Parser<'_> {
         Some(())
     }
 
-    fn primary_key(&mut self) -> Option<KeyColumns> {
+    fn primary_key(&mut self) -> Option<Vec<KeyColumn>> {
         self.expect_words(&["PRIMARY", "KEY"])?;
         self.index_name_and_type()?;
         let columns = self.list_in_parentheses(Self::key_column)?;
@@ -53,14 +50,14 @@ impl Parser<'_> {
     }
 
     /// `column [(prefix)] [ASC | DESC]`.
-    fn key_column(&mut self) -> Option<(String, bool)> {
-        let name = self.identifier()?;
-        let is_prefix = self.is_char('(');
-        if is_prefix {
-            self.parentheses()?;
+    fn key_column(&mut self) -> Option<KeyColumn> {
+        let mut column = KeyColumn { name: self.identifier()?, prefix: None };
+        if self.char('(') {
+            column.prefix = Some(self.integer()?);
+            self.expect(')')?;
         }
         self.word_of(&["ASC", "DESC"]);
-        Some((name, is_prefix))
+        Some(column)
     }
 
     fn foreign_key(&mut self) -> Option<()> {

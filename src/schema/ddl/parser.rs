@@ -3,7 +3,7 @@
 //! A step that returns `bool` takes what it names if that is next, and nothing else. A step that returns an `Option`
 //! gives `None` when the statement is not as expected; parsing ends there. Nothing here recurses.
 
-use super::tokens::{Token, Tokens};
+use super::tokens::{Token, Tokens, stored_name};
 use crate::schema::types::TableName;
 
 /// A statement, read up to some token.
@@ -110,7 +110,7 @@ impl<'a> Parser<'a> {
             Token::Name(name) => name.into_owned(),
             Token::Text(_) | Token::Char(_) => return None,
         };
-        (!name.contains(char::REPLACEMENT_CHARACTER)).then_some(name)
+        (!name.contains(char::REPLACEMENT_CHARACTER)).then(|| stored_name(name))
     }
 
     /// `name`, `database.name` or `.name`.

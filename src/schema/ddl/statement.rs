@@ -180,7 +180,7 @@ impl<'a> Parser<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::change::{AlterAction, CreatedShape, Place, WrittenColumn};
+    use crate::schema::change::{AlterAction, CreatedShape, KeyColumn, Place, WrittenColumn};
 
     /// Changes in few words; `?` for a statement that is not understood.
     fn show(sql: &str, sql_mode: u64) -> String {
@@ -213,8 +213,9 @@ mod tests {
         }
     }
 
-    fn show_key(key: &[(String, bool)]) -> String {
-        let part = |(name, is_prefix): &(String, bool)| format!(" key {name}{}", if *is_prefix { "(..)" } else { "" });
+    fn show_key(key: &[KeyColumn]) -> String {
+        let prefix = |column: &KeyColumn| column.prefix.map_or(String::new(), |length| format!("({length})"));
+        let part = |column: &KeyColumn| format!(" key {}{}", column.name, prefix(column));
         key.iter().map(part).collect()
     }
 
@@ -330,6 +331,7 @@ mod tests {
             ("int auto_increment", "int Unknown not null"),
             ("int as (a + (b)) stored not null", "int Unknown not null generated"),
             ("text collate utf8mb4_bin generated always as ('x') virtual", "text Unknown utf8mb4 generated"),
+            ("int masking policy p not null", "int not null"),
             ("int references x.y (a, b) match full on delete set null on update no action", "int"),
             ("int constraint k check (c > 0) not enforced not null check (1)", "int not null"),
             ("int column_format fixed storage disk engine_attribute = '{}'", "int"),
@@ -347,7 +349,7 @@ mod tests {
             ("create or replace table t (a int)", "drop d.t; create d.t (a int)"),
             (
                 "create table t (a int, primary key using btree (a, b(3) desc) comment 'x', b text)",
-                "create d.t (a int, b text) key a key b(..)",
+                "create d.t (a int, b text) key a key b(3)",
             ),
             (
                 "create table t (a int, key (a), unique u type btree (a), check (a), constraint f foreign key (a) references x (y), index i ((a+1)) invisible)",
@@ -390,6 +392,7 @@ mod tests {
                 "alter d.t: drop a, drop b, drop key",
             ),
             ("drop constraint `primary`, add constraint primary key p (c)", "alter d.t: drop key, add key c"),
+            ("alter a drop masking policy, alter a set masking policy p, alter b set invisible", ""),
             (
                 "alter a set default (1 + 1), alter column b drop default, alter index i invisible, alter check c not enforced",
                 "",
@@ -425,6 +428,20 @@ mod tests {
         check("alter database read only = 0 collate latin1_bin", "Alter d Some(\"latin1\")");
         check("alter database x charset latin1", "Alter x Some(\"latin1\")");
         check("drop database if exists x", "drop database x");
+    }
+
+    #[test]
+    fn utf8_depends_on_the_mode() {
+        let sql = "create table t (a char charset UTF8, b char collate utf8_bin, c nchar(2), d text charset utf8mb3)";
+        let old = "create d.t (a char utf8mb3, b char utf8mb3, c char[2] utf8mb3, d text utf8mb3)";
+        let new = "create d.t (a char utf8mb4, b char utf8mb4, c char[2] utf8mb3, d text utf8mb3)";
+        assert_eq!((show(sql, 0).as_str(), show(sql, 1 << 33).as_str()), (old, new));
+    }
+
+    #[test]
+    fn names_are_as_the_server_stores_them() {
+        check("create table `a\u{1f42c}`.\u{1f42c} (é\u{1f42c} int)", "create `a?`.`?` (é? int)");
+        check("drop table `\u{ffff}\u{10000}`", "drop d.`\u{ffff}?`");
     }
 
     #[test]

@@ -153,6 +153,12 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
+/// The server stores names in utf8mb3: what that lacks becomes `?`, in binary log and dictionary alike.
+pub(super) fn stored_name(name: String) -> String {
+    const LAST: char = '\u{ffff}';
+    if name.contains(|c| c > LAST) { name.replace(|c| c > LAST, "?") } else { name }
+}
+
 fn is_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_' || character == '$' || !character.is_ascii()
 }

@@ -6,7 +6,7 @@
 //! `lower_case_table_names` is the caller's part. The forms are those measured on MySQL 9.7.
 
 use super::parser::Parser;
-use super::tokens::{Token, Tokens};
+use super::tokens::{Token, Tokens, stored_name};
 use crate::schema::types::TableName;
 use std::collections::BTreeSet;
 
@@ -244,8 +244,8 @@ fn maybe(tokens: Tokens<'_>, default_database: &str) -> Touched {
     let (mut before, mut is_after_dot): (Option<String>, bool) = (None, false);
     for token in tokens {
         let name = match token {
-            Token::Word(word) if is_after_dot || !is_number(word) => word.to_owned(),
-            Token::Name(name) => name.into_owned(),
+            Token::Word(word) if is_after_dot || !is_number(word) => stored_name(word.to_owned()),
+            Token::Name(name) => stored_name(name.into_owned()),
             Token::Char('.') => {
                 is_after_dot = before.is_some();
                 continue;
@@ -308,6 +308,8 @@ mod tests {
         check("create table `n 16`.x (a int)", "n 16.x");
         check("create table t./*c*/cm(a int)", "t.cm");
         check("create\ttable\nn24(a int)", "d.n24");
+        check("create table \u{1f42c} (a int)", "d.?");
+        check("create or replace table `é\u{1f42c}`", "maybe d.create d.or d.replace d.table d.é?");
         check(
             "/*!40101 create */ table n13 /*!50100 (a int) */ /* 99999 nonsense ( */ /*!80000 comment='z' */",
             "d.n13",
