@@ -7,7 +7,7 @@ CREATE USER IF NOT EXISTS 'bridge'@'%' IDENTIFIED WITH caching_sha2_password BY 
 -- Encrypted connections only (SSL), or only with a certificate (X509: mysql.tls_cert and mysql.tls_key):
 -- ALTER USER 'bridge'@'%' REQUIRE SSL;
 
--- REPLICATION SLAVE: read the binary log. REPLICATION CLIENT: SHOW BINARY LOG STATUS, SHOW BINARY LOGS.
+-- REPLICATION SLAVE: read the binary log, SHOW REPLICAS. REPLICATION CLIENT: SHOW BINARY LOG STATUS, SHOW BINARY LOGS.
 GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'bridge'@'%';
 
 -- Initial copy, resync, verify; and the table definitions in information_schema.

@@ -14,6 +14,7 @@ use crate::clickhouse::tables::ExistingTable;
 use crate::clickhouse::{Client, tables};
 use crate::config::{Config, Start, helper_note};
 use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::guard;
 use crate::mysql::checks;
 use crate::mysql::chunks::trial;
 use crate::mysql::select::Select;
@@ -263,6 +264,12 @@ pub fn inspect_for_start(config: &Config) -> Inspection {
         && let Err(error) = inspect_first_start(config, &mut inspection)
     {
         inspection.problems.push(Problem::new(error.to_string(), "as the text says"));
+    }
+    if let (Some(client), Some(_)) = (&inspection.client, &inspection.facts) {
+        let store = Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::nil());
+        // Whatever stands in the way of asking is a problem already.
+        let running = guard::running(config, client, &store).unwrap_or_default();
+        inspection.notes.extend(running.map(|process| format!("this pipeline is run now by {process}")));
     }
     inspection
 }

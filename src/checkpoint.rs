@@ -6,22 +6,26 @@
 //!
 //! **Why a killed process cannot move its successor's checkpoint back.** One save is in flight at a time, so a process
 //! whose newest visible save is `seq = n` has at most `n + 1` on its way. A fresh process loads `n` (or `n + 1`) and
-//! claims the pipeline before its first row with `n + 2` ([`Store::claim`]). A late copy of `n + 1` is then below ours,
-//! and below is never newest. The one save that can tie is a predecessor's own claim, killed in flight: it tells
-//! the same position as ours does, since both loaded the same checkpoint.
+//! claims the pipeline with `n + 2`, then `n + 3` ([`Store::claim`]), before it changes anything that was there. A late copy
+//! of `n + 1` is then below ours, and below is never newest. So is a predecessor's own claim, killed in flight: whoever loads
+//! `n` while its `n + 2` is still on its way has `n + 3` in the end, and its own `n + 3` was never sent.
 //!
-//! **Why two living processes do not go on side by side.** Each save first reads the newest. If that is another owner's
-//! and not below what is to be saved, the other process claimed after us: [`ErrorKind::SecondCopy`]. After our
-//! claim at `n + 2` the elder's next save, `n + 1`, meets this. Two that claim in the same instant tie; of the two
-//! who then go on to save one and the same `seq`, the later finds the earlier's. Until then both write the same bytes
-//! with the same versions, which harms nobody.
+//! **Why two living processes do not go on side by side.** The newest checkpoint's owner is the one process that may change
+//! something. Each save first reads the newest. If that is another owner's and not below what is to be saved, the other
+//! process claimed after us: [`ErrorKind::SecondCopy`]. Before whatever else changes a state or a target, [`Store::check_owner`]
+//! asks the same ([`Client::fence`]). After our claim at `n + 2` the elder's next save, `n + 1`, meets this, and so does its
+//! next statement. A claim counts from what was loaded: one that comes late, by a process that had been stopped
+//! meanwhile, is below what its successor has saved since. Two that claim in the same instant go on to save one and the
+//! same `seq`, and the later finds the earlier's. That two come to claim at all, [`crate::mysql::lock`] prevents.
 //!
-//! Reading before writing is no lock, and needs none: rows are safe by their versions, saves by their order.
+//! Reading before writing is no lock, and needs none: rows are safe by their versions, saves by their order. A statement
+//! whose process is stopped between the question and the sending is like one of a killed process that lands late: at most
+//! one for each thread, and each kind is made to land late (see [`crate::clickhouse::barrier`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -34,12 +38,13 @@ use crate::schema::catalog::{Definition, Known};
 use crate::schema::target::Ddl;
 use crate::schema::types::TableName;
 
-/// How far a fresh process's first save lies above what it loaded: beyond any save still on its way.
+/// How far the first save of a claim lies above what was loaded: beyond any save still on its way.
 const CLAIM_STEP: u64 = 2;
 
 /// The columns of both checkpoint tables that are written; `id` and `created_at` have defaults.
 const COLUMNS: &str = "`pipeline`, `owner`, `seq`, `file`, `offset`, `gtid_set`, `server_uuid`, `file_timestamp`, \
-                       `timeline`, `base_file`, `last_binlog_timestamp_us`, `settled_xids`";
+                       `timeline`, `base_file`, `last_binlog_timestamp_us`, `settled_xids`, \
+                       `owner_host`, `owner_process`, `owner_since`";
 
 /// Where a pipeline stands: everything below `position` is in ClickHouse (I4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +159,28 @@ struct CheckpointRow {
     last_binlog_timestamp_us: u64,
     #[serde(default)]
     settled_xids: BTreeSet<String>,
+    #[serde(flatten)]
+    process: Process,
+}
+
+/// A process, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Process {
+    /// The machine's name, where it is known.
+    #[serde(default)]
+    owner_host: String,
+    #[serde(default)]
+    owner_process: u32,
+    /// When it began, in UTC: as a number when it is saved, as text when it is read.
+    #[serde(default)]
+    owner_since: Since,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Since {
+    Seconds(u64),
+    Text(String),
 }
 
 /// The state of one pipeline, as one process sees it.
@@ -163,6 +190,7 @@ pub struct Store {
     database: String,
     pipeline: String,
     owner: Uuid,
+    process: Process,
     /// Number of the next table state; known after [`Store::create`].
     state_number: AtomicU64,
 }
@@ -176,7 +204,8 @@ impl Store {
     /// The state of `pipeline`, seen by the process `owner`. Asks and creates nothing.
     pub fn new(client: Arc<Client>, database: &str, pipeline: &str, owner: Uuid) -> Self {
         let state_number = AtomicU64::new(0);
-        Self { client, database: database.to_owned(), pipeline: pipeline.to_owned(), owner, state_number }
+        let (database, pipeline) = (database.to_owned(), pipeline.to_owned());
+        Self { client, database, pipeline, owner, process: Process::own(), state_number }
     }
 
     /// Creates what is missing of database and tables, and sets the history's TTL.
@@ -188,7 +217,7 @@ impl Store {
         self.create_table("checkpoints", &checkpoints_definition(ttl))?;
         self.create_table("checkpoint_latest", &latest_definition())?;
         for table in ["checkpoints", "checkpoint_latest"] {
-            self.add_columns(table, &[("settled_xids", "Array(String)")])?;
+            self.add_columns(table, LATER_CHECKPOINT_COLUMNS)?;
         }
         self.create_table(COPY_CHUNKS, COPY_CHUNKS_DEFINITION)?;
         self.add_columns(COPY_CHUNKS, &[("shadow", "UUID")])?;
@@ -228,16 +257,40 @@ impl Store {
         self.newest(&["checkpoint_latest", "checkpoints"])?.map(CheckpointRow::into_checkpoint).transpose()
     }
 
-    /// Takes the pipeline over: saves `checkpoint` (the loaded one, or a first one with `seq` 0) two numbers above the
-    /// newest there is now, and returns it as saved.
+    /// Takes the pipeline over: saves `checkpoint` (the loaded one, or a first one with `seq` 0) two numbers above what was
+    /// loaded, and once more, so that no claim of a killed process can tie with it. Returns it as saved.
     ///
     /// # Errors
-    /// As [`Store::save`].
+    /// As [`Store::save`]: nothing is taken over that another process has taken over since it was loaded.
     pub fn claim(&self, mut checkpoint: Checkpoint) -> Result<Checkpoint> {
-        let newest_seq = self.newest(&["checkpoint_latest"])?.map_or(0, |newest| newest.seq);
-        checkpoint.seq = checkpoint.seq.max(newest_seq) + CLAIM_STEP;
+        checkpoint.seq += CLAIM_STEP;
+        self.save(&checkpoint)?;
+        checkpoint.seq += 1;
         self.save(&checkpoint)?;
         Ok(checkpoint)
+    }
+
+    /// Whether this process still is the one that may change something, after its claim.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SecondCopy`] when another process has claimed the pipeline since, or as [`Client::query`].
+    pub fn check_owner(&self) -> Result<()> {
+        match self.newest(&["checkpoint_latest"])? {
+            Some(newest) if newest.owner != self.owner => Err(newest.second_copy()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The process that has claimed the pipeline last, for people; `None` when none has, or nothing is known of it.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn last_owner(&self) -> Result<Option<String>> {
+        let name = self.name("checkpoint_latest");
+        if tables::existing_table(&self.client, &name)?.is_none() {
+            return Ok(None);
+        }
+        Ok(self.newest(&["checkpoint_latest"])?.and_then(|newest| newest.process.told()))
     }
 
     /// Saves a checkpoint. Saving the same again is harmless.
@@ -245,13 +298,13 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::SecondCopy`] when another process's is newer, or as [`Client::query`].
     pub fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let row = CheckpointRow::new(checkpoint, &self.pipeline, self.owner);
+        let row = CheckpointRow::new(checkpoint, &self.pipeline, self.owner, &self.process);
         // It alone is read: it has whatever the history has, in a few rows.
         if let Some(newest) = self.newest(&["checkpoint_latest"])? {
             row.check_not_superseded(&newest)?;
         }
-        self.insert("checkpoint_latest", COLUMNS, [&row])?;
-        self.insert("checkpoints", COLUMNS, [&row])
+        self.insert(Client::ask, "checkpoint_latest", COLUMNS, [&row])?;
+        self.insert(Client::ask, "checkpoints", COLUMNS, [&row])
     }
 
     /// Saves a table's state in place of the one before.
@@ -269,7 +322,7 @@ impl Store {
         let number = self.state_number.fetch_add(1, Ordering::Relaxed);
         let row = Row { pipeline: &self.pipeline, number, state };
         let columns = "`pipeline`, `number`, `table`, `state`, `reason`, `floor`, `shadow`, `shadow_version`, `shadow_gtid_set`, `schema`";
-        self.insert(TABLE_STATES, columns, [row])
+        self.insert(Client::query, TABLE_STATES, columns, [row])
     }
 
     /// Saves chunks of copies. Saving the same again is harmless; one that is done stays so.
@@ -285,6 +338,7 @@ impl Store {
         }
         let rows = chunks.iter().map(|chunk| Row { pipeline: &self.pipeline, chunk });
         self.insert(
+            Client::query,
             COPY_CHUNKS,
             "`pipeline`, `table`, `version`, `shadow`, `plan`, `chunk`, `upper`, `rows`, `done`",
             rows,
@@ -364,14 +418,20 @@ impl Store {
     }
 
     /// All rows or none: they are one block.
-    fn insert(&self, table: &str, columns: &str, rows: impl IntoIterator<Item = impl Serialize>) -> Result<()> {
+    fn insert(
+        &self,
+        run: fn(&Client, &str) -> Result<String>,
+        table: &str,
+        columns: &str,
+        rows: impl IntoIterator<Item = impl Serialize>,
+    ) -> Result<()> {
         let rows = rows.into_iter().map(|row| serde_json::to_string(&row)).collect::<std::result::Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| {
             Error::new(ErrorKind::TargetDenied, format!("{table}: a row has no JSON form: {error}"))
         })?;
         let rows = rows.join("\n");
         let statement = format!("INSERT INTO {} ({columns}) FORMAT JSONEachRow\n{rows}", self.quoted(table));
-        self.client.query(&statement).map(drop).map_err(|error| of_state(error.at_table(self.name(table))))
+        run(&self.client, &statement).map(drop).map_err(|error| of_state(error.at_table(self.name(table))))
     }
 
     fn create_table(&self, table: &str, definition: &str) -> Result<()> {
@@ -445,7 +505,16 @@ const CHECKPOINT_COLUMNS: &str = "\
     `file_timestamp` UInt32, `timeline` UInt16, `base_file` UInt32, `last_binlog_timestamp_us` UInt64, \
     `last_binlog_timestamp` DateTime64(6, 'UTC') \
     ALIAS fromUnixTimestamp64Micro(toInt64(`last_binlog_timestamp_us`), 'UTC'), \
-    `created_at` DateTime64(3, 'UTC') DEFAULT now64(3), `settled_xids` Array(String)";
+    `created_at` DateTime64(3, 'UTC') DEFAULT now64(3), `settled_xids` Array(String), \
+    `owner_host` String, `owner_process` UInt32, `owner_since` DateTime('UTC')";
+
+/// Those that came later.
+const LATER_CHECKPOINT_COLUMNS: &[(&str, &str)] = &[
+    ("settled_xids", "Array(String)"),
+    ("owner_host", "String"),
+    ("owner_process", "UInt32"),
+    ("owner_since", "DateTime('UTC')"),
+];
 
 const COPY_CHUNKS: &str = "copy_chunks";
 
@@ -487,7 +556,7 @@ fn ttl_clause(ttl: Duration) -> String {
 }
 
 impl CheckpointRow {
-    fn new(checkpoint: &Checkpoint, pipeline: &str, owner: Uuid) -> Self {
+    fn new(checkpoint: &Checkpoint, pipeline: &str, owner: Uuid, process: &Process) -> Self {
         let Checkpoint { seq, position, timeline } = checkpoint;
         Self {
             pipeline: pipeline.to_owned(),
@@ -502,6 +571,7 @@ impl CheckpointRow {
             base_file: timeline.base_file,
             last_binlog_timestamp_us: position.last_commit_us,
             settled_xids: position.settled_xids.clone(),
+            process: process.clone(),
         }
     }
 
@@ -524,12 +594,48 @@ impl CheckpointRow {
         if newest.owner == self.owner || (newest.timeline, newest.seq) < (self.timeline, self.seq) {
             return Ok(());
         }
+        Err(newest.second_copy())
+    }
+
+    /// What the process hears that this checkpoint is not of.
+    fn second_copy(&self) -> Error {
+        let process = self.process.told().unwrap_or_else(|| format!("the owner {}", self.owner));
         let text = format!(
-            "pipeline {:?} is run by another process too: {} saved checkpoint {} of timeline {} while this one ({}) is at {} \
-             of timeline {}. Stop one of the two, or give each its own `name` in the configuration",
-            self.pipeline, newest.owner, newest.seq, newest.timeline, self.owner, self.seq, self.timeline
+            "pipeline {:?} has been taken over by another process: {process}, which saved checkpoint {} of timeline {}. This \
+             one ends and changes nothing more. Stop one of the two, or give each its own `name` in the configuration",
+            self.pipeline, self.seq, self.timeline
         );
-        Err(Error::new(ErrorKind::SecondCopy, text))
+        Error::new(ErrorKind::SecondCopy, text)
+    }
+}
+
+impl Process {
+    fn own() -> Self {
+        // Elsewhere than on Linux the process's number must do.
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            owner_host: host.trim().to_owned(),
+            owner_process: std::process::id(),
+            owner_since: Since::Seconds(since.as_secs()),
+        }
+    }
+
+    /// `None` for one of an earlier version, which did not say.
+    fn told(&self) -> Option<String> {
+        let host = if self.owner_host.is_empty() { "a host without a name" } else { &self.owner_host };
+        let since = match &self.owner_since {
+            Since::Seconds(seconds) => format!("@{seconds}"),
+            Since::Text(text) => text.clone(),
+        };
+        (self.owner_process != 0)
+            .then(|| format!("process {} on {host}, running since {since} UTC", self.owner_process))
+    }
+}
+
+impl Default for Since {
+    fn default() -> Self {
+        Self::Seconds(0)
     }
 }
 
@@ -542,7 +648,8 @@ mod tests {
         let (us, them) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let row = |owner, number, seq| {
             let timeline = Timeline { number, base_file: 0 };
-            CheckpointRow::new(&Checkpoint { seq, position: Position::default(), timeline }, "main", owner)
+            let checkpoint = Checkpoint { seq, position: Position::default(), timeline };
+            CheckpointRow::new(&checkpoint, "main", owner, &Process::own())
         };
         let check = |newest: CheckpointRow, ok: bool| {
             let result = row(us, 1, 10).check_not_superseded(&newest);

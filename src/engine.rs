@@ -3,6 +3,7 @@
 //! ```text
 //! reader ──chunks──▶ router ──jobs──▶ writers 1..N      signals ──commands──▶ router      http ◀── status ── router
 //!    ▲─used buffers─────┘  ◀──acks───────┘           snapshot 1..N ──bodies──▶ router
+//! guard ──commands──▶ router
 //! ```
 //! Only here are threads spawned (I9). The router ends first, with everything flushed and saved; the others see their
 //! channels close. A thread that still waits for a server then is left to the end of the process: whatever it holds is
@@ -18,6 +19,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::Guard;
 use crate::http::{self, Interface};
 use crate::message::{Budget, Command, FromReader, ToSnapshot};
 use crate::metrics::Status;
@@ -49,7 +51,7 @@ pub fn run(config: Config) -> Result<()> {
     watch_signals(commands.clone())?;
     let status = Arc::new(Status::starting());
     let stop = Arc::new(AtomicBool::new(false));
-    serve(&config, &status, commands)?;
+    serve(&config, &status, commands.clone())?;
     let prepared = start::prepare(&config)?;
     tell_progress(&status, &stop)?;
     let budget = Arc::new(Budget::new(config.pipeline.memory_limit_bytes));
@@ -58,7 +60,10 @@ pub fn run(config: Config) -> Result<()> {
     let (used_buffers, recycled) = bounded(CHUNKS);
     let (jobs, to_writers) = bounded(0);
     let (to_acks, acks) = unbounded();
-    let Prepared { client, store, claim, tables, copies, resyncs, wanted, rules } = prepared;
+    let Prepared { client, store, claim, tables, copies, resyncs, wanted, rules, lock, server_id } = prepared;
+    let guard =
+        Guard { config: config.mysql.clone(), lock, store: Arc::clone(&store), commands, stop: Arc::clone(&stop) };
+    spawn("guard", move || guard.run())?;
     let features = client.target_features();
     for number in 0..config.pipeline.worker_count {
         let (client, store) = (Arc::clone(&client), Arc::clone(&store));
@@ -67,7 +72,6 @@ pub fn run(config: Config) -> Result<()> {
     }
     // The clones with the writers are the only ones left: when they end, the router's channels close.
     drop((to_writers, to_acks));
-    let server_id = config.mysql.server_id_for(&config.name);
     let reader = Reader {
         config: MysqlConfig { server_id, ..config.mysql.clone() },
         budget: Arc::clone(&budget),

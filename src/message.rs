@@ -210,6 +210,8 @@ pub enum Ack {
 pub enum Command {
     /// Flush, wait for acks, save, end.
     Stop,
+    /// End for this reason.
+    Fail(Error),
     /// Say where the stream is.
     Where(Sender<Result<Whereabouts>>),
     /// Copy this table of the source; one that is replicated already only unless `only_new`. The answer says what

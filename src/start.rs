@@ -2,6 +2,8 @@
 //!
 //! Order matters here. Everything that may refuse comes first, so a refused start has created nothing. Then the targets
 //! are created, the tables' states saved, and last the claim is saved: the first checkpoint, before the first row.
+//! Before all that comes the pipeline's lock: it refuses a second copy ([`crate::guard`]). A pipeline that has a checkpoint
+//! is claimed before its states are read, so that they are not changed by another process from then on.
 //!
 //! A first start with `start = "snapshot"` takes its position **before** it looks whether the tables are empty: rows that
 //! come between the two are in the stream. Tables with rows are copied while the stream goes on. A transaction that is
@@ -25,7 +27,9 @@ use crate::clickhouse::{Client, barrier, tables as targets};
 use crate::config::{Config, OnFailure, OnLostPosition, Start, table_name};
 use crate::error::{Action, Error, ErrorKind, Problem, Result};
 use crate::gtid::GtidSet;
+use crate::guard;
 use crate::message::{CopyOrder, TableIndex};
+use crate::mysql::lock::Lock;
 use crate::mysql::source::{ServerFacts, Source};
 use crate::mysql::tables::{self, FoundTable};
 use crate::position::{Position, Timeline, Version, file_number};
@@ -66,6 +70,10 @@ pub struct Prepared {
     pub wanted: Vec<TableIndex>,
     /// How the source reads names and dates.
     pub rules: SourceRules,
+    /// What keeps a second copy out.
+    pub lock: Lock,
+    /// The replica id to read the binary log with.
+    pub server_id: u32,
 }
 
 /// How the source reads names and dates.
@@ -90,9 +98,13 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     let (Some(client), Some(facts)) = (&inspection.client, &inspection.facts) else {
         return Err(Error::new(ErrorKind::SourceRefused, "a server did not answer"));
     };
+    let store = Arc::new(Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::new_v4()));
+    let lock = guard::enter(config, client, &store)?;
     let mut source = Source::connect(&config.mysql)?;
-    let store = Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::new_v4());
-    let mut begun = begin(config, &mut source, client, facts, &store, &inspection)?;
+    let server_id = source.free_server_id(&config.mysql, &config.name, facts.server_id)?;
+    let saved =
+        store.load()?.map(|saved| guard::claim(config.state.checkpoint_ttl, client, &store, saved)).transpose()?;
+    let mut begun = begin(config, &mut source, client, facts, &store, &inspection, saved)?;
     if begun.is_new {
         begun.wait_for_prepared(&mut source)?;
     }
@@ -108,7 +120,7 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     let states = store.load_table_states()?;
     set_aside_unchosen(&store, &states, &begun.tables)?;
     sweep_copies(config, client, &store, &states, &begun.tables)?;
-    let claim = begun.checkpoint;
+    let (claim, begun_is_new) = (begun.checkpoint, begun.is_new);
     let (on_failure, made) = (config.ddl.on_failure, Made::default());
     let mut starting = Starting { client, store: &store, claim: &claim, saved: &saved, on_failure, made };
     begun.tables.into_iter().try_for_each(|table| starting.make(table))?;
@@ -116,17 +128,19 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     let shadow_copies = shadow_copies.into_iter().enumerate();
     let shadow_copies = shadow_copies.map(|(number, order)| CopyOrder { index: tables.len() + number, ..order });
     let copies = copies.into_iter().chain(shadow_copies).collect();
-    let claim = store.claim(claim)?;
+    let claim = if begun_is_new { guard::claim(config.state.checkpoint_ttl, client, &store, claim)? } else { claim };
     log::info!("going on from {}:{} as checkpoint {}", claim.position.file, claim.position.offset, claim.seq);
     Ok(Prepared {
         client: Arc::clone(client),
-        store: Arc::new(store),
+        store,
         claim,
         tables,
         copies,
         resyncs,
         wanted,
         rules: SourceRules::of(facts),
+        lock,
+        server_id,
     })
 }
 
@@ -166,7 +180,8 @@ pub fn foresee(config: &Config, inspection: &Inspection) -> Result<Vec<Foreseen>
     let (Some(client), Some(facts)) = (&inspection.client, &inspection.facts) else { return Ok(Vec::new()) };
     let mut source = Source::connect(&config.mysql)?;
     let store = Store::new(Arc::clone(client), &config.state.database, &config.name, Uuid::nil());
-    let begun = begin(config, &mut source, client, facts, &store, inspection)?;
+    let saved = store.load()?;
+    let begun = begin(config, &mut source, client, facts, &store, inspection, saved)?;
     Ok(begun.tables.into_iter().map(Chosen::foreseen).collect())
 }
 
@@ -178,8 +193,9 @@ fn begin(
     facts: &ServerFacts,
     store: &Store,
     inspection: &Inspection,
+    saved: Option<Checkpoint>,
 ) -> Result<Begun> {
-    match store.load()? {
+    match saved {
         Some(saved) => match lost(source, &saved.position, &facts.server_uuid)? {
             None => resume(config, store, saved, inspection),
             Some(why) => begin_anew(config, source, client, inspection, &saved, &why),

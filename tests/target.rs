@@ -15,6 +15,7 @@ use stream_bridge::clickhouse::{Client, sql, tables};
 use stream_bridge::config::{ClickHouseConfig, Secret};
 use stream_bridge::error::{Error, ErrorKind};
 use stream_bridge::gtid::GtidSet;
+use stream_bridge::guard;
 use stream_bridge::message::{Ack, Batch, Job, Origin, Save};
 use stream_bridge::position::{Position, Timeline};
 use stream_bridge::rowbinary::{self, Body, ChunkPool};
@@ -491,27 +492,78 @@ fn a_second_copy_is_told() {
     let database = Database::new("target_copies");
     let (elder, younger) = (store(&database, "main", 1), store(&database, "main", 2));
     let first = elder.claim(checkpoint(0, 0, 4)).unwrap();
-    assert_eq!(first.seq, 2);
-    elder.save(&checkpoint(3, 0, 40)).unwrap();
+    assert_eq!(first.seq, 3);
+    elder.save(&checkpoint(4, 0, 40)).unwrap();
     let loaded = younger.load().unwrap().unwrap();
-    assert_eq!(loaded, checkpoint(3, 0, 40));
-    assert_eq!(younger.claim(loaded).unwrap().seq, 5);
-    for seq in [4, 5] {
+    assert_eq!(loaded, checkpoint(4, 0, 40));
+    assert_eq!(younger.claim(loaded.clone()).unwrap().seq, 7);
+    let too_late = store(&database, "main", 3).claim(loaded).unwrap_err();
+    assert_eq!(too_late.kind, ErrorKind::SecondCopy, "it was loaded before the younger's claim");
+    for seq in [5, 6, 7] {
         let error = elder.save(&checkpoint(seq, 0, 400)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::SecondCopy, "{error}");
         assert!(error.text.contains("`name`"), "{error}");
     }
     // A save of the elder that had read before the younger's claim lands late: it is below, and changes nothing.
-    let late = "(`pipeline`, `owner`, `seq`, `file`, `timeline`) VALUES ('main', toUUID('00000000-0000-0000-0000-000000000001'), 4, 'late', 0)";
+    let late = "(`pipeline`, `owner`, `seq`, `file`, `timeline`) VALUES ('main', toUUID('00000000-0000-0000-0000-000000000001'), 5, 'late', 0)";
     for table in ["checkpoints", "checkpoint_latest"] {
         administrator().query(&format!("INSERT INTO target_copies.{table} {late}")).unwrap();
     }
     let newest = || younger.load().unwrap().unwrap();
-    assert_eq!((newest().seq, newest().position.offset), (5, 40));
-    younger.save(&checkpoint(6, 1, 4)).unwrap();
+    assert_eq!((newest().seq, newest().position.offset), (7, 40));
+    younger.save(&checkpoint(8, 1, 4)).unwrap();
     let error = elder.save(&checkpoint(100, 0, 4)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::SecondCopy, "a higher timeline is newer whatever its number");
-    assert_eq!(newest().seq, 6);
+    assert_eq!(newest().seq, 8);
+}
+
+/// A claim of a killed process that lands when its successor has claimed is below, whatever the owners' numbers.
+#[test]
+fn a_late_claim_of_a_killed_process_ends_nobody() {
+    let database = Database::new("target_late_claim");
+    let (elder, younger) = (store(&database, "main", 1), store(&database, "main", 2));
+    elder.save(&checkpoint(4, 0, 40)).unwrap();
+    let claim = younger.claim(younger.load().unwrap().unwrap()).unwrap();
+    for table in ["checkpoints", "checkpoint_latest"] {
+        let late = "(`pipeline`, `owner`, `seq`) VALUES ('main', toUUID('ffffffff-ffff-ffff-ffff-ffffffffffff'), 6)";
+        administrator().query(&format!("INSERT INTO {}.{table} {late}", database.0)).unwrap();
+    }
+    younger.check_owner().unwrap();
+    younger.save(&checkpoint(claim.seq + 1, 0, 400)).unwrap();
+}
+
+/// Whoever was taken over changes nothing any more: no target, no state. What only looks goes on.
+#[test]
+fn the_fence_stops_every_change() {
+    let database = Database::new("target_fence");
+    let day = Duration::from_secs(86_400);
+    let enter = |owner| {
+        let client = bridge();
+        let store = Arc::new(Store::new(Arc::clone(&client), database.0, "main", Uuid::from_u128(owner)));
+        let loaded = store.load().unwrap().unwrap_or_else(|| checkpoint(0, 0, 4));
+        (guard::claim(day, &client, &store, loaded).unwrap(), client, store)
+    };
+    let create = |client: &Client, table: &str| {
+        client.query(&format!("CREATE TABLE {}.{table} (i Int8) ENGINE = MergeTree ORDER BY tuple()", database.0))
+    };
+    let (_, elder, elders) = enter(1);
+    create(&elder, "before").unwrap();
+    let (_, younger, _) = enter(2);
+    let refused = [
+        create(&elder, "after").map(drop),
+        elders.save_table_state(&TableState::default()),
+        elders.save_chunks(&[CopyChunk::default()]),
+        tables::create_database(&elder, "target_fence_other"),
+        elders.check_owner(),
+    ];
+    for (number, result) in refused.into_iter().enumerate() {
+        let error = result.expect_err(&number.to_string());
+        assert_eq!(error.kind, ErrorKind::SecondCopy, "{number} {error}");
+        assert!(error.text.contains(&format!("process {} on ", std::process::id())), "{error}");
+    }
+    assert_eq!(tables::existing_table(&elder, &database.table("after")).unwrap(), None);
+    assert!(elders.load().unwrap().is_some() && elders.load_table_states().unwrap().is_empty());
+    create(&younger, "after").unwrap();
 }
 
 /// The save of a plan outlives its process, and lands when another plan of the same copy is under way.

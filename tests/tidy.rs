@@ -23,7 +23,7 @@ const CLIENTS: &[&str] = &["mysql", "clickhouse", "checkpoint"];
 /// Between clients and stages: what stages say to each other.
 const MESSAGE: &str = "message";
 /// Know clients and messages, not each other.
-const STAGES: &[&str] = &["reader", "router", "writer", "http", "snapshot", "verify"];
+const STAGES: &[&str] = &["reader", "router", "writer", "http", "snapshot", "guard", "verify"];
 /// Wire the rest.
 const TOP: &[&str] = &["engine", "start", "check", "plan", "progress", "replay", "cli", "main", "lib"];
 

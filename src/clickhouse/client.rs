@@ -6,6 +6,9 @@
 //! The column list, the names and types in the body and `input_format_skip_unknown_fields=0` make an insert that was
 //! prepared for other columns fail as a whole, however late it arrives. Nothing is retried here.
 
+use std::fmt;
+use std::sync::OnceLock;
+
 use serde::de::DeserializeOwned;
 
 use crate::clickhouse::features::Features;
@@ -31,6 +34,16 @@ pub struct Client {
     features: Features,
     query_parameters: String,
     insert_parameters: String,
+    fence: OnceLock<Fence>,
+}
+
+/// What must hold before a statement changes anything.
+struct Fence(Box<dyn Fn() -> Result<()> + Send + Sync>);
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fence")
+    }
 }
 
 impl Client {
@@ -44,7 +57,13 @@ impl Client {
         let both = both_parameters(&features, config.insert_quorum);
         let query_parameters = format!("{both}{}", query_parameters(&features));
         let insert_parameters = format!("{both}{}", insert_parameters(&features));
-        Ok(Self { transport, features, query_parameters, insert_parameters })
+        Ok(Self { transport, features, query_parameters, insert_parameters, fence: OnceLock::new() })
+    }
+
+    /// From now on `check` must succeed before each statement of [`Client::query`]; inserts of rows need no check, for
+    /// their versions keep them in order. The first fence stays.
+    pub fn fence(&self, check: impl Fn() -> Result<()> + Send + Sync + 'static) {
+        let _ = self.fence.set(Fence(Box::new(check)));
     }
 
     /// What the server can do.
@@ -61,8 +80,17 @@ impl Client {
     /// the statement names another format.
     ///
     /// # Errors
-    /// No answer, or one that is not success.
+    /// No answer, or one that is not success; what the fence says.
     pub fn query(&self, statement: &str) -> Result<String> {
+        self.fence.get().map_or(Ok(()), |fence| fence.0())?;
+        self.ask(statement)
+    }
+
+    /// Runs a statement that may run whatever the fence says: one that changes nothing, or whose caller has asked.
+    ///
+    /// # Errors
+    /// No answer, or one that is not success.
+    pub fn ask(&self, statement: &str) -> Result<String> {
         run(&self.transport, &self.query_parameters, statement)
     }
 
@@ -81,7 +109,7 @@ impl Client {
     /// # Errors
     /// As [`Client::query`]; rows of another shape.
     pub fn rows<T: DeserializeOwned>(&self, select: &str) -> Result<Vec<T>> {
-        let text = self.query(&format!("{select} FORMAT JSONEachRow"))?;
+        let text = self.ask(&format!("{select} FORMAT JSONEachRow"))?;
         text.lines().map(|line| parse_row(line, select)).collect()
     }
 

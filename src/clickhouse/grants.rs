@@ -68,7 +68,7 @@ impl Wanted {
 
 /// Older servers have no CHECK GRANT (62, a syntax error): there the first use tells.
 fn is_granted(client: &Client, privileges: &str, object: &str) -> Result<bool> {
-    match client.query(&format!("CHECK GRANT {privileges} ON {object}")) {
+    match client.ask(&format!("CHECK GRANT {privileges} ON {object}")) {
         Ok(answer) => Ok(answer.trim() == "1"),
         Err(error) if is_syntax_error(&error) => Ok(true),
         Err(error) => Err(error),

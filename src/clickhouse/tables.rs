@@ -212,7 +212,7 @@ fn columns(client: &Client, name: &TableName) -> Result<Vec<(TargetColumn, Strin
 /// # Errors
 /// As [`Client::query`].
 pub fn has_rows(client: &Client, name: &TableName) -> Result<bool> {
-    let text = client.query(&format!("SELECT 1 FROM {} LIMIT 1", sql::table(name)));
+    let text = client.ask(&format!("SELECT 1 FROM {} LIMIT 1", sql::table(name)));
     text.map(|text| !text.is_empty()).map_err(|error| error.at_table(name))
 }
 
@@ -249,7 +249,7 @@ pub fn active_parts(client: &Client) -> Result<Vec<(TableName, u64)>> {
 /// # Errors
 /// As [`Client::query`]; an answer that is none.
 pub fn number(client: &Client, select: &str) -> Result<u64> {
-    let text = client.query(select)?;
+    let text = client.ask(select)?;
     text.trim().parse().map_err(|_| {
         Error::new(ErrorKind::TargetDenied, format!("ClickHouse answered {select:?} with {:?}", text.trim()))
     })

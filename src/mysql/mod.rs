@@ -3,7 +3,8 @@
 //! Reading order: [`packet`] (the protocol's bytes, pure), [`auth`] (passwords, pure), [`socket`] and [`tls`] (streams),
 //! [`connection`] (login, SQL), [`dump`] (the binary log as chunks of whole events), [`select`] (rows
 //! by the binary protocol), [`refusal`] (what the server's errors mean);
-//! [`source`] (plain SQL), [`chunks`] (key ranges of a copy), [`tables`] (`information_schema`), [`grants`] and [`checks`] (`check`).
+//! [`source`] (plain SQL), [`chunks`] (key ranges of a copy), [`tables`] (`information_schema`), [`lock`] (one process at a time),
+//! [`grants`] and [`checks`] (`check`).
 //! Nothing here knows ClickHouse.
 
 #![deny(clippy::indexing_slicing)]
@@ -15,6 +16,7 @@ pub mod connection;
 pub mod dump;
 pub mod frames;
 pub mod grants;
+pub mod lock;
 pub mod packet;
 pub mod refusal;
 pub mod select;

@@ -3,7 +3,7 @@
 //! Over a [`Connection`] like the dump's; every call is bounded by a timeout. What a server does not have (a variable
 //! that a version lacks) is absent here, not an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::MysqlConfig;
@@ -188,6 +188,40 @@ impl Source {
     pub fn binary_logs(&mut self) -> Result<Vec<(String, u64)>> {
         let rows = self.rows("listing the binary logs", "SHOW BINARY LOGS")?;
         Ok(rows.iter().map(|row| (text(row, 0), number(row, 1))).collect())
+    }
+
+    /// The server ids of the replicas that are connected.
+    ///
+    /// # Errors
+    /// When REPLICATION SLAVE is missing, or the server is away.
+    pub fn replica_server_ids(&mut self) -> Result<BTreeSet<u32>> {
+        let doing = "listing the replicas";
+        let rows = match within(doing, self.connection.ask("SHOW REPLICAS"))? {
+            Ok(rows) => rows,
+            // Before 8.0.22 the statement has its old name.
+            Err((SYNTAX_ERROR, _)) => self.rows(doing, "SHOW SLAVE HOSTS")?,
+            Err((code, message)) => within(doing, Err(server_error(code, &message)))?,
+        };
+        Ok(rows.iter().filter_map(|row| u32::try_from(number(row, 0)).ok()).collect())
+    }
+
+    /// The replica id of a pipeline: as configured, or derived from its name, and then one that neither the server nor any
+    /// of its replicas has. The server tells replicas apart by another number; people do by this one.
+    ///
+    /// # Errors
+    /// As [`Source::replica_server_ids`].
+    pub fn free_server_id(&mut self, config: &MysqlConfig, pipeline: &str, own: u32) -> Result<u32> {
+        let mut taken = self.replica_server_ids()?;
+        taken.insert(own);
+        let wanted = config.server_id_for(pipeline);
+        if config.server_id != 0 {
+            if taken.contains(&wanted) {
+                log::warn!("mysql.server_id = {wanted} is the source's own, or another replica's (SHOW REPLICAS)");
+            }
+            return Ok(wanted);
+        }
+        let mut candidates = (0_u32..1 << 16).map(|step| wanted.wrapping_add(step));
+        Ok(candidates.find(|id| *id != 0 && !taken.contains(id)).unwrap_or(wanted))
     }
 
     /// Which of the transactions after this set the server no longer has, or which of the set it never had; `None` when

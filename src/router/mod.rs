@@ -273,6 +273,7 @@ impl Router {
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::Stop => self.stop(None, now),
+            Command::Fail(error) => self.stop(Some(error), now),
             // Whoever asked may have given up.
             Command::Where(reply) => drop(reply.send(self.whereabouts())),
             Command::Copy { table, only_new, reply } => {
@@ -691,12 +692,14 @@ impl Router {
                     Save::Checkpoint(_) | Save::Chunks(_) | Save::Drop(..) => {}
                 }
             }
+            // Neither the table's fault nor anything that passes: another process does all this.
+            Err(error) if error.kind == ErrorKind::SecondCopy => self.stop(Some(error), now),
             Err(error) if self.gives_up(save, &error, now) => self.saver.done(save, now),
             Err(error) => {
                 self.progress.failed(&error);
                 let delay = self.delay(self.saver.attempts + 1, &error);
                 self.saver.failed(now + delay);
-                let may_retry = !matches!(error.kind, ErrorKind::SecondCopy | ErrorKind::TargetRefused);
+                let may_retry = error.kind != ErrorKind::TargetRefused;
                 if !may_retry || self.is_last_attempt(self.saver.attempts) {
                     self.stop(Some(error), now);
                 }

@@ -57,6 +57,14 @@ impl Config {
         self.environment = environment.to_vec();
     }
 
+    /// The same for another process: in a folder of its own, with a port of its own for `/status`.
+    pub fn separate(&self) -> Self {
+        let port = free_port();
+        let mut separate = Self { folder: Arc::new(TempDir::new().unwrap()), port, ..self.clone() };
+        separate.set("http.listen", format!("127.0.0.1:{port}"));
+        separate
+    }
+
     /// Sets a key by its path, as in `pipeline.memory_limit`.
     pub fn set(&mut self, path: &str, value: impl Into<toml::Value>) -> &mut Self {
         let (section, key) = path.rsplit_once('.').unwrap_or(("", path));

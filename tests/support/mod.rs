@@ -17,6 +17,7 @@ pub mod bridge;
 pub mod compare;
 pub mod fixture;
 pub mod load;
+pub mod mysql_proxy;
 pub mod proxy;
 pub mod servers;
 pub mod values;
