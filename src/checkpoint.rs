@@ -18,6 +18,8 @@
 //!
 //! Reading before writing is no lock, and needs none: rows are safe by their versions, saves by their order.
 
+pub mod dead_letters;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -192,6 +194,7 @@ impl Store {
         }
         self.create_table(COPY_CHUNKS, COPY_CHUNKS_DEFINITION)?;
         self.add_columns(COPY_CHUNKS, &[("shadow", "UUID")])?;
+        self.create_dead_letters(ttl)?;
         self.create_table(TABLE_STATES, TABLE_STATES_DEFINITION)?;
         self.add_columns(TABLE_STATES, LATER_STATE_COLUMNS)?;
         let newest = format!(
@@ -202,7 +205,7 @@ impl Store {
         let newest = self.client.rows::<Newest>(&newest).map_err(of_state)?;
         let newest = newest.first().map_or(0, |row| row.newest);
         self.state_number.store(newest + CLAIM_STEP, Ordering::Relaxed);
-        self.set_ttl(ttl)
+        self.set_ttl("checkpoints", ttl)
     }
 
     /// The pipeline's name.
@@ -367,11 +370,11 @@ impl Store {
     }
 
     /// Changing `state.checkpoint_ttl` changes the table that is there.
-    fn set_ttl(&self, ttl: Duration) -> Result<()> {
-        let existing = tables::existing_table(&self.client, &self.name("checkpoints"))?;
+    fn set_ttl(&self, table: &str, ttl: Duration) -> Result<()> {
+        let existing = tables::existing_table(&self.client, &self.name(table))?;
         let printed = format!("toIntervalSecond({})", ttl.as_secs());
         if existing.is_some_and(|existing| !existing.engine_full.contains(&printed)) {
-            self.client.query(&format!("ALTER TABLE {} MODIFY {}", self.quoted("checkpoints"), ttl_clause(ttl)))?;
+            self.client.query(&format!("ALTER TABLE {} MODIFY {}", self.quoted(table), ttl_clause(ttl)))?;
         }
         Ok(())
     }
