@@ -22,6 +22,8 @@
 //! whose process is stopped between the question and the sending is like one of a killed process that lands late: at most
 //! one for each thread, and each kind is made to land late (see [`crate::clickhouse::barrier`]).
 
+pub mod dead_letters;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -221,6 +223,7 @@ impl Store {
         }
         self.create_table(COPY_CHUNKS, COPY_CHUNKS_DEFINITION)?;
         self.add_columns(COPY_CHUNKS, &[("shadow", "UUID")])?;
+        self.create_dead_letters(ttl)?;
         self.create_table(TABLE_STATES, TABLE_STATES_DEFINITION)?;
         self.add_columns(TABLE_STATES, LATER_STATE_COLUMNS)?;
         let newest = format!(
@@ -231,7 +234,7 @@ impl Store {
         let newest = self.client.rows::<Newest>(&newest).map_err(of_state)?;
         let newest = newest.first().map_or(0, |row| row.newest);
         self.state_number.store(newest + CLAIM_STEP, Ordering::Relaxed);
-        self.set_ttl(ttl)
+        self.set_ttl("checkpoints", ttl)
     }
 
     /// The pipeline's name.
@@ -456,11 +459,11 @@ impl Store {
     }
 
     /// Changing `state.checkpoint_ttl` changes the table that is there.
-    fn set_ttl(&self, ttl: Duration) -> Result<()> {
-        let existing = tables::existing_table(&self.client, &self.name("checkpoints"))?;
+    fn set_ttl(&self, table: &str, ttl: Duration) -> Result<()> {
+        let existing = tables::existing_table(&self.client, &self.name(table))?;
         let printed = format!("toIntervalSecond({})", ttl.as_secs());
         if existing.is_some_and(|existing| !existing.engine_full.contains(&printed)) {
-            self.client.query(&format!("ALTER TABLE {} MODIFY {}", self.quoted("checkpoints"), ttl_clause(ttl)))?;
+            self.client.query(&format!("ALTER TABLE {} MODIFY {}", self.quoted(table), ttl_clause(ttl)))?;
         }
         Ok(())
     }

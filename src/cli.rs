@@ -6,11 +6,15 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use stream_bridge::config::{Config, LogConfig, LogFormat};
+use stream_bridge::checkpoint::Store;
+use stream_bridge::clickhouse::Client;
+use stream_bridge::config::{Config, LogConfig, LogFormat, table_name};
 use stream_bridge::error::{Error, ErrorKind, Result};
 use stream_bridge::http::running;
 use stream_bridge::progress::CLEAR;
@@ -44,7 +48,7 @@ enum Command {
     /// Have the running process copy tables that it does not replicate yet
     Snapshot(Tables),
     /// Have the running process copy tables again, beside those that are read meanwhile
-    Resync(Tables),
+    Resync(Resync),
     /// Compare tables byte by byte while they are written to, and repair them
     Verify(Verify),
 }
@@ -61,6 +65,19 @@ struct Tables {
     /// Tables of the source
     #[arg(required = true, value_name = "DATABASE.TABLE")]
     tables: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Resync {
+    /// Tables of the source
+    #[arg(required_unless_present = "dead_letters", value_name = "DATABASE.TABLE")]
+    tables: Vec<String>,
+    /// Show the rows for which tables were set aside, instead: of these tables, or of all
+    #[arg(long)]
+    dead_letters: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -149,8 +166,9 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
                 return Ok(ExitCode::from(3));
             }
         }
-        Command::Snapshot(tables) => copy(&load()?, "snapshot", tables)?,
-        Command::Resync(tables) => copy(&load()?, "resync", tables)?,
+        Command::Snapshot(Tables { tables, json }) => copy(&load()?, "snapshot", tables, *json)?,
+        Command::Resync(Resync { tables, dead_letters: true, json }) => dead_letters(&load()?, tables, *json)?,
+        Command::Resync(Resync { tables, json, .. }) => copy(&load()?, "resync", tables, *json)?,
         Command::Verify(arguments) => {
             let config = load()?;
             start_log(&config.log);
@@ -261,14 +279,31 @@ fn status(config: &Config, as_json: bool) -> Result<()> {
 }
 
 /// Asks the running process to copy each of the tables; the first that it refuses is the error.
-fn copy(config: &Config, how: &str, tables: &Tables) -> Result<()> {
+fn copy(config: &Config, how: &str, tables: &[String], as_json: bool) -> Result<()> {
     let path = format!("/{how}");
     let ask = |table: &String| running::post(&config.http, &path, table);
-    let answers = tables.tables.iter().map(ask).collect::<Result<Vec<_>>>()?;
-    if tables.json {
+    let answers = tables.iter().map(ask).collect::<Result<Vec<_>>>()?;
+    if as_json {
         print_json(&json!({ "answers": answers }));
     } else {
         print(&format!("{}\n", answers.join("\n")));
+    }
+    Ok(())
+}
+
+/// Shows what was set aside of these tables, or of all. No running process is needed.
+fn dead_letters(config: &Config, tables: &[String], as_json: bool) -> Result<()> {
+    let name =
+        |text: &String| table_name(text).map_err(|reason| Error::new(ErrorKind::Config, format!("{text:?} {reason}")));
+    let names = tables.iter().map(name).collect::<Result<Vec<_>>>()?;
+    let client = Arc::new(Client::connect(&config.clickhouse, 1)?);
+    let letters = Store::new(client, &config.state.database, &config.name, Uuid::nil()).load_dead_letters(&names)?;
+    if as_json {
+        print_json(&json!({ "dead_letters": letters }));
+    } else if letters.is_empty() {
+        print("no rows were set aside\n");
+    } else {
+        letters.iter().for_each(|letter| print(&letter.text()));
     }
     Ok(())
 }

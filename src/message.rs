@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::checkpoint::dead_letters::DeadLetter;
 use crate::checkpoint::{Checkpoint, CopyChunk, TableState};
 use crate::error::{Error, Result};
 use crate::position::{Position, Timeline, Version};
@@ -19,6 +20,7 @@ use crate::rowbinary::Body;
 use crate::schema::catalog::{Definition, SourceTable};
 use crate::schema::target::{Ddl, Exchange, InsertColumns, Mutation, TargetTable};
 use crate::schema::types::TableName;
+use crate::transcode::refused::RefusedRow;
 
 /// Bytes of the reader's buffers, unless an event needs more; only such a buffer is used again.
 pub const CHUNK_BYTES: usize = 256 << 10;
@@ -104,6 +106,8 @@ pub enum FromSnapshot {
     ChunkRead(TableIndex, u32),
     /// Its copy is tried again, and why.
     Waiting(TableIndex, Error),
+    /// A row of this chunk cannot be carried over, for these columns of the target: its copy is about to fail.
+    Refused { table: TableIndex, chunk: u32, columns: Arc<InsertColumns>, row: Box<RefusedRow>, error: Error },
     /// It cannot be copied.
     Failed(TableIndex, Error),
 }
@@ -179,6 +183,8 @@ pub enum Save {
     Checkpoint(Checkpoint),
     /// A table's state and reason, saved before the checkpoint that relies on it.
     TableState(TableState),
+    /// Rows for which a table is set aside, saved before its state.
+    DeadLetters(Arc<Vec<DeadLetter>>),
     /// Chunks of a copy, as planned or as done.
     Chunks(Arc<Vec<CopyChunk>>),
     /// Not state but what states rely on: a shadow takes its target's place.

@@ -62,6 +62,15 @@ impl Timeline {
         Version(u64::from(self.number) << (FILE_BITS + OFFSET_BITS))
     }
 
+    /// The place of a row of this timeline, its file named as `like` is; `None` for rows of another.
+    pub fn place(self, version: Version, like: &str) -> Option<(String, u64)> {
+        let relative = version.0.checked_sub(self.first_version().0)? >> OFFSET_BITS;
+        let relative = u32::try_from(relative).ok().filter(|relative| relative >> FILE_BITS == 0)?;
+        let (name, digits) = like.rsplit_once('.')?;
+        let (number, width) = (self.base_file.checked_add(relative)?, digits.len());
+        Some((format!("{name}.{number:0width$}"), version.0 & ((1 << OFFSET_BITS) - 1)))
+    }
+
     /// The version of the byte at `offset` of `file`.
     ///
     /// # Errors
@@ -132,6 +141,17 @@ mod tests {
         assert!(rising.is_sorted_by(|a, b| a < b));
         assert_eq!(version(2, "b.000041", 4).timeline(), 2);
         assert_eq!(version(1, "b.000042", 7).0, 1 << 54 | 1 << 34 | 7);
+    }
+
+    #[test]
+    fn a_version_tells_its_place() {
+        let timeline = Timeline { number: 3, base_file: 41 };
+        for (file, offset) in [("b.000041", 4), ("b.000099", (1 << 34) - 1)] {
+            let version = timeline.version(file, offset).unwrap();
+            assert_eq!(timeline.place(version, "b.000042"), Some((file.to_owned(), offset)));
+            assert_eq!(Timeline { number: 2, base_file: 41 }.place(version, file), None);
+            assert_eq!(Timeline { number: 4, base_file: 41 }.place(version, file), None);
+        }
     }
 
     #[test]

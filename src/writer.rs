@@ -51,6 +51,7 @@ fn saved(client: &Client, store: &Store, save: &Save) -> Result<()> {
     match save {
         Save::Checkpoint(checkpoint) => store.save(checkpoint),
         Save::TableState(state) => store.save_table_state(state),
+        Save::DeadLetters(letters) => store.save_dead_letters(letters),
         Save::Chunks(chunks) => store.save_chunks(chunks),
         Save::Exchange(order) => {
             let prefix = |table| query_id_prefix(store.pipeline(), table);

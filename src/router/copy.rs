@@ -143,6 +143,9 @@ impl Router {
                     copy.outage = error.to_string();
                 }
             }
+            FromSnapshot::Refused { table, chunk, columns, row, error } => {
+                self.keep_copied(table, chunk, &columns, *row, &error);
+            }
             FromSnapshot::Failed(table, error) => self.copy_failed(table, error, now),
         }
     }
@@ -276,7 +279,12 @@ pub(super) mod tests {
         let (position, timeline) = (Arc::default(), router.stream.timeline());
         match router.saver.take(&position, timeline) {
             Save::TableState(state) => Some(state),
-            Save::Checkpoint(_) | Save::Chunks(_) | Save::Exchange(_) | Save::Ddl(_) | Save::Drop(..) => None,
+            Save::Checkpoint(_)
+            | Save::DeadLetters(_)
+            | Save::Chunks(_)
+            | Save::Exchange(_)
+            | Save::Ddl(_)
+            | Save::Drop(..) => None,
         }
     }
 

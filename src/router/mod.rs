@@ -6,7 +6,7 @@
 //! waits for one channel without hearing acks (I7). Each state has its file: [`transaction`] the stream's position,
 //! [`tables`] the plans, [`batch`] the bodies and their turn, [`ledger`] what is not acked, [`saves`] what is not saved;
 //! `policy` is what `[ddl]` says, `payload` is the way of compressed transactions, `xa` that of XA transactions; [`copy`]
-//! counts a copy's rows, and [`resync`] puts one in its target's place; [`rehearsal`] tells what a statement would do.
+//! counts a copy's rows, and [`resync`] puts one in its target's place; `letters` keeps the rows that are refused; [`rehearsal`] tells what a statement would do.
 //!
 //! It ends by a command, by the reader's end, or by an error that stops the engine; always the same way: flush, wait for
 //! acks, save, return.
@@ -15,6 +15,7 @@ pub mod barrier;
 pub mod batch;
 pub mod copy;
 pub mod ledger;
+mod letters;
 mod mutations;
 mod payload;
 mod picture;
@@ -484,7 +485,7 @@ impl Router {
     ) -> Result<()> {
         self.saver.count_event();
         let done = if self.stream.in_xa() {
-            self.hold(event, table, plan)
+            self.hold(event, span, table, plan)
         } else {
             self.touched.insert(table);
             self.append(event, span, stride, table, plan, now)
@@ -518,7 +519,10 @@ impl Router {
         while !rows.rest.is_empty() {
             let (ledger, start) = (&mut self.ledger, self.stream.resume());
             let body = self.batcher.body(table, &plan.columns, now, || ledger.enter(start));
-            plan.rows.append_rows(&mut rows, body, &mut self.pool, limits)?;
+            let done = plan.rows.append_rows(&mut rows, body, &mut self.pool, limits);
+            done.map_err(|error| {
+                self.keep_row(table, (&plan.rows, &plan.columns), (&rows, rows.version), span, error)
+            })?;
             self.batcher.close_if_full(table, now);
         }
         match stride {
@@ -649,6 +653,7 @@ impl Router {
             }
             Action::Quarantine => {
                 let has_drifted = self.tables.list()[index].state == State::Drifted && !self.is_dropped(index);
+                let error = self.keep_batch(&batch, error);
                 self.set_aside(index, &error, now);
                 self.inserted_aside(batch);
                 if has_drifted {
@@ -689,7 +694,7 @@ impl Router {
                     Save::TableState(state) => self.recorded(state),
                     Save::Exchange(exchange) => self.exchanged(exchange, now),
                     Save::Ddl(ddl) => self.carried_out(ddl, now),
-                    Save::Checkpoint(_) | Save::Chunks(_) | Save::Drop(..) => {}
+                    Save::Checkpoint(_) | Save::DeadLetters(_) | Save::Chunks(_) | Save::Drop(..) => {}
                 }
             }
             // Neither the table's fault nor anything that passes: another process does all this.
@@ -719,7 +724,9 @@ impl Router {
                 log::warn!("{name}, a copy that is not needed any more, stays: {error}");
                 true
             }
-            Save::Checkpoint(_) | Save::TableState(_) | Save::Chunks(_) | Save::Drop(..) => false,
+            Save::Checkpoint(_) | Save::TableState(_) | Save::DeadLetters(_) | Save::Chunks(_) | Save::Drop(..) => {
+                false
+            }
         }
     }
 

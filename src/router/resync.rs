@@ -475,6 +475,7 @@ mod tests {
                 match router.saver.take(&position, timeline) {
                     Save::Checkpoint(_) => break,
                     save @ (Save::TableState(_)
+                    | Save::DeadLetters(_)
                     | Save::Chunks(_)
                     | Save::Exchange(_)
                     | Save::Ddl(_)

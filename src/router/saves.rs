@@ -1,6 +1,6 @@
 //! When replication state is saved, and in which order.
 //!
-//! One save is out at a time. Table states and chunks of copies go before the checkpoint that relies on them. Chunks alone
+//! One save is out at a time. Dead letters, table states and chunks of copies go, in this order, before the checkpoint that relies on them. Chunks alone
 //! are in no hurry: a save costs ClickHouse milliseconds, and what one saves late a restart copies again. A checkpoint is
 //! due by time, by rows events (at most one such a second), once the low water has reached another binlog file, and at the
 //! end; it is only worth a save when the low water moved. Its number continues the one loaded at the start. Saving never stops the stream.
@@ -139,7 +139,7 @@ impl Saver {
                 self.records.pop_front();
                 self.chunks_saved_at = now;
             }
-            Save::TableState(_) | Save::Exchange(_) | Save::Ddl(_) | Save::Drop(..) => {
+            Save::TableState(_) | Save::DeadLetters(_) | Save::Exchange(_) | Save::Ddl(_) | Save::Drop(..) => {
                 self.records.pop_front();
             }
         }
@@ -194,7 +194,12 @@ mod tests {
         let chunk = |chunk| Save::Chunks(Arc::new(vec![CopyChunk { chunk, ..CopyChunk::default() }]));
         let numbers = |save: &Save| match save {
             Save::Chunks(chunks) => chunks.iter().map(|chunk| chunk.chunk).collect::<Vec<_>>(),
-            Save::Checkpoint(_) | Save::TableState(_) | Save::Exchange(_) | Save::Ddl(_) | Save::Drop(..) => {
+            Save::Checkpoint(_)
+            | Save::TableState(_)
+            | Save::DeadLetters(_)
+            | Save::Exchange(_)
+            | Save::Ddl(_)
+            | Save::Drop(..) => {
                 panic!("{save:?}")
             }
         };

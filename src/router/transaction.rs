@@ -128,6 +128,12 @@ impl Stream {
         self.timeline.version(&self.end.file, self.end.offset)
     }
 
+    /// The GTID of the open group; empty without one.
+    pub fn gtid(&self) -> String {
+        let gtid = self.group.as_ref().and_then(|group| group.gtid.as_ref());
+        gtid.map(ToString::to_string).unwrap_or_default()
+    }
+
     /// Whether no transaction is open.
     pub fn is_between_groups(&self) -> bool {
         self.group.is_none()

@@ -108,7 +108,7 @@ impl XaTransaction {
     ///
     /// # Errors
     /// When a row cannot be carried over, or the table has another shape than at the transaction's earlier rows.
-    fn hold(&mut self, event: &RowsEvent<'_>, table: TableIndex, plan: &Arc<TablePlan>) -> Result<()> {
+    fn hold(&mut self, rows: &mut RowsCursor<'_>, table: TableIndex, plan: &Arc<TablePlan>) -> Result<()> {
         let index = self.rows.iter().position(|rows| rows.table == table).unwrap_or(self.rows.len());
         if index == self.rows.len() {
             let (body, pool) = (Body::default(), ChunkPool::default());
@@ -118,8 +118,7 @@ impl XaTransaction {
         if !Arc::ptr_eq(&held.plan, plan) && held.plan != *plan {
             return Err(shape_error("its shape changed within an XA transaction"));
         }
-        let mut rows = RowsCursor::new(event, Version::default(), Stride::Bytes);
-        plan.rows.append_rows(&mut rows, &mut held.body, &mut held.pool, Limits::NONE)
+        plan.rows.append_rows(rows, &mut held.body, &mut held.pool, Limits::NONE)
     }
 
     /// The memory that its rows take; of one table, or of all.
@@ -247,9 +246,20 @@ impl Settled {
 
 impl Router {
     /// Rows of an XA transaction whose outcome is not known.
-    pub(super) fn hold(&mut self, event: &RowsEvent<'_>, table: TableIndex, plan: &Arc<TablePlan>) -> Result<()> {
+    pub(super) fn hold(
+        &mut self,
+        event: &RowsEvent<'_>,
+        span: EventSpan,
+        table: TableIndex,
+        plan: &Arc<TablePlan>,
+    ) -> Result<()> {
         check_columns(event, plan)?;
-        self.stream.open_xa().map_or(Ok(()), |transaction| transaction.hold(event, table, plan))
+        let mut rows = RowsCursor::new(event, Version::default(), Stride::Bytes);
+        let done = self.stream.open_xa().map_or(Ok(()), |transaction| transaction.hold(&mut rows, table, plan));
+        done.map_err(|error| {
+            let place = Version(self.version_of(span).0.saturating_add(event.rows_start as u64 + rows.version.0));
+            self.keep_row(table, (&plan.rows, &plan.columns), (&rows, place), span, error)
+        })
     }
 
     /// While held rows take more than half of the budget, the table that holds most is set aside.

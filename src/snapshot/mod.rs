@@ -273,6 +273,10 @@ impl Snapshot {
                 Ok(Some(filled)) => filled,
                 done => {
                     self.budget.leave_copy(self.limits.bytes);
+                    if let (Err(error), Some(row)) = (&done, rows.refused.take()) {
+                        let (table, columns, error) = (table.index(), table.columns(), error.clone());
+                        tell(to_router, FromSnapshot::Refused { table, chunk: chunk.number, columns, row, error });
+                    }
                     done?;
                     break;
                 }

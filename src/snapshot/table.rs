@@ -18,6 +18,7 @@ use crate::rowbinary::{Body, ChunkPool};
 use crate::schema::target::InsertColumns;
 use crate::schema::types::TableName;
 use crate::transcode::packet::{PacketPlan, copy_columns};
+use crate::transcode::refused::RefusedRow;
 use crate::transcode::{Limits, RowPlan, RowsCursor};
 
 /// A table to copy.
@@ -125,7 +126,7 @@ impl CopyTable {
     pub fn rows<'a>(&'a self, select: &'a mut Select, chunk: &Chunk) -> Result<ChunkRows<'a>> {
         select.run(&self.cutter.cuts().select(&self.select_list, chunk))?;
         self.packets.check(select.columns())?;
-        Ok(ChunkRows { table: self, select, image: Vec::new() })
+        Ok(ChunkRows { table: self, select, image: Vec::new(), refused: None })
     }
 }
 
@@ -134,6 +135,8 @@ pub struct ChunkRows<'a> {
     table: &'a CopyTable,
     select: &'a mut Select,
     image: Vec<u8>,
+    /// The row that could not be carried over.
+    pub refused: Option<Box<RefusedRow>>,
 }
 
 impl ChunkRows<'_> {
@@ -149,7 +152,8 @@ impl ChunkRows<'_> {
             self.image.clear();
             self.table.packets.append_image(packet, &mut self.image)?;
             let mut row = RowsCursor::copied(&self.image, self.table.version);
-            self.table.rows.append_rows(&mut row, &mut body, &mut pool, Limits::NONE)?;
+            let done = self.table.rows.append_rows(&mut row, &mut body, &mut pool, Limits::NONE);
+            done.inspect_err(|_| self.refused = Some(Box::new(self.table.rows.refused_row(&row))))?;
         }
         Ok((!body.is_empty()).then_some((body, pool.held_bytes())))
     }

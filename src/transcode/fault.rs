@@ -121,7 +121,7 @@ pub(super) fn told(fault: Fault, value: &str) -> (ErrorKind, String) {
 }
 
 /// The value as MySQL shows it, where that helps; else its bytes.
-fn value_text(op: Op, fault: Fault, raw: &[u8]) -> String {
+pub(super) fn value_text(op: Op, fault: Fault, raw: &[u8]) -> String {
     let text = match op {
         Op::OldDateTime => raw.try_into().ok().map(u64::from_le_bytes).map(|value| format!("{value:014}")),
         Op::OldTimestamp if fault == Fault::ZeroDate => Some("0000-00-00 00:00:00".to_owned()),

@@ -141,12 +141,17 @@ impl RowPlan {
 
     /// Name of source column `index`.
     pub(super) fn source_name(&self, index: usize) -> Option<&str> {
-        self.insert_columns.get(index).filter(|_| index < self.columns.len()).map(|column| column.name.as_str())
+        self.target_column(index).map(|column| column.name.as_str())
     }
 
     /// The columns of each row, in order, with the target's types: the source's, then `_version` and `_is_deleted`.
     pub fn insert_columns(&self) -> Vec<TargetColumn> {
         self.insert_columns.clone()
+    }
+
+    /// The target's column of source column `index`.
+    pub(super) fn target_column(&self, index: usize) -> Option<&TargetColumn> {
+        self.insert_columns.get(index).filter(|_| index < self.columns.len())
     }
 
     fn add(&mut self, column: &SourceColumn, is_key: bool, target: &[TargetColumn]) -> Result<()> {

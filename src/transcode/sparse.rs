@@ -34,11 +34,11 @@ const NAMED_COLUMNS: usize = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sparse<'a> {
     /// A bit for each column, lowest first: whether the (before) images hold it.
-    before: &'a [u8],
+    pub(super) before: &'a [u8],
     /// Likewise of an update's after images.
-    after: &'a [u8],
+    pub(super) after: &'a [u8],
     /// Whether each after image begins with its options.
-    has_options: bool,
+    pub(super) has_options: bool,
 }
 
 impl<'a> Sparse<'a> {
@@ -57,7 +57,7 @@ impl<'a> Sparse<'a> {
 
 /// What a row has of a column.
 #[derive(Debug, Clone, Copy)]
-enum Cell<'a> {
+pub(super) enum Cell<'a> {
     Absent,
     Null,
     /// With its length before it, if it has one.
@@ -70,7 +70,7 @@ enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    fn bytes(self) -> &'a [u8] {
+    pub(super) fn bytes(self) -> &'a [u8] {
         match self {
             Self::Absent | Self::Null => &[],
             Self::Value(bytes) | Self::Patched { diffs: bytes, .. } => bytes,
@@ -88,9 +88,9 @@ impl<'a> Cell<'a> {
 
 /// The cells of one row in hand, used again for the next.
 #[derive(Debug, Default)]
-struct Row<'a> {
-    before: Vec<Cell<'a>>,
-    after: Vec<Cell<'a>>,
+pub(super) struct Row<'a> {
+    pub(super) before: Vec<Cell<'a>>,
+    pub(super) after: Vec<Cell<'a>>,
 }
 
 impl RowPlan {
@@ -210,7 +210,7 @@ impl RowPlan {
     }
 
     /// Reads the image at the front of `images`, which holds the columns of `present`; returns what follows it.
-    fn read<'a>(
+    pub(super) fn read<'a>(
         &self,
         present: &[u8],
         images: &'a [u8],
@@ -235,7 +235,7 @@ impl RowPlan {
     }
 
     /// Takes the options off an after image: a bit for each JSON column whose value is diffs.
-    fn options<'a>(&self, image: &mut &'a [u8]) -> Result<&'a [u8], ValueFault<'a>> {
+    pub(super) fn options<'a>(&self, image: &mut &'a [u8]) -> Result<&'a [u8], ValueFault<'a>> {
         let truncated = |_| ValueFault::new(0, Fault::Truncated);
         let mut cursor = Cursor::new(image);
         let options = cursor.packed().map_err(truncated)?;
@@ -250,7 +250,12 @@ impl RowPlan {
     }
 
     /// Gives an after image what it has of the before image: columns that were not changed, and documents to patch.
-    fn complete<'a>(&self, before: &[Cell<'a>], after: &mut [Cell<'a>], diffs: &[u8]) -> Result<(), ValueFault<'a>> {
+    pub(super) fn complete<'a>(
+        &self,
+        before: &[Cell<'a>],
+        after: &mut [Cell<'a>],
+        diffs: &[u8],
+    ) -> Result<(), ValueFault<'a>> {
         let mut json_columns = 0;
         for (index, ((column, old), new)) in self.columns.iter().zip(before).zip(after).enumerate() {
             let is_json = matches!(column.op, Op::Json(_));
@@ -316,7 +321,7 @@ fn absent(column: &ColumnOp, deleted: bool, out: &mut Vec<u8>) -> Result<(), Fau
     Ok(())
 }
 
-fn patched(column: &ColumnOp, document: &[u8], diffs: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+pub(super) fn patched(column: &ColumnOp, document: &[u8], diffs: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
     let Op::Json(prefix) = column.op else { return Err(Fault::NoDocument) };
     if column.nullable {
         out.push(0);

@@ -25,7 +25,6 @@
 //! Memory: a part whose rows take more than [`PART_BYTES`] is cut in two by a hash of the key, and those again.
 
 mod compare;
-mod layout;
 mod part;
 mod reader;
 mod report;

@@ -8,13 +8,13 @@
 //! only, so under FINAL it takes all versions of a row or none. Pure text.
 
 use super::compare::Keys;
-use super::layout::Layout;
 use crate::clickhouse::sql;
 use crate::mysql::chunks::{Bound, Chunk, Cuts, compare, in_parentheses};
 use crate::mysql::source::quoted_name;
 use crate::schema::catalog::SourceTable;
 use crate::schema::target::TargetColumn;
 use crate::schema::types::{Charset, SourceColumn, SourceType};
+use crate::transcode::layout::Layout;
 
 /// Keys that are looked up one by one.
 const LOOKED_UP_MAX: u64 = 500;

@@ -4,8 +4,8 @@
 
 use std::io::Read;
 
-use super::layout::Layout;
 use crate::error::{Error, ErrorKind, Result};
+use crate::transcode::layout::Layout;
 
 const BUFFER_BYTES: usize = 256 << 10;
 /// `_version` behind the columns.

@@ -1,6 +1,5 @@
 //! A table on both sides, ready to be read.
 
-use super::layout::Layout;
 use super::part::Cutting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::select::select_list;
@@ -8,6 +7,7 @@ use crate::schema::catalog::SourceTable;
 use crate::schema::target::{InsertColumns, TargetTable};
 use crate::schema::types::TableName;
 use crate::transcode::RowPlan;
+use crate::transcode::layout::Layout;
 use crate::transcode::packet::{PacketPlan, copy_columns};
 
 /// `_version` and `_is_deleted`, which are no values of the source.

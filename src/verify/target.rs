@@ -4,7 +4,6 @@ use uuid::Uuid;
 
 use super::REPAIRS_MAX;
 use super::compare::{Class, Finding, Keys};
-use super::layout::Layout;
 use super::part::Part;
 use super::reader::RowReader;
 use super::table::Table;
@@ -12,6 +11,7 @@ use crate::clickhouse::tables::VERSION;
 use crate::clickhouse::{Client, sql};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rowbinary::{self, Body, ChunkPool};
+use crate::transcode::layout::Layout;
 
 /// Repairs are inserted when they are so long.
 const REPAIR_BYTES: usize = 8 << 20;

@@ -10,8 +10,10 @@ use std::ops::Range;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::target::TargetColumn;
 
-/// Characters and bytes of a long value that are shown.
+/// Bytes of a long value that are shown.
 const SHOWN: usize = 40;
+/// Likewise where there is room.
+const SHOWN_WHOLE: usize = 4000;
 /// Of a long value, this much before the place where two values differ.
 const SHOWN_BEFORE: usize = 8;
 
@@ -145,7 +147,11 @@ impl Layout {
 }
 
 impl Column {
-    fn of(target: &TargetColumn) -> Result<Self> {
+    /// How values of this column are read.
+    ///
+    /// # Errors
+    /// As [`Layout::new`].
+    pub fn of(target: &TargetColumn) -> Result<Self> {
         let inner = inside(&target.ty, "LowCardinality").unwrap_or(&target.ty);
         let inner_of_null = inside(inner, "Nullable");
         let kind = kind(inner_of_null.unwrap_or(inner)).ok_or_else(|| {
@@ -193,6 +199,15 @@ impl Column {
 
     /// A value as text of bounded length; of a long one, what lies around its byte `place`.
     pub fn text(&self, value: &[u8], place: usize) -> String {
+        self.text_within(value, place, SHOWN)
+    }
+
+    /// A value as text, all of it unless it is very long.
+    pub fn whole_text(&self, value: &[u8]) -> String {
+        self.text_within(value, 0, SHOWN_WHOLE)
+    }
+
+    fn text_within(&self, value: &[u8], place: usize, shown: usize) -> String {
         let flag = usize::from(self.nullable);
         if self.nullable && value.first() != Some(&0) {
             return "NULL".to_owned();
@@ -209,7 +224,7 @@ impl Column {
             Kind::Time64(fsp) => time(i64::from_le_bytes(fixed(value)), fsp),
             Kind::String | Kind::Floats => {
                 let head = leb128(value).map_or(0, |(_, head)| head);
-                string(value.get(head..).unwrap_or_default(), place.saturating_sub(flag + head))
+                string(value.get(head..).unwrap_or_default(), place.saturating_sub(flag + head), shown)
             }
         }
     }
@@ -351,9 +366,9 @@ fn clock(seconds: i64, fraction: i64, fsp: usize) -> String {
 }
 
 /// Text in quotes, other bytes in hexadecimal; of a long one, what lies around `place`.
-fn string(bytes: &[u8], place: usize) -> String {
-    let start = if bytes.len() <= SHOWN { 0 } else { place.saturating_sub(SHOWN_BEFORE).min(bytes.len()) };
-    let end = bytes.len().min(start + SHOWN);
+fn string(bytes: &[u8], place: usize, shown: usize) -> String {
+    let start = if bytes.len() <= shown { 0 } else { place.saturating_sub(SHOWN_BEFORE).min(bytes.len()) };
+    let end = bytes.len().min(start + shown);
     let part = bytes.get(start..end).unwrap_or_default();
     let mut text = match std::str::from_utf8(part) {
         Ok(text) if !text.chars().any(char::is_control) => format!("'{text}'"),
