@@ -13,10 +13,12 @@
     reason = "test code"
 )]
 
+pub mod author;
 pub mod bridge;
 pub mod compare;
 pub mod fixture;
 pub mod load;
+pub mod plant;
 pub mod proxy;
 pub mod servers;
 pub mod values;
