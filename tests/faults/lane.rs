@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ pub struct Tally {
     rows: u64,
     checksum: u32,
     /// How often the bridge ended by itself, and was started again as a service manager does.
-    ends: usize,
+    pub ends: Vec<String>,
     peak_bytes: u64,
     caught_up: Duration,
 }
@@ -70,7 +70,7 @@ impl fmt::Display for Tally {
             self.tables,
             self.rows,
             self.checksum,
-            self.ends,
+            self.ends.len(),
             self.peak_bytes >> 20,
             self.caught_up.as_secs_f64(),
         )
@@ -105,7 +105,9 @@ impl Lane {
     /// # Errors
     /// What the bridge did wrong, and where its log is.
     pub fn run(&self, seed: u64, program: &Program) -> Result<Tally, String> {
-        let test = Fixture::named(self.servers.lend(), format!("sb_faults_{}_{seed}", std::process::id()));
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let database = format!("sb_faults_{}_{seed}_{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+        let test = Fixture::named(self.servers.lend(), database);
         let config = self.config(&test, seed, program);
         let faults = schedule(seed);
         self.met.lock().clear();
@@ -171,10 +173,14 @@ impl Lane {
                 tally.peak_bytes
             ));
         }
-        match running.sigterm() {
-            Some(0) => checkpoint_is_behind(test).map(|()| tally),
-            code => Err(format!("SIGTERM ended the bridge with {code:?}")),
-        }
+        terminated(running)?;
+        checkpoint_is_behind(test)?;
+        // What was saved is good to go on with.
+        let mut again = Bridge::spawn(bridge.config());
+        flows(&mut again, test)?;
+        compared(test)?;
+        terminated(again)?;
+        Ok(tally)
     }
 
     /// The load, and the faults; how many statements succeeded.
@@ -256,6 +262,13 @@ impl Lane {
         *self.mysql.lock() = self.servers.mysql_again();
         *self.clickhouse.lock() = self.servers.clickhouse_again();
         self.proxy.deliver_late_ones();
+    }
+}
+
+fn terminated(bridge: Bridge) -> Result<(), String> {
+    match bridge.sigterm() {
+        Some(0) => Ok(()),
+        code => Err(format!("SIGTERM ended the bridge with {code:?}")),
     }
 }
 
@@ -346,7 +359,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// All that is needed to look into a failure; the folder has the bridge's log and what it saved.
 fn told(failure: &str, seed: u64, faults: &[Fault], config: &Config, test: &Fixture) -> String {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("faults/seed-{seed}"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults").join(&test.database);
     std::fs::create_dir_all(&folder).unwrap();
     for name in ["bridge.log", "stream-bridge.toml"] {
         let _ = std::fs::copy(config.folder().join(name), folder.join(name));

@@ -62,7 +62,10 @@ fn nothing_is_lost_whatever_goes_wrong() {
                     && !has_failed.load(Ordering::Relaxed)
                 {
                     match lane.run(seed, &Program::default()) {
-                        Ok(tally) => log(&tally.to_string()),
+                        Ok(tally) => {
+                            log(&tally.to_string());
+                            tally.ends.iter().for_each(|words| println!("  seed={seed} ended by itself: {words}"));
+                        }
                         Err(failure) => {
                             has_failed.store(true, Ordering::Relaxed);
                             log(&format!("seed={seed} FAILED"));

@@ -1,6 +1,6 @@
 //! The bridge as a service: started again whenever it ends by itself, and killed, stopped or restarted as faults say.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(8);
 pub struct Supervisor {
     bridge: Mutex<Option<Bridge>>,
     config: Config,
-    ends: AtomicUsize,
+    /// The last words of each process that ended by itself.
+    ends: Mutex<Vec<String>>,
     peak_bytes: AtomicU64,
 }
 
@@ -25,7 +26,7 @@ impl Supervisor {
     /// Starts it.
     pub fn start(config: &Config) -> Self {
         let bridge = Mutex::new(Some(Bridge::spawn(config)));
-        Self { bridge, config: config.clone(), ends: AtomicUsize::new(0), peak_bytes: AtomicU64::new(0) }
+        Self { bridge, config: config.clone(), ends: Mutex::default(), peak_bytes: AtomicU64::new(0) }
     }
 
     /// Starts it again when it has ended, until it is told that this is over.
@@ -35,7 +36,7 @@ impl Supervisor {
             if let Some(running) = bridge.as_mut() {
                 self.note_memory(running);
                 if running.ended().is_some() {
-                    self.ends.fetch_add(1, Ordering::Relaxed);
+                    self.ends.lock().push(running.log_end(1));
                     *bridge = Some(Bridge::spawn(&self.config));
                 }
             }
@@ -110,6 +111,11 @@ impl Supervisor {
         self.bridge.lock().take().expect("the bridge is there")
     }
 
+    /// What it is started with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Ends it, wherever it is.
     pub fn kill(&self) {
         if let Some(bridge) = self.bridge.lock().take() {
@@ -117,9 +123,9 @@ impl Supervisor {
         }
     }
 
-    /// How often it ended by itself.
-    pub fn ends(&self) -> usize {
-        self.ends.load(Ordering::Relaxed)
+    /// The last words of each process that ended by itself.
+    pub fn ends(&self) -> Vec<String> {
+        self.ends.lock().clone()
     }
 
     /// The most memory that was seen resident.

@@ -332,7 +332,8 @@ impl Bridge {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
     }
 
-    fn log_end(&self, lines: usize) -> String {
+    /// The last lines of its log.
+    pub fn log_end(&self, lines: usize) -> String {
         let log = self.log();
         let all: Vec<&str> = log.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
