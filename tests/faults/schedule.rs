@@ -84,9 +84,9 @@ pub fn schedule(seed: u64) -> Vec<Fault> {
         random.below(2);
     }
     let mut faults = Vec::new();
-    faults.extend((0..3).map(|_| process_fault(random)));
-    faults.extend((0..2 + random.below(2)).map(|_| source_fault(random)));
-    faults.extend((0..5 + random.below(3)).map(|_| target_fault(random)));
+    faults.extend((0..3 + random.below(2)).map(|_| process_fault(random)));
+    faults.extend((0..2 + random.below(3)).map(|_| source_fault(random)));
+    faults.extend((0..6 + random.below(4)).map(|_| target_fault(random)));
     faults.sort_by_key(|fault| fault.at_ms);
     faults
 }
@@ -138,7 +138,7 @@ fn target_fault(random: &mut Random) -> Fault {
         7 => ("truncate", Fate::Truncate, (500, 4000)),
         8 => ("late-exception", Fate::LateException, (500, 4000)),
         9 => ("twice", Fate::Twice(between(random, 0, 9000)), (500, 5000)),
-        10 | 11 => ("zombie", Fate::Zombie(between(random, 200, 9000)), (200, 3000)),
+        10 | 11 => ("zombie", Fate::Zombie(between(random, 200, 9000)), (1000, 4000)),
         12 => ("disk-full", Fate::Answer(500, Some(243)), (3000, 9000)),
         13 => ("too-many-parts", Fate::Answer(500, Some(252)), (3000, 9000)),
         14 if random.below(2) == 0 => ("read-only", Fate::Answer(500, Some(242)), (3000, 9000)),
