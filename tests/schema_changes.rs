@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mysql::prelude::Queryable;
 
+use support::author::{self, Author};
 use support::bridge::{Bridge, PATIENCE};
 use support::fixture::Fixture;
 use support::load::Random;
@@ -493,120 +494,14 @@ fn a_start_sweeps_copies_of_whatever_it_could_replicate_and_nothing_of_the_users
 
 // --- random ones ---
 
-const TYPES: [(&str, &str); 8] = [
-    ("INT", "5"),
-    ("BIGINT", "-7"),
-    ("VARCHAR(30)", "'text'"),
-    ("VARCHAR(200)", "'it''s'"),
-    ("DECIMAL(12,3)", "1.5"),
-    ("DOUBLE", "0.25"),
-    ("DATETIME(3)", "'2020-02-29 01:02:03.5'"),
-    ("ENUM('a','b')", "'b'"),
-];
-
-/// Invents statements from what the tables are now.
-struct Author<'a> {
-    test: &'a Fixture,
-    random: Random,
-    number: u64,
-}
-
-impl Author<'_> {
-    fn pick(&mut self, list: &[String]) -> Option<String> {
-        list.get(usize::try_from(self.random.below(list.len().max(1) as u64)).unwrap()).cloned()
-    }
-
-    fn typed(&mut self) -> String {
-        let (ty, value) = TYPES[usize::try_from(self.random.below(TYPES.len() as u64)).unwrap()];
-        match self.random.below(4) {
-            0 => format!("{ty} NOT NULL DEFAULT {value}"),
-            // The writers are not strict: they would write zero dates.
-            1 if !ty.starts_with("DATETIME") => format!("{ty} NOT NULL"),
-            2 => format!("{ty} DEFAULT {value}"),
-            _ => format!("{ty} NULL"),
-        }
-    }
-
-    fn fresh(&mut self) -> String {
-        self.number += 1;
-        format!("c{}", self.number)
-    }
-
-    fn clause(&mut self, columns: &[String]) -> Option<String> {
-        let (new, typed, other) = (self.fresh(), self.typed(), self.pick(columns));
-        Some(match self.random.below(10) {
-            0..=2 => format!("ADD COLUMN {new} {typed}"),
-            3 => format!(
-                "ADD COLUMN {new} {typed} {}",
-                other.map_or("FIRST".to_owned(), |other| format!("AFTER {other}"))
-            ),
-            4 => format!("DROP COLUMN {}", other?),
-            5 => format!("RENAME COLUMN {} TO {new}", other?),
-            6 => format!("CHANGE {} {new} VARCHAR(250)", other?),
-            7 => format!("MODIFY {} VARCHAR(250) NULL", other?),
-            8 => format!("ADD INDEX {new} (id)"),
-            _ => format!("COMMENT 'c {new}'"),
-        })
-    }
-
-    fn statement(&mut self) -> Option<String> {
-        let tables = self.test.tables();
-        let table = self.pick(&tables)?;
-        let all = source_columns(self.test, &table);
-        let columns: Vec<String> = all.into_iter().filter(|name| name != "id" && name != "k").collect();
-        let fresh = self.fresh();
-        Some(match self.random.below(24) {
-            0 => format!("TRUNCATE TABLE {table}"),
-            1 => format!("RENAME TABLE {table} TO t_{fresh}"),
-            2 if tables.len() > 1 => {
-                let other = self.pick(&tables).filter(|other| *other != table)?;
-                format!("RENAME TABLE {table} TO x_{fresh}, {other} TO {table}, x_{fresh} TO {other}")
-            }
-            3 if tables.len() > 5 => format!("DROP TABLE {table}"),
-            4 | 3 if tables.len() < 7 => format!("CREATE TABLE t_{fresh} LIKE {table}"),
-            5 if tables.len() < 7 => {
-                format!("CREATE TABLE t_{fresh} (id INT, k INT NOT NULL DEFAULT 1, a INT, PRIMARY KEY (id))")
-            }
-            6 => format!("ALTER TABLE {table} DROP PRIMARY KEY, ADD PRIMARY KEY (id, k)"),
-            7 => format!("ALTER TABLE {table} DROP PRIMARY KEY, ADD PRIMARY KEY (id)"),
-            8 => format!("ALTER TABLE {table} RENAME TO t_{fresh}"),
-            9 => format!("ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4"),
-            10 => {
-                let (one, two) = (self.pick(&columns)?, self.pick(&columns)?);
-                format!("ALTER TABLE {table} RENAME COLUMN {one} TO {two}, RENAME COLUMN {two} TO {one}")
-            }
-            11..=14 => format!("ALTER TABLE {table} {}, {}", self.clause(&columns)?, self.clause(&columns)?),
-            _ => format!("ALTER TABLE {table} {}", self.clause(&columns)?),
-        })
-    }
-}
-
 /// Writes to whatever tables there are.
 fn write(test: &Fixture, seed: u64, stop: &Arc<AtomicBool>) -> JoinHandle<u64> {
     let (mut connection, stop) = (test.connect(), Arc::clone(stop));
     std::thread::spawn(move || {
         let (mut random, mut done) = (Random::new(seed), 0);
-        connection
-            .query_drop(
-                "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 5, sql_mode = 'NO_ENGINE_SUBSTITUTION'",
-            )
-            .unwrap();
+        author::prepare_writer(&mut connection).unwrap();
         while !stop.load(Ordering::Relaxed) {
-            let tables: Vec<String> = connection.query("SHOW TABLES").unwrap();
-            let Some(table) = tables.get(usize::try_from(random.below(tables.len().max(1) as u64)).unwrap()) else {
-                continue;
-            };
-            for _ in 0..10 {
-                let (id, k) = (random.below(300), random.below(3));
-                let statement = match random.below(5) {
-                    0 => format!("DELETE FROM {table} WHERE id BETWEEN {id} AND {id} + 3"),
-                    1 => format!("UPDATE IGNORE {table} SET id = {} WHERE id = {id}", random.below(300)),
-                    2 => format!("UPDATE {table} SET k = {k} WHERE id BETWEEN {id} AND {id} + 9"),
-                    _ => format!("INSERT IGNORE INTO {table} (id, k) VALUES ({id}, {k}), ({id} + 1, {k})"),
-                };
-                // Its table may be gone by now.
-                done += u64::from(connection.query_drop(statement).is_ok());
-            }
+            done += author::write_some(&mut connection, &mut random, |_| true).unwrap();
         }
         done
     })
@@ -640,12 +535,12 @@ fn random_ones(test: &Fixture, metadata: &[&str]) {
     let mut bridge = Bridge::start(&config);
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..2).map(|seed| write(test, seed, &stop)).collect();
-    let mut author = Author { test, random: Random::new(seed), number: 0 };
+    let mut author = Author::new(seed, |_| true);
     let mut connection = test.connect();
     // A row that would be cut or refused ends the statement, not the test.
     let (mut done, mut refused, mut kills) = (0, 0, 0);
     while done < statements {
-        let Some(statement) = author.statement() else { continue };
+        let Some(statement) = author.statement(&mut connection).unwrap() else { continue };
         match connection.query_drop(&statement) {
             Ok(()) => done += 1,
             Err(_) => refused += 1,

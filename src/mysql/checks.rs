@@ -4,7 +4,7 @@
 //! here means rows that cannot be carried over exactly, found later.
 
 use crate::config::MysqlConfig;
-use crate::error::{Error, Problem};
+use crate::error::{Error, ErrorKind, Problem};
 use crate::mysql::grants::Grants;
 use crate::mysql::source::{ServerFacts, Source, quoted, quoted_name};
 use crate::mysql::tables::{self, FoundTable, Wanted};
@@ -20,7 +20,7 @@ pub struct Checked {
     pub problems: Vec<Problem>,
     /// The tables that the patterns take.
     pub tables: Vec<FoundTable>,
-    /// The server; `None` when it could not be asked.
+    /// The server; `None` when it could not be asked, or went away meanwhile.
     pub facts: Option<ServerFacts>,
 }
 
@@ -28,9 +28,20 @@ pub struct Checked {
 pub fn check(config: &MysqlConfig, wanted: Wanted<'_>) -> Checked {
     let mut checked = Checked::default();
     if let Err(error) = ask(config, wanted, &mut checked) {
-        checked.problems.push(failure(&error));
+        checked.failed(&error);
     }
     checked
+}
+
+impl Checked {
+    /// Some question got no answer. Of a server that went away in the midst of them nothing is known, so that whoever asked
+    /// takes it for an outage and not for what is wrong with a table.
+    fn failed(&mut self, error: &Error) {
+        self.problems.push(failure(error));
+        if error.kind == ErrorKind::SourceDown {
+            self.facts = None;
+        }
+    }
 }
 
 fn ask(config: &MysqlConfig, wanted: Wanted<'_>, checked: &mut Checked) -> Result<(), Error> {
@@ -269,6 +280,15 @@ mod tests {
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (problem, (text, repair)) in found.iter().zip(expected) {
             assert!(problem.text.contains(text) && problem.repair.contains(repair), "{problem:?} {text} {repair}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_goes_away_meanwhile_is_an_outage() {
+        for (kind, is_known) in [(ErrorKind::SourceDown, false), (ErrorKind::SourceRefused, true)] {
+            let mut checked = Checked { facts: Some(good_facts()), ..Checked::default() };
+            checked.failed(&Error::new(kind, "MySQL says 1053: Server shutdown in progress"));
+            assert_eq!((checked.facts.is_some(), checked.problems.len()), (is_known, 1), "{kind:?}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,6 +90,11 @@ impl Config {
     /// Where `/status` answers.
     pub fn status_url(&self) -> String {
         format!("http://127.0.0.1:{}/status", self.port)
+    }
+
+    /// Where the configuration and the log lie.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Writes the file; its path.
@@ -315,6 +320,11 @@ impl Bridge {
         exit_of(&mut self.child, PATIENCE).expect("stream-bridge should have ended by itself")
     }
 
+    /// How it ended, if it has; by itself or by a signal.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -330,7 +340,8 @@ impl Bridge {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
     }
 
-    fn log_end(&self, lines: usize) -> String {
+    /// The last lines of its log.
+    pub fn log_end(&self, lines: usize) -> String {
         let log = self.log();
         let all: Vec<&str> = log.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
@@ -338,10 +349,14 @@ impl Bridge {
 
     /// The most memory that was ever resident, in bytes.
     pub fn peak_memory_bytes(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.pid());
-        let text = std::fs::read_to_string(&path).unwrap();
+        self.try_peak_memory_bytes().expect("a process that runs has memory")
+    }
+
+    /// The same, None once it has ended.
+    pub fn try_peak_memory_bytes(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
         let kilobytes = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        kilobytes.unwrap().parse::<u64>().unwrap() * 1024
+        Some(kilobytes?.parse::<u64>().ok()? * 1024)
     }
 
     /// Whether this TCP port of the machine is one end of a connection of the process.

@@ -26,6 +26,8 @@ pub struct Report {
     pub different: u64,
     /// The first of them, told.
     pub examples: Vec<String>,
+    /// CRC32 of MySQL's rows as text, in key order.
+    pub checksum: u32,
 }
 
 impl Report {
@@ -59,7 +61,7 @@ pub fn compare_tables(servers: &Servers, database: &str, table: &str) -> Report 
     let source = source_rows(&mut connection, &shape);
     let target = match servers.clickhouse.lines(&shape.target_query()) {
         Ok(lines) => lines.map(|line| shape.target_row(line)),
-        Err(error) => return Report { rows: 0, different: 1, examples: vec![error] },
+        Err(error) => return Report { different: 1, examples: vec![error], ..Report::default() },
     };
     if shape.integer_key {
         return merge(&shape, source, target);
@@ -278,11 +280,15 @@ fn cell_text(value: mysql::Value) -> String {
 /// Walks both sides in key order. A key that comes twice is a difference on whichever side has it twice.
 fn merge(shape: &Shape, source: impl Iterator<Item = Row>, target: impl Iterator<Item = Row>) -> Report {
     let (mut source, mut target) = (source.peekable(), target.peekable());
-    let mut report = Report::default();
+    let (mut report, mut checksum) = (Report::default(), crc32fast::Hasher::new());
     while let Some(order) = next_order(&mut source, &mut target) {
         let left = if order.is_le() { source.next() } else { None };
         let right = if order.is_ge() { target.next() } else { None };
-        report.rows += u64::from(left.is_some());
+        if let Some(left) = &left {
+            report.rows += 1;
+            checksum.update(left.line.as_bytes());
+            checksum.update(b"\n");
+        }
         match (left, right) {
             (Some(left), Some(right)) if left.line == right.line => {}
             (Some(left), Some(right)) => report.add(|| shape.tell_difference(&left, &right)),
@@ -291,6 +297,7 @@ fn merge(shape: &Shape, source: impl Iterator<Item = Row>, target: impl Iterator
             (None, None) => break,
         }
     }
+    report.checksum = checksum.finalize();
     report
 }
 

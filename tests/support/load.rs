@@ -66,9 +66,9 @@ impl Shop {
         let (mut connection, mut random) = (fixture.connect(), Random::new(seed));
         let (stopped, done) = (Arc::clone(&stop), Arc::clone(&transactions));
         let thread = std::thread::spawn(move || {
-            stock_up(&mut connection);
+            stock_up(&mut connection).unwrap_or_else(|error| panic!("{error}"));
             while !stopped.load(Ordering::Relaxed) {
-                transaction(&mut connection, &mut random);
+                transaction(&mut connection, &mut random).unwrap_or_else(|error| panic!("{error}"));
                 done.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -95,11 +95,15 @@ impl Shop {
     }
 }
 
-fn run(connection: &mut mysql::Conn, sql: &str) {
-    connection.query_drop(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+fn run(connection: &mut mysql::Conn, sql: &str) -> mysql::Result<()> {
+    connection.query_drop(sql)
 }
 
-fn stock_up(connection: &mut mysql::Conn) {
+/// Fills the shop with products and customers.
+///
+/// # Errors
+/// MySQL's.
+pub fn stock_up(connection: &mut mysql::Conn) -> mysql::Result<()> {
     let products: Vec<String> = (0..500)
         .map(|i| {
             format!(
@@ -109,74 +113,77 @@ fn stock_up(connection: &mut mysql::Conn) {
             )
         })
         .collect();
-    run(connection, &format!("INSERT INTO products VALUES {}", products.join(", ")));
+    run(connection, &format!("INSERT INTO products VALUES {}", products.join(", ")))?;
     let customers: Vec<String> =
         (0..1000).map(|i| format!("('c{i}@example.com', 'Zoë {i}', DATE '1950-01-01' + INTERVAL {i} WEEK)")).collect();
-    run(connection, &format!("INSERT INTO customers (email, name, born) VALUES {}", customers.join(", ")));
+    run(connection, &format!("INSERT INTO customers (email, name, born) VALUES {}", customers.join(", ")))
 }
 
 /// One transaction of the shop, mostly an order.
-fn transaction(connection: &mut mysql::Conn, random: &mut Random) {
-    run(connection, "BEGIN");
+///
+/// # Errors
+/// MySQL's.
+pub fn transaction(connection: &mut mysql::Conn, random: &mut Random) -> mysql::Result<()> {
+    run(connection, "BEGIN")?;
     match random.below(20) {
-        0..=8 => place_order(connection, random),
-        9..=12 => advance_order(connection, random),
-        13..=14 => change_customer(connection, random),
-        15..=16 => change_prices(connection, random),
-        17 => drop_order(connection, random),
-        18 => renumber(connection, random),
-        _ => rename_product(connection, random),
+        0..=8 => place_order(connection, random)?,
+        9..=12 => advance_order(connection, random)?,
+        13..=14 => change_customer(connection, random)?,
+        15..=16 => change_prices(connection, random)?,
+        17 => drop_order(connection, random)?,
+        18 => renumber(connection, random)?,
+        _ => rename_product(connection, random)?,
     }
     // A rollback leaves nothing in the binary log.
     let end = if random.below(50) == 0 { "ROLLBACK" } else { "COMMIT" };
-    run(connection, end);
+    run(connection, end)
 }
 
-fn place_order(connection: &mut mysql::Conn, random: &mut Random) {
+fn place_order(connection: &mut mysql::Conn, random: &mut Random) -> mysql::Result<()> {
     let note = match random.below(3) {
         0 => "NULL".to_owned(),
         length => format!("REPEAT('leave it at the door – ', {})", length * random.below(9)),
     };
     let customer = 1 + random.below(1000);
-    run(connection, &format!("INSERT INTO orders (customer_id, placed_at, note) VALUES ({customer}, NOW(3), {note})"));
+    run(connection, &format!("INSERT INTO orders (customer_id, placed_at, note) VALUES ({customer}, NOW(3), {note})"))?;
     let lines: Vec<String> = (1..=1 + random.below(8))
         .map(|line| {
             let (sku, amount, cents) = (random.below(500), 1 + random.below(9), random.below(100));
             format!("(LAST_INSERT_ID(), {line}, 'sku-{sku}', {amount}, {}.{cents:02})", 1 + random.below(900))
         })
         .collect();
-    run(connection, "SET @order = LAST_INSERT_ID()");
+    run(connection, "SET @order = LAST_INSERT_ID()")?;
     run(
         connection,
         &format!("INSERT INTO order_items VALUES {}", lines.join(", ").replace("LAST_INSERT_ID()", "@order")),
-    );
+    )?;
     let total = "UPDATE orders SET total = (SELECT SUM(amount * price) FROM order_items WHERE order_id = @order) WHERE id = @order";
-    run(connection, total);
+    run(connection, total)
 }
 
 /// Sets `@order` to one of the last 2,000 orders, or to one that was never placed.
-fn choose_order(connection: &mut mysql::Conn, random: &mut Random) {
-    run(connection, &format!("SET @order = (SELECT MAX(id) FROM orders) - {}", random.below(2000)));
+fn choose_order(connection: &mut mysql::Conn, random: &mut Random) -> mysql::Result<()> {
+    run(connection, &format!("SET @order = (SELECT MAX(id) FROM orders) - {}", random.below(2000)))
 }
 
-fn advance_order(connection: &mut mysql::Conn, random: &mut Random) {
-    choose_order(connection, random);
+fn advance_order(connection: &mut mysql::Conn, random: &mut Random) -> mysql::Result<()> {
+    choose_order(connection, random)?;
     run(
         connection,
         "UPDATE orders SET state = IF(state = 'open', 'paid', IF(state = 'paid', 'sent', 'closed')) WHERE id = @order",
-    );
+    )
 }
 
-fn change_customer(connection: &mut mysql::Conn, random: &mut Random) {
+fn change_customer(connection: &mut mysql::Conn, random: &mut Random) -> mysql::Result<()> {
     let customer = 1 + random.below(1000);
     run(
         connection,
         &format!("UPDATE customers SET credit = credit + {}.25 - 100 WHERE id = {customer}", random.below(300)),
-    );
+    )
 }
 
 /// Many rows by one statement.
-fn change_prices(connection: &mut mysql::Conn, random: &mut Random) {
+fn change_prices(connection: &mut mysql::Conn, random: &mut Random) -> mysql::Result<()> {
     let from = random.below(450);
     run(
         connection,
@@ -185,30 +192,30 @@ fn change_prices(connection: &mut mysql::Conn, random: &mut Random) {
             1 + random.below(15),
             from + 50
         ),
-    );
+    )
 }
 
-fn drop_order(connection: &mut mysql::Conn, random: &mut Random) {
-    choose_order(connection, random);
-    run(connection, "DELETE FROM order_items WHERE order_id = @order");
-    run(connection, "DELETE FROM orders WHERE id = @order");
+fn drop_order(connection: &mut mysql::Conn, random: &mut Random) -> mysql::Result<()> {
+    choose_order(connection, random)?;
+    run(connection, "DELETE FROM order_items WHERE order_id = @order")?;
+    run(connection, "DELETE FROM orders WHERE id = @order")
 }
 
 /// A key change of several rows, whose keys are partly each other's.
-fn renumber(connection: &mut mysql::Conn, random: &mut Random) {
-    choose_order(connection, random);
-    run(connection, "UPDATE order_items SET line = line + 1 WHERE order_id = @order ORDER BY line DESC");
+fn renumber(connection: &mut mysql::Conn, random: &mut Random) -> mysql::Result<()> {
+    choose_order(connection, random)?;
+    run(connection, "UPDATE order_items SET line = line + 1 WHERE order_id = @order ORDER BY line DESC")
 }
 
 /// A key change of a text key, there or back.
-fn rename_product(connection: &mut mysql::Conn, random: &mut Random) {
+fn rename_product(connection: &mut mysql::Conn, random: &mut Random) -> mysql::Result<()> {
     let sku = random.below(500);
     run(
         connection,
         &format!(
             "UPDATE products SET sku = IF(sku = 'sku-{sku}', 'SKU/{sku}/old', 'sku-{sku}') WHERE sku IN ('sku-{sku}', 'SKU/{sku}/old')"
         ),
-    );
+    )
 }
 
 /// An SQL query that gives the whole numbers `first..=last` as `i`.

@@ -13,11 +13,13 @@
     reason = "test code"
 )]
 
+pub mod author;
 pub mod bridge;
 pub mod compare;
 pub mod fixture;
 pub mod load;
 pub mod mysql_proxy;
+pub mod plant;
 pub mod proxy;
 pub mod servers;
 pub mod values;

@@ -103,9 +103,29 @@ impl Servers {
         self.mysql = MySql::start(self.own_name(), mysql_options);
     }
 
+    /// kill -9 of the own MySQL.
+    pub fn kill_mysql(&self) {
+        script(&["mysql-kill", self.own_name()]);
+    }
+
+    /// Starts the own MySQL again; its new process.
+    pub fn mysql_again(&self) -> MySql {
+        MySql::start(self.own_name(), &[])
+    }
+
     /// kill -9 of the own ClickHouse.
     pub fn kill_clickhouse(&self) {
         script(&["clickhouse-kill", self.own_name()]);
+    }
+
+    /// Stops the own ClickHouse cleanly.
+    pub fn stop_clickhouse(&self) {
+        script(&["clickhouse-stop", self.own_name()]);
+    }
+
+    /// Starts the own ClickHouse again; its new process.
+    pub fn clickhouse_again(&self) -> ClickHouse {
+        ClickHouse::start(self.own_name())
     }
 
     /// Starts the own ClickHouse again, at the same port with the same data.
@@ -149,19 +169,27 @@ impl MySql {
 
     /// A connection of the administrator: UTC, and no SQL mode, so that every value MySQL can hold may be written.
     pub fn connect(&self) -> mysql::Conn {
+        self.try_connect().unwrap_or_else(|error| {
+            panic!("MySQL at {}:{} does not answer: {error}", self.address.host, self.address.port)
+        })
+    }
+
+    /// The same of a server that may be down.
+    ///
+    /// # Errors
+    /// As the `mysql` crate says.
+    pub fn try_connect(&self) -> mysql::Result<mysql::Conn> {
         let options = mysql::OptsBuilder::new()
             .ip_or_hostname(Some(&self.address.host))
             .tcp_port(self.address.port)
             .user(Some(&self.address.user))
             .pass(Some(&self.address.password))
             .prefer_socket(false);
-        let mut connection = mysql::Conn::new(options).unwrap_or_else(|error| {
-            panic!("MySQL at {}:{} does not answer: {error}", self.address.host, self.address.port)
-        });
+        let mut connection = mysql::Conn::new(options)?;
         let session =
             "SET time_zone = '+00:00', sql_mode = '', net_write_timeout = 600, character_set_results = 'utf8mb4'";
-        connection.query_drop(session).unwrap();
-        connection
+        connection.query_drop(session)?;
+        Ok(connection)
     }
 
     /// Makes the bridge's account as `conf/mysql-privileges.sql` says, and lets it read one database.

@@ -1,0 +1,85 @@
+//! Plants bugs into a copy of the program, each asleep until an environment variable wakes it.
+//!
+//! The copy is built in a folder of its own below the target folder, which stays, so dependencies are not built again. A
+//! pattern that is not exactly once in its file fails: then the code has moved, and the bug must too.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The variable that switches a bug of the copy on, by its name.
+pub const SWITCH: &str = "STREAM_BRIDGE_PLANTED_BUG";
+
+/// A mistake that a person could make.
+#[derive(Debug, Clone, Copy)]
+pub struct Bug {
+    /// Switches it on.
+    pub name: &'static str,
+    /// Below the root.
+    pub file: &'static str,
+    /// What stands there once.
+    pub right: &'static str,
+    /// What stands there instead; `BUG` is whether it is switched on.
+    pub wrong: &'static str,
+}
+
+/// Appended to the copy's root module.
+const ASK: &str = "
+/// Whether this bug is switched on.
+pub fn planted(name: &str) -> bool {
+    static BUG: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    BUG.get_or_init(|| std::env::var(\"SWITCH\").ok()).as_deref() == Some(name)
+}
+";
+
+/// The program with all bugs, each asleep. `name` keeps the copies of several tests apart.
+///
+/// # Panics
+/// When it does not build.
+pub fn build(name: &str, bugs: &[Bug]) -> PathBuf {
+    let folder =
+        option_env!("CARGO_TARGET_TMPDIR").map_or_else(|| panic!("only tests plant"), Path::new).join("planted");
+    let (source, target) = (folder.join(name), folder.join("target"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in ["Cargo.toml", "Cargo.lock", "src", "bench/decode.rs", "scripts/demo.rs"] {
+        copy(&root.join(path), &source.join(path), bugs);
+    }
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--locked", "--bin", "stream-bridge"])
+        .current_dir(&source)
+        .env("CARGO_TARGET_DIR", &target)
+        .status()
+        .unwrap();
+    assert!(status.success(), "the copy with the planted bugs does not build");
+    target.join("debug/stream-bridge")
+}
+
+/// Files that are as they were keep their time, so that cargo builds only what changed.
+fn copy(from: &Path, to: &Path, bugs: &[Bug]) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        return fs::read_dir(from).unwrap().for_each(|entry| {
+            let name = entry.unwrap().file_name();
+            copy(&from.join(&name), &to.join(&name), bugs);
+        });
+    }
+    let text = plant(from, fs::read_to_string(from).unwrap(), bugs);
+    if fs::read_to_string(to).is_ok_and(|old| old == text) {
+        return;
+    }
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::write(to, text).unwrap();
+}
+
+fn plant(path: &Path, text: String, bugs: &[Bug]) -> String {
+    let mut text = text;
+    for bug in bugs.iter().filter(|bug| path.ends_with(bug.file)) {
+        let found = text.matches(bug.right).count();
+        assert_eq!(found, 1, "{}: this must be in it once: {}", bug.file, bug.right);
+        text = text.replace(bug.right, &bug.wrong.replace("BUG", &format!("crate::planted({:?})", bug.name)));
+    }
+    if path.ends_with("src/lib.rs") {
+        text.push_str(&ASK.replace("SWITCH", SWITCH));
+    }
+    text
+}
