@@ -200,6 +200,8 @@ impl Router {
             bytes_total: self.progress.bytes,
             rows_per_second,
             memory_bytes: self.budget.used_bytes() as u64,
+            retention: None,
+            needed: self.stream.needed(&saved.position),
             tables: self.tables.named().into_iter().map(|index| self.table_picture(index)).collect(),
         }
     }
