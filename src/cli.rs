@@ -314,6 +314,7 @@ fn status_table(picture: &Value) -> String {
         format!("state       {}, lag {} s", text(&picture["state"]), text(&picture["lag_seconds"])),
         format!("position    {} {}", place(position), text(&position["gtid_set"])).trim_end().to_owned(),
         format!("checkpoint  {}", checkpoint_line(&picture["checkpoint"])),
+        format!("binlog      {}", retention_line(&picture["retention"])),
         format!("rows        {} ({} per second)", text(&picture["rows_total"]), text(&picture["rows_per_second"])),
         String::new(),
     ];
@@ -334,6 +335,17 @@ fn checkpoint_line(checkpoint: &Value) -> String {
     match checkpoint["age_seconds"].as_f64() {
         None => "none saved by this process yet".to_owned(),
         Some(age) => format!("{} at {}, {age:.0} s ago", text(&checkpoint["seq"]), place(&checkpoint["position"])),
+    }
+}
+
+fn retention_line(retention: &Value) -> String {
+    let (file, behind) = (text(&retention["needed_file"]), text(&retention["files_behind"]));
+    match (retention.is_null(), retention["seconds_left"].as_f64()) {
+        (true, _) => "not asked for yet".to_owned(),
+        (false, None) => format!("needed from {file} on, {behind} files behind; the source purges none by itself"),
+        (false, Some(left)) => {
+            format!("needed from {file} on, {behind} files behind; kept for {:.1} hours at least", left / 3600.0)
+        }
     }
 }
 
@@ -375,6 +387,7 @@ mod tests {
             "state": "streaming", "lag_seconds": 0.25, "rows_total": 7, "rows_per_second": 3.0,
             "position": { "file": "binlog.000042", "offset": 1234, "gtid_set": "" },
             "checkpoint": { "seq": 5, "position": { "file": "binlog.000042", "offset": 4 }, "age_seconds": 12.4 },
+            "retention": { "needed_file": "binlog.000042", "files_behind": 3, "seconds_left": 5400.0 },
             "tables": [
                 { "name": "shop.orders", "state": "streaming", "reason": "", "rows": 7, "lag_seconds": 0.0 },
                 { "name": "shop.x", "state": "quarantined", "reason": "no key", "rows": 0, "lag_seconds": 0.0 },
@@ -384,6 +397,7 @@ mod tests {
 state       streaming, lag 0.2 s
 position    binlog.000042:1234
 checkpoint  5 at binlog.000042:4, 12 s ago
+binlog      needed from binlog.000042 on, 3 files behind; kept for 1.5 hours at least
 rows        7 (3.0 per second)
 
 TABLE        STATE                 ROWS      LAG S  REASON

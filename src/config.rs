@@ -7,6 +7,7 @@
 //! `conf/stream-bridge.toml`, with the same names; the texts of errors never hold a secret.
 
 mod expand;
+mod files;
 mod keys;
 mod section;
 mod selection;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::types::TableName;
+pub use files::Files;
 use section::Section;
 pub use selection::{Selection, helper_note, table_name};
 pub use tls::Tls;
@@ -68,6 +70,8 @@ pub struct MysqlConfig {
     pub server_id: u32,
     /// Encryption of every connection; a Unix socket stays plain.
     pub tls: Tls,
+    /// What of these is in files, to be read again for every connection.
+    pub files: Files,
     /// Where to begin without a checkpoint.
     pub start: Start,
     /// What to do when the source no longer has our position.
@@ -202,6 +206,8 @@ pub struct ClickHouseConfig {
     pub user: String,
     /// Its password.
     pub password: Secret,
+    /// Where it is, if it is in a file.
+    pub files: Files,
     /// Setting `insert_quorum` of our inserts; 0 leaves it out.
     pub insert_quorum: u32,
     /// Limit of one request, answer included.

@@ -3,7 +3,7 @@
 //! ```text
 //! reader ──chunks──▶ router ──jobs──▶ writers 1..N      signals ──commands──▶ router      http ◀── status ── router
 //!    ▲─used buffers─────┘  ◀──acks───────┘           snapshot 1..N ──bodies──▶ router
-//! guard ──commands──▶ router
+//! lock ──lost──▶ claim ──commands──▶ router
 //! ```
 //! Only here are threads spawned (I9). The router ends first, with everything flushed and saved; the others see their
 //! channels close. A thread that still waits for a server then is left to the end of the process: whatever it holds is
@@ -17,12 +17,14 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::checkpoint::Store;
 use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
 use crate::http::{self, Interface};
 use crate::message::{Budget, Command, FromReader, ToSnapshot};
 use crate::metrics::Status;
+use crate::mysql::lock::Lock;
 use crate::position::Position;
 use crate::progress;
 use crate::reader::Reader;
@@ -61,9 +63,7 @@ pub fn run(config: Config) -> Result<()> {
     let (jobs, to_writers) = bounded(0);
     let (to_acks, acks) = unbounded();
     let Prepared { client, store, claim, tables, copies, resyncs, wanted, rules, lock, server_id } = prepared;
-    let guard =
-        Guard { config: config.mysql.clone(), lock, store: Arc::clone(&store), commands, stop: Arc::clone(&stop) };
-    spawn("guard", move || guard.run())?;
+    guard(&config, lock, &store, commands, &status, &stop)?;
     let features = client.target_features();
     for number in 0..config.pipeline.worker_count {
         let (client, store) = (Arc::clone(&client), Arc::clone(&store));
@@ -103,6 +103,23 @@ pub fn run(config: Config) -> Result<()> {
     stop.store(true, Ordering::Relaxed);
     budget.close();
     ended
+}
+
+/// Keeps the lock and looks after the claim.
+fn guard(
+    config: &Config,
+    lock: Lock,
+    store: &Arc<Store>,
+    commands: Sender<Command>,
+    status: &Arc<Status>,
+    stop: &Arc<AtomicBool>,
+) -> Result<()> {
+    let (lost, lost_lock) = bounded(1);
+    let (status, stop, store) = (Arc::clone(status), Arc::clone(stop), Arc::clone(store));
+    let guard = Guard { config: config.mysql.clone(), lock, lost, status, stop };
+    spawn("lock", move || guard.run())?;
+    spawn("claim", move || guard::watch_claim(&store, &lost_lock, &commands))?;
+    Ok(())
 }
 
 /// Runs the reader; its error is the last thing that the router hears of it.

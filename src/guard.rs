@@ -12,21 +12,26 @@
 //! need no claim: whoever sends them, their versions keep them in order, and floors keep out those that come too late.
 //!
 //! So a process that lost the lock need not stop for that: it takes it again when it is free, and goes on unless
-//! somebody has claimed the pipeline meanwhile. This thread looks after both while nothing is saved.
+//! somebody has claimed the pipeline meanwhile. Two threads look after both, also while nothing is to be saved.
+//!
+//! **The retention**: over the lock's session it also asks how long the source keeps what a restart needs
+//! ([`crate::retention`]), shows it in `/status`, and warns when that is less than half of what the source gives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::checkpoint::{Checkpoint, Store};
 use crate::clickhouse::Client;
 use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Command;
+use crate::metrics::Status;
 use crate::mysql::lock::{self, Holder, Lock, SILENCE_MAX};
 use crate::mysql::source::Source;
+use crate::retention::{Look, Needed, Pace, Retention};
 
 /// How long a start waits for the lock: longer than one is held that nobody speaks for any more.
 const LOCK_PATIENCE: Duration = SILENCE_MAX.saturating_add(Duration::from_secs(2));
@@ -34,6 +39,10 @@ const LOCK_PATIENCE: Duration = SILENCE_MAX.saturating_add(Duration::from_secs(2
 const LOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the claim is looked at while the lock is held: it takes another source to claim the pipeline then.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the source's binary logs are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// Paces are measured over at least this long.
+const PACE_INTERVAL_US: u64 = 60_000_000;
 /// How soon a wait notices the stop flag.
 const STOP_LATENCY: Duration = Duration::from_millis(100);
 
@@ -96,39 +105,69 @@ pub fn claim(ttl: Duration, client: &Client, store: &Arc<Store>, checkpoint: Che
     Ok(claim)
 }
 
-/// The thread that keeps the lock and looks after the claim.
+/// The thread that keeps the lock.
 #[derive(Debug)]
 pub struct Guard {
     /// The source.
     pub config: MysqlConfig,
     /// The lock, as the start took it.
     pub lock: Lock,
-    /// Has the claim.
-    pub store: Arc<Store>,
-    /// To the router.
-    pub commands: Sender<Command>,
+    /// To [`watch_claim`]: the lock was lost for a while. Of capacity 1.
+    pub lost: Sender<()>,
+    /// What is saved, and where the retention is shown.
+    pub status: Arc<Status>,
     /// Set when the process stops.
     pub stop: Arc<AtomicBool>,
 }
 
+/// What was seen of the source's binary logs.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Where the present pace is measured from.
+    since: Option<(Look, Needed)>,
+    pace: Pace,
+    has_warned: bool,
+}
+
+/// Looks after the claim until the process stops, or has the router stop it. A thread of its own: a target that hangs must
+/// not keep the lock's session from speaking.
+pub fn watch_claim(store: &Store, lost: &Receiver<()>, commands: &Sender<Command>) {
+    while !matches!(lost.recv_timeout(CLAIM_INTERVAL), Err(RecvTimeoutError::Disconnected)) {
+        // A target that does not answer lets nothing be changed either.
+        if let Err(error) = store.check_owner()
+            && error.kind == ErrorKind::SecondCopy
+        {
+            // A router that is gone has stopped already.
+            let _ = commands.send(Command::Fail(error));
+            return;
+        }
+    }
+}
+
 impl Guard {
-    /// Runs until the process stops, or has the router stop it.
+    /// Runs until the process stops.
     pub fn run(mut self) {
-        let mut claim_at = Instant::now() + CLAIM_INTERVAL;
+        let (mut watch, mut look_at) = (Watch::default(), Instant::now());
         while self.wait(LOCK_INTERVAL) {
-            let is_held = self.keep_lock();
-            if is_held && Instant::now() < claim_at {
-                continue;
+            if !self.keep_lock() {
+                // Whatever happened while nobody held it shows in the claim. One word is enough.
+                let _ = self.lost.try_send(());
+            } else if Instant::now() >= look_at {
+                look_at = Instant::now() + LOOK_INTERVAL;
+                self.look(&mut watch);
             }
-            claim_at = Instant::now() + CLAIM_INTERVAL;
-            // A target that does not answer lets nothing be changed either.
-            if let Err(error) = self.store.check_owner()
-                && error.kind == ErrorKind::SecondCopy
-            {
-                // A router that is gone has stopped already.
-                let _ = self.commands.send(Command::Fail(error));
-                return;
-            }
+        }
+    }
+
+    /// A source that does not answer now is asked again; what was seen of it stays.
+    fn look(&mut self, watch: &mut Watch) {
+        let needed = self.status.picture().needed;
+        if needed.file.is_empty() {
+            return; // the router has drawn nothing yet
+        }
+        match self.lock.source().kept_logs() {
+            Ok(look) => self.status.keep(watch.seen(look, needed)),
+            Err(error) => log::debug!("{error}"),
         }
     }
 
@@ -148,7 +187,6 @@ impl Guard {
             Ok(Err(Holder { session, .. })) => log::debug!("it is held by MySQL session {session}"),
             Err(error) => log::debug!("it cannot be taken again: {error}"),
         }
-        // Whatever happened while nobody held it shows in the claim.
         false
     }
 
@@ -159,5 +197,24 @@ impl Guard {
             std::thread::sleep(STOP_LATENCY);
         }
         !self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Watch {
+    fn seen(&mut self, look: Look, needed: Needed) -> Retention {
+        match &self.since {
+            None => self.since = Some((look.clone(), needed.clone())),
+            Some((earlier, before)) if look.now_us >= earlier.now_us + PACE_INTERVAL_US => {
+                self.pace = look.pace_since(earlier, [before, &needed]);
+                self.since = Some((look.clone(), needed.clone()));
+            }
+            Some(_) => {}
+        }
+        let retention = look.retention(&needed, self.pace);
+        if retention.is_short() && !self.has_warned {
+            log::warn!("{}", retention.warning());
+        }
+        self.has_warned = retention.is_short();
+        retention
     }
 }

@@ -11,10 +11,11 @@
 //! # Reading order
 //! The way of a row: [`mysql`] (the dump) → [`reader`] → [`message`] → [`router`] → [`binlog`] (events) →
 //! [`transcode`] (row image to RowBinary) → [`rowbinary`] (the body) → [`writer`] → [`clickhouse`] → [`router::ledger`]
-//! → [`checkpoint`]. [`engine`] wires the threads, [`start`] decides where to go on, [`guard`] keeps a second copy out, [`check`] what stands in the way,
+//! → [`checkpoint`]. [`engine`] wires the threads, [`start`] decides where to go on, [`guard`] keeps a second copy out
+//! and looks after the source's binary logs ([`retention`]), [`check`] what stands in the way,
 //! [`plan`] tells what ClickHouse would be asked to do, [`progress`] tells of copies.
 //!
-//! Three rules: **pure** modules (`binlog rowbinary schema transcode`, and `error position gtid backoff config metrics`
+//! Three rules: **pure** modules (`binlog rowbinary schema transcode`, and `error position gtid backoff config retention metrics`
 //! below them) do no IO, spawn nothing, log nothing; **clients** (`mysql clickhouse checkpoint`) talk to one system each
 //! and not to one another; **stages** (`reader router writer snapshot guard verify http`) speak only by [`message`] and are wired by
 //! [`engine`]. `tests/tidy.rs` holds them.
@@ -51,6 +52,7 @@ pub mod position;
 pub mod progress;
 pub mod reader;
 pub mod replay;
+pub mod retention;
 pub mod router;
 pub mod rowbinary;
 pub mod schema;

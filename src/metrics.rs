@@ -8,10 +8,13 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::retention::{Needed, Retention};
+
 /// The picture, shared.
 #[derive(Debug)]
 pub struct Status {
     picture: Mutex<(Picture, Instant)>,
+    retention: Mutex<Option<(Retention, Instant)>>,
 }
 
 /// `GET /status` (DESIGN 9; other programs rely on the names).
@@ -41,6 +44,11 @@ pub struct Picture {
     pub batches_outstanding: u64,
     /// Requests that failed and were sent again since the start, by ClickHouse's error code; `none`: it did not answer.
     pub retries: BTreeMap<String, u64>,
+    /// How long the source keeps what a restart needs; `null` until the source was asked.
+    pub retention: Option<Retention>,
+    /// What that is.
+    #[serde(skip)]
+    pub needed: Needed,
     /// The chosen tables.
     pub tables: Vec<TablePicture>,
 }
@@ -92,7 +100,7 @@ impl Status {
     /// A pipeline that is starting.
     pub fn starting() -> Self {
         let picture = Picture { state: "starting".to_owned(), ..Picture::default() };
-        Self { picture: Mutex::new((picture, Instant::now())) }
+        Self { picture: Mutex::new((picture, Instant::now())), retention: Mutex::default() }
     }
 
     /// Replaces the picture; `moved_at` is since when the oldest batch waits, or when nothing did.
@@ -102,7 +110,19 @@ impl Status {
 
     /// The picture as it is now.
     pub fn picture(&self) -> Picture {
-        self.picture.lock().0.clone()
+        Picture { retention: self.retention(), ..self.picture.lock().0.clone() }
+    }
+
+    /// What the source was found to keep.
+    pub fn keep(&self, retention: Retention) {
+        *self.retention.lock() = Some((retention, Instant::now()));
+    }
+
+    /// As it was found, less the time since then: the source may be away, and its clock goes on.
+    fn retention(&self) -> Option<Retention> {
+        let (retention, found_at) = self.retention.lock().clone()?;
+        let left = retention.seconds_left.map(|left| (left - found_at.elapsed().as_secs_f64()).max(0.0));
+        Some(Retention { seconds_left: left, ..retention })
     }
 
     /// Why the pipeline is not healthy: not streaming or copying, or stuck for `stuck_after`.

@@ -630,7 +630,8 @@ fn lost(source: &mut Source, position: &Position, server_uuid: &str) -> Result<O
     }
     let logs = source.binary_logs()?;
     if let Some(set) = &position.gtid_set {
-        return source.lost_gtids(set);
+        let why = source.other_log(position)?;
+        return if why.is_some() { Ok(why) } else { source.lost_gtids(set) };
     }
     Ok(match logs.into_iter().find(|(file, _)| *file == position.file) {
         Some((_, size)) if size >= position.offset => None,

@@ -10,7 +10,7 @@ mod support;
 use std::time::Duration;
 
 use stream_bridge::clickhouse::{Client, alter, tables};
-use stream_bridge::config::{ClickHouseConfig, Secret};
+use stream_bridge::config::{ClickHouseConfig, Files, Secret};
 use stream_bridge::error::ErrorKind;
 use stream_bridge::schema::catalog::{ColumnDefinition, Definition, KeyPart};
 use stream_bridge::schema::change::{Altered, Initial, Origin};
@@ -362,6 +362,7 @@ fn client(test: &Fixture) -> Client {
         url: test.servers.clickhouse.url(),
         user: BRIDGE_USER.to_owned(),
         password: Secret::new(BRIDGE_PASSWORD),
+        files: Files::default(),
         insert_quorum: 0,
         request_timeout: Duration::from_secs(20),
         connect_timeout: Duration::from_secs(5),

@@ -21,7 +21,7 @@ use mysql::prelude::Queryable;
 use stream_bridge::binlog::control::FormatDescription;
 use stream_bridge::binlog::event::{Event, EventKind};
 use stream_bridge::binlog::query::Query;
-use stream_bridge::config::{MysqlConfig, OnLostPosition, Secret, Start, Tls};
+use stream_bridge::config::{Files, MysqlConfig, OnLostPosition, Secret, Start, Tls};
 use stream_bridge::message::Budget;
 use stream_bridge::mysql::dump::{Dump, Incoming};
 use stream_bridge::mysql::source::Source;
@@ -436,6 +436,7 @@ fn config(servers: &Servers) -> MysqlConfig {
         password: Secret::new(address.password.clone()),
         server_id: 7731,
         tls: Tls::Disabled,
+        files: Files::default(),
         start: Start::Current,
         on_lost_position: OnLostPosition::Fail,
         heartbeat: Duration::from_secs(1),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder};
-use stream_bridge::config::{MysqlConfig, OnLostPosition, Secret, Start, Tls};
+use stream_bridge::config::{Files, MysqlConfig, OnLostPosition, Secret, Start, Tls};
 use stream_bridge::error::{Error, ErrorKind, Result};
 use stream_bridge::gtid::{Gtid, GtidSet, Tag};
 use stream_bridge::message::{Budget, Chunk, FromReader};
@@ -60,6 +60,7 @@ fn config(server_id: u32) -> MysqlConfig {
         password: Secret::new(options.get_pass().unwrap_or_default()),
         server_id,
         tls: Tls::Disabled,
+        files: Files::default(),
         start: Start::Current,
         on_lost_position: OnLostPosition::Fail,
         heartbeat: Duration::from_millis(200),
@@ -349,7 +350,10 @@ impl FakeRouter {
     fn event(&mut self, event: &Event) {
         let body = &event.bytes[19..event.bytes.len() - 4];
         match event.kind {
-            4 => (self.position.file, self.position.offset) = (String::from_utf8(body[8..].to_vec()).unwrap(), 4),
+            4 => {
+                (self.position.file, self.position.offset) = (String::from_utf8(body[8..].to_vec()).unwrap(), 4);
+                self.position.file_timestamp = 0;
+            }
             GTID => {
                 self.gtid = Some(Gtid {
                     sid: body[1..17].try_into().unwrap(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use stream_bridge::checkpoint::{Checkpoint, CopyChunk, Shadow, Store, TableState};
 use stream_bridge::clickhouse::check::check_existing;
 use stream_bridge::clickhouse::{Client, sql, tables};
-use stream_bridge::config::{ClickHouseConfig, Secret};
+use stream_bridge::config::{ClickHouseConfig, Config, Files, Secret};
 use stream_bridge::error::{Error, ErrorKind};
 use stream_bridge::gtid::GtidSet;
 use stream_bridge::guard;
@@ -45,6 +45,7 @@ fn config(url: &str, user: &str, password: &str) -> ClickHouseConfig {
         url: url.to_owned(),
         user: user.to_owned(),
         password: Secret::new(password),
+        files: Files::default(),
         insert_quorum: 0,
         request_timeout: Duration::from_secs(60),
         connect_timeout: Duration::from_secs(5),
@@ -266,6 +267,24 @@ fn refused_inserts_say_why() {
     client.query(floor).unwrap();
     check(&client, &table, &few_rows(), ErrorKind::TargetRefused, "error 469");
     assert!(!tables::has_rows(&client, &table.name).unwrap());
+}
+
+/// The password that was read at the start is not the present one any more.
+#[test]
+fn a_refused_password_is_read_again_from_its_file() {
+    let url = server().0;
+    let file = std::env::temp_dir().join(format!("stream-bridge-password-{}", std::process::id()));
+    let text = format!(
+        "[clickhouse]\nurl = {url:?}\nuser = \"bridge\"\npassword_file = {:?}\n[replicate]\ntables = [\"a.b\"]",
+        file.display().to_string()
+    );
+    let config = Config::resolve(&text, &|_| None, &|_| Ok("of yesterday".to_owned())).unwrap().clickhouse;
+    std::fs::write(&file, "wrong as well\n").unwrap();
+    assert_eq!(Client::connect(&config, 1).err().unwrap().kind, ErrorKind::TargetDenied);
+    std::fs::write(&file, "bridge-secret\n").unwrap();
+    let client = Client::connect(&config, 1).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(client.ask("SELECT currentUser()").unwrap(), "bridge\n");
 }
 
 #[test]
@@ -553,7 +572,7 @@ fn the_fence_stops_every_change() {
         create(&elder, "after").map(drop),
         elders.save_table_state(&TableState::default()),
         elders.save_chunks(&[CopyChunk::default()]),
-        tables::create_database(&elder, "target_fence_other"),
+        tables::create_database(&elder, &format!("target_fence_{}", std::process::id())),
         elders.check_owner(),
     ];
     for (number, result) in refused.into_iter().enumerate() {

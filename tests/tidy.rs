@@ -16,8 +16,19 @@ const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 800;
 
 /// Below everything: no IO, no threads, no log (I8).
-const PURE: &[&str] =
-    &["binlog", "rowbinary", "schema", "transcode", "error", "position", "gtid", "backoff", "config", "metrics"];
+const PURE: &[&str] = &[
+    "binlog",
+    "rowbinary",
+    "schema",
+    "transcode",
+    "error",
+    "position",
+    "gtid",
+    "backoff",
+    "config",
+    "metrics",
+    "retention",
+];
 /// One system each.
 const CLIENTS: &[&str] = &["mysql", "clickhouse", "checkpoint"];
 /// Between clients and stages: what stages say to each other.

@@ -11,6 +11,7 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use ureq::http::{HeaderValue, Response};
 use ureq::{Agent, Body, BodyReader, SendBody};
 
@@ -22,13 +23,16 @@ const IDLE_AGE_MAX: Duration = Duration::from_secs(5);
 /// Answers are a few KiB (a save) to a few MiB (the columns of all tables).
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
+const PASSWORD: &str = "clickhouse.password";
+
 /// The way to one server, with one account.
 #[derive(Debug)]
 pub struct Transport {
     agent: Agent,
     url: String,
     user: HeaderValue,
-    password: HeaderValue,
+    password: RwLock<HeaderValue>,
+    config: ClickHouseConfig,
 }
 
 /// An answer that means success.
@@ -62,8 +66,8 @@ impl Transport {
             .build()
             .new_agent();
         let user = header_value("clickhouse.user", &config.user)?;
-        let password = header_value("clickhouse.password", config.password.expose())?;
-        Ok(Self { agent, url: config.url.clone(), user, password })
+        let password = RwLock::new(header_value(PASSWORD, config.password.expose())?);
+        Ok(Self { agent, url: config.url.clone(), user, password, config: config.clone() })
     }
 
     /// Sends a POST whose body is `parts`, one after another, to `/?parameters`.
@@ -72,7 +76,7 @@ impl Transport {
         self.agent
             .post(format!("{}/?{parameters}", self.url))
             .header("X-ClickHouse-User", &self.user)
-            .header("X-ClickHouse-Key", &self.password)
+            .header("X-ClickHouse-Key", self.password.read().clone())
             .header("Content-Length", reader.left_bytes)
             .send(SendBody::from_reader(&mut reader))
     }
@@ -110,6 +114,21 @@ impl Transport {
             Err(error) => Err(error),
             Ok(answer) => Err(self.no_answer(&answer.text)),
         }
+    }
+
+    /// Whether a refusal may be due to a password that has changed: `clickhouse.password_file` holds another one by now,
+    /// which is used from here on.
+    pub fn is_renewed(&self, refusal: &Error) -> bool {
+        if refusal.kind != ErrorKind::TargetDenied {
+            return false;
+        }
+        let read_file = |path: &str| std::fs::read_to_string(path).map_err(|error| error.to_string());
+        // A file that cannot be read is no news: the refusal is what is told.
+        let Ok(Some(now)) = self.config.read_password_again(&read_file) else { return false };
+        let Ok(now) = header_value(PASSWORD, now.expose()) else { return false };
+        let is_new = *self.password.read() != now;
+        *self.password.write() = now;
+        is_new
     }
 
     /// The error of a request that got no answer, or none that is whole.

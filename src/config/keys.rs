@@ -6,8 +6,8 @@ use super::section::Section;
 use super::selection::{Selection, table_name};
 use super::tls::tls;
 use super::{
-    ClickHouseConfig, DdlConfig, HttpConfig, LogConfig, MysqlConfig, PipelineConfig, ReadFile, ReplicateConfig, Rule,
-    Secret, SnapshotConfig, Start, StateConfig, VerifyConfig,
+    ClickHouseConfig, DdlConfig, Files, HttpConfig, LogConfig, MysqlConfig, PipelineConfig, ReadFile, ReplicateConfig,
+    Rule, Secret, SnapshotConfig, Start, StateConfig, VerifyConfig,
 };
 use crate::position::file_number;
 use crate::schema::types::TableName;
@@ -32,6 +32,7 @@ pub fn mysql(section: &mut Section, read_file: ReadFile<'_>) -> MysqlConfig {
         password: password(section, read_file),
         server_id: section.integer("server_id", 0, 0..=u32::MAX, "32 bits; 0 derives it from the name"),
         tls: tls(section, read_file),
+        files: Files::of(section),
         start: start(section),
         on_lost_position: section.choice("on_lost_position", "snapshot"),
         heartbeat: section.duration("heartbeat", "1s", "10ms", "1m"),
@@ -70,7 +71,8 @@ fn start_position(section: &mut Section) -> Start {
     Start::File { file, offset }
 }
 
-fn password(section: &mut Section, read_file: ReadFile<'_>) -> Secret {
+/// `password` or `password_file`.
+pub fn password(section: &mut Section, read_file: ReadFile<'_>) -> Secret {
     let password = section.secret("password");
     let file = section.string("password_file", "");
     if file.is_empty() {
@@ -94,6 +96,7 @@ pub fn clickhouse(section: &mut Section, read_file: ReadFile<'_>) -> ClickHouseC
         url: url(section),
         user: section.filled("user", "default"),
         password: password(section, read_file),
+        files: Files::of(section),
         insert_quorum: section.integer("insert_quorum", 0, 0..=1000, "replicas; 0 leaves the setting out"),
         request_timeout: section.duration("request_timeout", "5m", "100ms", "1d"),
         connect_timeout: section.duration("connect_timeout", "10s", "10ms", "1h"),

@@ -102,6 +102,12 @@ impl Section {
         (answer, effective)
     }
 
+    /// The keys of these that the user wrote.
+    pub fn given(&self, keys: &[&str]) -> toml::Table {
+        let written = self.given.iter().filter(|(key, _)| keys.contains(&key.as_str()));
+        written.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     /// A text.
     pub fn string(&mut self, key: &str, default: &str) -> String {
         self.text(key, default, "a text in quotes")

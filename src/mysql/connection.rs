@@ -41,11 +41,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects and logs in; `connect_timeout` bounds each step.
+    /// Connects and logs in, with what the files of passwords and certificates hold now; `connect_timeout` bounds each step.
     ///
     /// # Errors
     /// `SourceDown` when the server cannot be reached, `SourceRefused` when it does not let us in.
     pub fn open(config: &MysqlConfig) -> Result<Self> {
+        let config = &config.read_again(&read_file)?;
         let mut socket = Socket::connect(config)?;
         let (sequence, greeting) = read_packet(&mut socket)?;
         let handshake = Handshake::parse(unless_error(&greeting)?)?;
@@ -239,6 +240,10 @@ impl Connection {
         self.sequence = self.sequence.wrapping_add(1);
         self.socket.write_all(&out).map_err(|error| lost(&error))
     }
+}
+
+fn read_file(path: &str) -> std::result::Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
 /// One packet, which no other continues: its sequence number and payload. Memory grows with what arrives.

@@ -16,6 +16,7 @@ use crate::mysql::connection::Connection;
 use crate::mysql::frames::Frames;
 use crate::mysql::packet::{self, DUMP_HEARTBEAT_V2, DUMP_NON_BLOCK, Fields};
 use crate::mysql::socket::{Socket, is_timeout, lost};
+use crate::mysql::source::Source;
 use crate::position::Position;
 
 /// The longest that a read waits before the caller may look at its stop flag.
@@ -23,6 +24,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// Before the first byte the server may search many files for our GTID set, without heartbeats.
 const FIRST_BYTE_PATIENCE: Duration = Duration::from_secs(60);
 const FORMAT_DESCRIPTION: u8 = 15;
+/// Offset of a file's first event.
+const BINLOG_START: u32 = 4;
 
 /// Where a dump begins.
 #[derive(Debug, Clone, Copy)]
@@ -61,9 +64,18 @@ impl Dump {
     /// `LostPosition` when this is another server than the position's, or it no longer has the position (that may
     /// also come later, from [`Dump::read`]).
     pub fn start(config: &MysqlConfig, replica: Uuid, position: &Position) -> Result<Self> {
-        let mut connection = Connection::open(config)?;
+        let mut connection = Connection::open(config).map_err(|refusal| may_be_renewed(config, refusal))?;
         let gtid_mode = check_identity(&mut connection, &position.server_uuid)?;
         let encoded = position.gtid_set.as_ref().filter(|_| gtid_mode == "ON").map(|set| set.encode_for_dump());
+        if encoded.is_some()
+            && let Some(why) = other_log(config, position).map_err(|refusal| may_be_renewed(config, refusal))?
+        {
+            let text = format!(
+                "the source was reset or restored, or lost the tail of its binary log: {why}; its tables must be copied again \
+                 (mysql.on_lost_position)"
+            );
+            return Err(Error::new(ErrorKind::LostPosition, text));
+        }
         let start = match &encoded {
             Some(set) => Start::Gtid(set),
             None => Start::File { file: &position.file, offset: file_offset(position)? },
@@ -150,8 +162,16 @@ impl Dump {
 /// # Errors
 /// When the server is away, refuses, or has no such file.
 pub fn file_timestamp(config: &MysqlConfig, file: &str) -> Result<u32> {
+    file_timestamp_at(config, file, BINLOG_START)
+}
+
+/// The same, asked for at the start of an event, so that nothing before it is sent.
+///
+/// # Errors
+/// As [`file_timestamp`]; `LostPosition` when that place cannot be one.
+pub fn file_timestamp_at(config: &MysqlConfig, file: &str, offset: u32) -> Result<u32> {
     let connection = Connection::open(config)?;
-    let start = Start::File { file, offset: 4 };
+    let start = Start::File { file, offset };
     let mut dump = Dump::begin(connection, config, Uuid::new_v4(), start, DUMP_NON_BLOCK)?;
     let budget = Budget::new(usize::MAX);
     let deadline = Instant::now() + FIRST_BYTE_PATIENCE;
@@ -166,6 +186,20 @@ pub fn file_timestamp(config: &MysqlConfig, file: &str) -> Result<u32> {
         }
     }
     Err(Error::new(ErrorKind::SourceDown, format!("MySQL sent no beginning of {file}")))
+}
+
+fn other_log(config: &MysqlConfig, position: &Position) -> Result<Option<String>> {
+    Source::connect(config)?.other_log(position)
+}
+
+/// A process that runs has been let in before: somebody is about to replace passwords or certificates. Those in files are
+/// read again at the next attempt.
+fn may_be_renewed(config: &MysqlConfig, mut refusal: Error) -> Error {
+    if refusal.kind == ErrorKind::SourceRefused && !config.files.is_empty() {
+        refusal.kind = ErrorKind::SourceDown;
+        refusal.text.push_str("; the files that [mysql] names are read again at the next attempt");
+    }
+    refusal
 }
 
 /// Refuses another server than the one the position is from; returns `@@gtid_mode`.

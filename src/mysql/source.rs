@@ -13,7 +13,8 @@ use crate::mysql::connection::{Connection, Row};
 use crate::mysql::dump;
 use crate::mysql::grants::Grants;
 use crate::mysql::refusal::server_error;
-use crate::position::Position;
+use crate::position::{Position, file_number};
+use crate::retention::{Expiry, Look};
 use crate::schema::types::TableName;
 
 /// No statement here takes longer on a healthy server.
@@ -190,6 +191,20 @@ impl Source {
         Ok(rows.iter().map(|row| (text(row, 0), number(row, 1))).collect())
     }
 
+    /// What decides how long the binary logs are kept, with the names and sizes that they have, at this time.
+    ///
+    /// # Errors
+    /// As [`Source::binary_logs`].
+    pub fn kept_logs(&mut self) -> Result<Look> {
+        let doing = "asking how long binary logs are kept";
+        let names = Expiry::VARIABLES.map(|name| format!("'{name}'")).join(", ");
+        let rows = self.rows(doing, &format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})"))?;
+        let expiry = Expiry::of(&rows.iter().map(|row| (text(row, 0), text(row, 1))).collect());
+        let files = self.binary_logs()?;
+        let now = self.rows(doing, "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)")?;
+        Ok(Look { files, expiry, now_us: now.first().map(|row| number(row, 0)).unwrap_or_default() })
+    }
+
     /// The server ids of the replicas that are connected.
     ///
     /// # Errors
@@ -222,6 +237,41 @@ impl Source {
         }
         let mut candidates = (0_u32..1 << 16).map(|step| wanted.wrapping_add(step));
         Ok(candidates.find(|id| *id != 0 && !taken.contains(id)).unwrap_or(wanted))
+    }
+
+    /// Why the server's binary log is not the one that this position of the same server is in; `None` when it is, or when
+    /// its file was purged. GTIDs do not tell: a server that was reset or restored, or lost the tail of its log in a crash,
+    /// gives the same ones again to other transactions. But each of its starts begins a file: so the position's file is then
+    /// gone, or shorter, or was created at another time.
+    ///
+    /// # Errors
+    /// When a privilege is missing, the log is off, or the server is away.
+    pub fn other_log(&mut self, position: &Position) -> Result<Option<String>> {
+        let Position { file, offset, file_timestamp, .. } = position;
+        let logs = self.binary_logs()?;
+        let Some((_, size)) = logs.iter().find(|(name, _)| name == file) else {
+            let (newest, ours) = (logs.last().and_then(|(name, _)| file_number(name).ok()), file_number(file)?);
+            return Ok(newest.filter(|newest| *newest < ours).map(|newest| {
+                format!("the source's binary log ends with file number {newest}, the checkpoint is in {file}")
+            }));
+        };
+        if size < offset {
+            return Ok(Some(format!("{file} has {size} bytes, the checkpoint is at {offset}")));
+        }
+        let is_known = *file_timestamp != 0;
+        let created = match u32::try_from(*offset) {
+            Ok(offset) if is_known => dump::file_timestamp_at(&self.config, file, offset),
+            Err(_) if is_known => dump::file_timestamp(&self.config, file),
+            Ok(_) | Err(_) => Ok(0),
+        };
+        Ok(match created {
+            Ok(created) if created == *file_timestamp => None,
+            Ok(created) => {
+                Some(format!("{file} was created at {created}, the checkpoint knows it as created at {file_timestamp}"))
+            }
+            Err(error) if error.kind == ErrorKind::LostPosition => Some(error.text),
+            Err(error) => return Err(error),
+        })
     }
 
     /// Which of the transactions after this set the server no longer has, or which of the set it never had; `None` when

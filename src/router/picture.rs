@@ -208,6 +208,8 @@ impl Router {
             memory_limit_bytes: self.budget.limit_bytes() as u64,
             batches_outstanding: self.ledger.outstanding() as u64,
             retries: self.progress.retries.iter().map(|(code, &count)| (code_name(*code), count)).collect(),
+            retention: None,
+            needed: self.stream.needed(&saved.position),
             tables: self.tables.named().into_iter().map(|index| self.table_picture(index)).collect(),
         }
     }

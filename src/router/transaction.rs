@@ -17,7 +17,8 @@ use crate::binlog::rows::RowsEvent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gtid::{Gtid, GtidSet};
 use crate::message::{EventSpan, TableIndex};
-use crate::position::{Position, Timeline, Version};
+use crate::position::{Position, Timeline, Version, file_number};
+use crate::retention::Needed;
 
 use super::xa::{Undecided, XaTransaction};
 
@@ -118,6 +119,14 @@ impl Stream {
             self.undecided.add_gtids(set);
         }
         position
+    }
+
+    /// What a restart from this saved position needs: the prepares of undecided XA transactions come again.
+    pub fn needed(&self, saved: &Position) -> Needed {
+        let saved = Needed { file: saved.file.clone(), offset: saved.offset, commit_us: saved.last_commit_us };
+        let place = |needed: &Needed| (file_number(&needed.file).unwrap_or_default(), needed.offset);
+        let oldest = self.undecided.needed().filter(|prepared| place(prepared) <= place(&saved));
+        oldest.unwrap_or(saved)
     }
 
     /// The version of the last transaction end.

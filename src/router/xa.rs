@@ -35,6 +35,7 @@ use crate::error::{Action, Error, ErrorKind, Result};
 use crate::gtid::{Gtid, GtidSet};
 use crate::message::{EventSpan, TableIndex};
 use crate::position::{Position, Timeline, Version};
+use crate::retention::Needed;
 use crate::rowbinary::{Body, ChunkPool};
 use crate::transcode::{Limits, RowsCursor, Stride};
 
@@ -81,6 +82,8 @@ struct Prepared {
     gtid: Option<Gtid>,
     /// The last transaction end before it.
     before: Arc<Position>,
+    /// When that was committed.
+    since_us: u64,
 }
 
 /// A committed transaction, and the numbers of its prepare and its commit.
@@ -155,7 +158,8 @@ impl Undecided {
         let over = self.take(&transaction.xid).and_then(|(_, gtid)| gtid);
         self.held_bytes += transaction.held_bytes(None);
         self.number += 1;
-        self.list.push(Prepared { number: self.number, transaction, gtid, before });
+        let since_us = before.last_commit_us;
+        self.list.push(Prepared { number: self.number, transaction, gtid, before, since_us });
         Ok(over)
     }
 
@@ -202,6 +206,12 @@ impl Undecided {
     /// The last transaction end before the oldest of them.
     pub fn before_oldest(&self) -> Option<&Arc<Position>> {
         self.list.first().map(|prepared| &prepared.before)
+    }
+
+    /// A restart needs the binary log from this place on, where this was the last commit.
+    pub fn needed(&self) -> Option<Needed> {
+        let Prepared { before, since_us, .. } = self.list.first()?;
+        Some(Needed { file: before.file.clone(), offset: before.offset, commit_us: *since_us })
     }
 
     /// Where the stream stays meanwhile, another transaction was committed at this time: lag counts from there.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use stream_bridge::config::{MysqlConfig, OnLostPosition, Secret, Start, Tls};
+use stream_bridge::config::{Files, MysqlConfig, OnLostPosition, Secret, Start, Tls};
 use stream_bridge::message::Budget;
 use stream_bridge::mysql::connection::Connection;
 use stream_bridge::mysql::dump::{Dump, Incoming};
@@ -38,6 +38,7 @@ pub fn config(socket: &Path, user: &str, password: &str, patience: Duration) -> 
         password: Secret::new(password),
         server_id: 9400,
         tls: Tls::Disabled,
+        files: Files::default(),
         start: Start::Current,
         on_lost_position: OnLostPosition::Fail,
         heartbeat: Duration::from_millis(200),
