@@ -2,9 +2,9 @@
 //!
 //! Kills, stops and restarts of the bridge, of MySQL and of ClickHouse; a bad cable to MySQL; a proxy before ClickHouse that
 //! loses requests and answers, fails, hangs, and delivers requests seconds too late. Five fixed seeds run by default.
-//! `STREAM_BRIDGE_TEST_FAULTS_SEEDS=1..200` (the last one included) chooses others, `STREAM_BRIDGE_TEST_FAULTS_LANES` how
-//! many run side by side, each lane with servers of its own, `STREAM_BRIDGE_TEST_FAULTS_LOG` a file that a line per
-//! schedule is added to. A failure names its seed, its schedule and the folder with the bridge's log. What the seed decides
+//! `STREAM_BRIDGE_TEST_FAULTS_SEEDS=1..200` (the last one included) chooses others and adds a line for each to
+//! `schedules.log` (or to `STREAM_BRIDGE_TEST_FAULTS_LOG`); `STREAM_BRIDGE_TEST_FAULTS_LANES` is how many run side by side,
+//! each lane with servers of its own. A failure names its seed, its schedule and the folder with the bridge's log. What the seed decides
 //! is which fault comes when and what is written; how threads and servers meet is not repeated exactly.
 #![allow(
     clippy::unwrap_used,
@@ -42,9 +42,16 @@ fn seeds() -> Vec<u64> {
     (number(first)..=number(last)).collect()
 }
 
+/// The fixed seeds leave no line.
+fn log_path() -> Option<String> {
+    let chosen = std::env::var("STREAM_BRIDGE_TEST_FAULTS_LOG").ok();
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/schedules.log");
+    chosen.or_else(|| std::env::var("STREAM_BRIDGE_TEST_FAULTS_SEEDS").is_ok().then(|| default.to_owned()))
+}
+
 fn log(line: &str) {
     println!("{line}");
-    let Ok(path) = std::env::var("STREAM_BRIDGE_TEST_FAULTS_LOG") else { return };
+    let Some(path) = log_path() else { return };
     let mut file =
         File::options().create(true).append(true).open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     writeln!(file, "{line}").unwrap();
