@@ -26,9 +26,9 @@ pub mod dead_letters;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -193,8 +193,30 @@ pub struct Store {
     pipeline: String,
     owner: Uuid,
     process: Process,
-    /// Number of the next table state; known after [`Store::create`].
-    state_number: AtomicU64,
+    /// Known after [`Store::create`].
+    state_numbers: Mutex<StateNumbers>,
+}
+
+/// Numbers of table states. However often a save is tried, its number is one: so at most one is on its way that is not the
+/// newest, and no process can leave behind a state that is above its successor's.
+#[derive(Debug, Default)]
+struct StateNumbers {
+    next: u64,
+    last: Option<(u64, TableState)>,
+}
+
+impl StateNumbers {
+    fn of(&mut self, state: &TableState) -> u64 {
+        if let Some((number, last)) = &self.last
+            && last == state
+        {
+            return *number;
+        }
+        let number = self.next;
+        self.next += 1;
+        self.last = Some((number, state.clone()));
+        number
+    }
 }
 
 #[derive(Deserialize)]
@@ -205,9 +227,8 @@ struct Newest {
 impl Store {
     /// The state of `pipeline`, seen by the process `owner`. Asks and creates nothing.
     pub fn new(client: Arc<Client>, database: &str, pipeline: &str, owner: Uuid) -> Self {
-        let state_number = AtomicU64::new(0);
         let (database, pipeline) = (database.to_owned(), pipeline.to_owned());
-        Self { client, database, pipeline, owner, process: Process::own(), state_number }
+        Self { client, database, pipeline, owner, process: Process::own(), state_numbers: Mutex::default() }
     }
 
     /// Creates what is missing of database and tables, and sets the history's TTL.
@@ -233,7 +254,7 @@ impl Store {
         );
         let newest = self.client.rows::<Newest>(&newest).map_err(of_state)?;
         let newest = newest.first().map_or(0, |row| row.newest);
-        self.state_number.store(newest + CLAIM_STEP, Ordering::Relaxed);
+        self.state_numbers.lock().next = newest + CLAIM_STEP;
         self.set_ttl("checkpoints", ttl)
     }
 
@@ -322,7 +343,7 @@ impl Store {
             #[serde(flatten)]
             state: &'a TableState,
         }
-        let number = self.state_number.fetch_add(1, Ordering::Relaxed);
+        let number = self.state_numbers.lock().of(state);
         let row = Row { pipeline: &self.pipeline, number, state };
         let columns = "`pipeline`, `number`, `table`, `state`, `reason`, `floor`, `shadow`, `shadow_version`, `shadow_gtid_set`, `schema`";
         self.insert(Client::query, TABLE_STATES, columns, [row])
@@ -645,6 +666,16 @@ impl Default for Since {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_that_is_sent_again_keeps_its_number() {
+        let mut numbers = StateNumbers { next: 12, last: None };
+        let state = |table: &str| TableState { table: table.to_owned(), ..TableState::default() };
+        let mut of = |table| numbers.of(&state(table));
+        // Attempts of which none is acked, then a kill: the next process begins at 11 + 2, above all of them.
+        assert_eq!([of("a"), of("a"), of("a")], [12, 12, 12]);
+        assert_eq!([of("b"), of("a"), of("b"), of("b")], [13, 14, 15, 15]);
+    }
 
     #[test]
     fn another_owners_newer_checkpoint_stops_us() {

@@ -27,10 +27,13 @@ use crate::support::servers::{ClickHouse, MySql, Servers};
 /// How long the bridge may take to catch up with what a schedule did.
 const CATCH_UP: Duration = Duration::from_secs(180);
 
-/// `pipeline.memory_limit`; the process may have [`ALLOWANCE_BYTES`] more than that: its code, threads, connections, and
-/// what the allocator holds of bodies that are gone.
-const MEMORY_LIMIT_BYTES: u64 = 64 << 20;
-const ALLOWANCE_BYTES: u64 = 64 << 20;
+/// What may be resident above `pipeline.memory_limit`: code, threads, connections, what the allocator keeps.
+const ALLOWANCE_BYTES: u64 = 32 << 20;
+
+/// Little for every other pair of seeds, so that the reader has to wait.
+fn memory_limit_bytes(seed: u64) -> u64 {
+    if seed % 4 < 2 { 16 << 20 } else { 64 << 20 }
+}
 
 /// The program that is tried, and variables for it.
 #[derive(Debug, Clone, Default)]
@@ -111,6 +114,7 @@ impl Lane {
         let config = self.config(&test, seed, program);
         let faults = schedule(seed);
         self.met.lock().clear();
+        load::create(&test);
         let bridge = Supervisor::start(&config);
         let result = catch_unwind(AssertUnwindSafe(|| self.go_through(&test, &bridge, seed, &faults)));
         bridge.kill();
@@ -129,7 +133,8 @@ impl Lane {
         config.set("clickhouse.url", self.proxy.clickhouse(&self.servers.clickhouse).url());
         config.set("clickhouse.connect_timeout", "2s");
         config.set("clickhouse.request_timeout", "4s");
-        config.set("pipeline.memory_limit", format!("{}MiB", MEMORY_LIMIT_BYTES >> 20));
+        config.set("pipeline.memory_limit", format!("{}MiB", memory_limit_bytes(seed) >> 20));
+        config.set("pipeline.batch_bytes", "2MiB");
         config.set("pipeline.retry_max_interval", "2s");
         config.set("pipeline.shutdown_timeout", "5s");
         config.set("snapshot.chunk_rows", 5000);
@@ -141,24 +146,26 @@ impl Lane {
     }
 
     fn go_through(&self, test: &Fixture, bridge: &Supervisor, seed: u64, faults: &[Fault]) -> Result<Tally, String> {
-        load::create(test);
-        // Every third one disturbs the first copy, too.
-        if !seed.is_multiple_of(3) {
-            bridge.wait_streaming(CATCH_UP);
-        }
         let is_over = AtomicBool::new(false);
-        let (statements, caught_up) = thread::scope(|scope| {
+        let (statements, ended) = thread::scope(|scope| {
             scope.spawn(|| bridge.supervise(&is_over));
-            let statements = self.disturb(test, bridge, seed, faults);
-            let ended = Instant::now();
-            let is_up = catch_unwind(AssertUnwindSafe(|| bridge.wait_streaming(CATCH_UP)));
+            let done = catch_unwind(AssertUnwindSafe(|| {
+                // Every third one disturbs the first copy, too.
+                if !seed.is_multiple_of(3) {
+                    bridge.wait_streaming(CATCH_UP);
+                }
+                let statements = self.disturb(test, bridge, seed, faults);
+                let ended = Instant::now();
+                bridge.wait_streaming(CATCH_UP);
+                (statements, ended)
+            }));
             is_over.store(true, Ordering::Relaxed);
-            is_up.map_or_else(|panic| Err(panic_text(panic.as_ref())), |()| Ok((statements, ended)))
+            done.map_err(|panic| panic_text(panic.as_ref()))
         })?;
         test.reconnect();
         let mut running = bridge.take();
         flows(&mut running, test)?;
-        let caught_up = caught_up.elapsed();
+        let caught_up = ended.elapsed();
         self.proxy.deliver_late_ones();
         flows(&mut running, test)?;
         let mut tally = Tally { seed, statements, caught_up, ends: bridge.ends(), ..compared(test)? };
@@ -167,11 +174,9 @@ impl Lane {
         }
         tally.requests = self.met.lock().clone();
         tally.peak_bytes = bridge.peak_bytes().max(running.peak_memory_bytes());
-        if tally.peak_bytes > MEMORY_LIMIT_BYTES + ALLOWANCE_BYTES {
-            return Err(format!(
-                "{} bytes were resident, with a memory_limit of {MEMORY_LIMIT_BYTES}",
-                tally.peak_bytes
-            ));
+        let limit_bytes = memory_limit_bytes(seed);
+        if tally.peak_bytes > limit_bytes + ALLOWANCE_BYTES {
+            return Err(format!("{} bytes were resident, with a memory_limit of {limit_bytes}", tally.peak_bytes));
         }
         terminated(running)?;
         checkpoint_is_behind(test)?;

@@ -13,6 +13,13 @@ const TICK: Duration = Duration::from_millis(100);
 /// After SIGTERM; then the second one comes, which ends it at once.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
+/// Why it did not start, or else the last line of its log.
+fn last_words(bridge: &Bridge) -> String {
+    let lines = bridge.log_end(3);
+    let problem = lines.lines().find(|line| line.starts_with("- "));
+    problem.or(lines.lines().last()).unwrap_or_default().to_owned()
+}
+
 /// One at a time does something with it.
 pub struct Supervisor {
     bridge: Mutex<Option<Bridge>>,
@@ -36,7 +43,7 @@ impl Supervisor {
             if let Some(running) = bridge.as_mut() {
                 self.note_memory(running);
                 if running.ended().is_some() {
-                    self.ends.lock().push(running.log_end(1));
+                    self.ends.lock().push(last_words(running));
                     *bridge = Some(Bridge::spawn(&self.config));
                 }
             }
