@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::types::TableName;
 use section::Section;
 pub use selection::{Selection, helper_note, table_name};
-pub use tls::Tls;
+pub use tls::{Https, Tls};
 
 /// A validated configuration.
 #[derive(Debug, Clone)]
@@ -198,6 +198,8 @@ pub struct VerifyConfig {
 pub struct ClickHouseConfig {
     /// `http://host:port` without a slash at its end.
     pub url: String,
+    /// For https.
+    pub https: Option<Https>,
     /// Account.
     pub user: String,
     /// Its password.

@@ -13,6 +13,7 @@
     reason = "test code"
 )]
 
+pub mod authority;
 pub mod bridge;
 pub mod compare;
 pub mod fixture;
