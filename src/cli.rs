@@ -202,7 +202,7 @@ fn resolve(text: &str) -> Result<Config> {
     Config::resolve(text, &environment, &read_file)
 }
 
-/// Logs to stderr as `[log]` says; the variable RUST_LOG overrides the level.
+/// Logs to stderr as `[log]` says; the variable RUST_LOG overrides the level, but has no secret shown.
 fn start_log(config: &LogConfig) {
     let level = format!("{:?}", config.level).to_lowercase();
     let filter = env_logger::Env::default().default_filter_or(format!("warn,stream_bridge={level}"));
@@ -224,6 +224,8 @@ fn start_log(config: &LogConfig) {
             writeln!(out, "{line}")
         }),
     };
+    // It dumps whole requests, passwords in their headers included.
+    builder.filter_module("ureq_proto::util", log::LevelFilter::Off);
     builder.init();
 }
 

@@ -23,7 +23,7 @@ use crate::schema::types::TableName;
 pub use files::Files;
 use section::Section;
 pub use selection::{Selection, helper_note, table_name};
-pub use tls::Tls;
+pub use tls::{Https, Tls};
 
 /// A validated configuration.
 #[derive(Debug, Clone)]
@@ -202,6 +202,8 @@ pub struct VerifyConfig {
 pub struct ClickHouseConfig {
     /// `http://host:port` without a slash at its end.
     pub url: String,
+    /// For https.
+    pub https: Option<Https>,
     /// Account.
     pub user: String,
     /// Its password.

@@ -50,7 +50,8 @@ const BODIES: usize = 2;
 /// What stopped it.
 pub fn run(config: Config) -> Result<()> {
     let (commands, from_engine) = unbounded();
-    watch_signals(commands.clone())?;
+    let is_running = Arc::new(AtomicBool::new(false));
+    watch_signals(commands.clone(), Arc::clone(&is_running))?;
     let status = Arc::new(Status::starting());
     let stop = Arc::new(AtomicBool::new(false));
     serve(&config, &status, commands.clone())?;
@@ -96,6 +97,8 @@ pub fn run(config: Config) -> Result<()> {
     spawn("reader", move || read(reader, start))?;
     let beginning = Beginning { claim, tables, copies: progress, resyncs, wanted };
     let router = Router::new(settings(&config, rules, features), Arc::clone(&budget), Arc::clone(&status), beginning);
+    // From here on there is somebody who obeys.
+    is_running.store(true, Ordering::SeqCst);
     let wiring = Wiring { inbox, copies: copied, orders, used_buffers, jobs, acks, commands: from_engine };
     let router = spawn("router", move || router.run(&wiring))?;
 
@@ -160,14 +163,19 @@ pub fn settings(config: &Config, source: SourceRules, features: TargetFeatures) 
     }
 }
 
-/// SIGTERM and SIGINT stop the router; a second one ends the process at once.
-fn watch_signals(commands: Sender<Command>) -> Result<()> {
+/// SIGTERM and SIGINT stop the router; a second one ends the process at once. So does the first while the start is still at
+/// work, which may wait for a server for long: nothing is to be flushed then, and a start may be killed at any moment.
+fn watch_signals(commands: Sender<Command>, is_running: Arc<AtomicBool>) -> Result<()> {
     let signals = Signals::new([SIGTERM, SIGINT]);
     let mut signals =
         signals.map_err(|error| Error::new(ErrorKind::Config, format!("signals cannot be caught: {error}")))?;
     spawn("signals", move || {
         for (count, signal) in signals.forever().enumerate() {
             let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
+            if !is_running.load(Ordering::SeqCst) {
+                log::info!("{name} while starting: nothing is to be saved");
+                std::process::exit(0);
+            }
             if count > 0 || commands.send(Command::Stop).is_err() {
                 log::warn!("{name}: ending at once");
                 std::process::exit(1);

@@ -359,6 +359,7 @@ fn definition(test: &Fixture, table: &str) -> Definition {
 /// The bridge's own account.
 fn client(test: &Fixture) -> Client {
     let config = ClickHouseConfig {
+        https: None,
         url: test.servers.clickhouse.url(),
         user: BRIDGE_USER.to_owned(),
         password: Secret::new(BRIDGE_PASSWORD),

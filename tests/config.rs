@@ -223,11 +223,11 @@ fn what_is_not_built_is_refused_not_skipped() {
     let check = |section: &str, line: &str, key: &str| {
         refused(&with(section, line), &[&format!("{section}.{key} = "), "not built yet in this version"]);
     };
-    check("clickhouse", "tls_ca = \"ca.pem\"", "tls_ca");
     check("mysql", "hosts = [\"db1:3306\"]", "hosts");
     check("clickhouse", "compression = \"zstd\"", "compression");
     check("clickhouse", "current_views = true", "current_views");
-    refused(&TWELVE_LINES.replace("http://", "https://"), &["clickhouse.url", "https is not built yet"]);
+    refused(&TWELVE_LINES.replace("http://", "https://"), &["clickhouse.tls_ca", "is needed with https"]);
+    refused(&with("clickhouse", "tls_ca = \"no.pem\""), &["clickhouse.tls_ca", "https://"]);
     for line in ["order_by = [\"id\"]", "ignore_deletes = true", "types = { a = \"String\" }"] {
         let text = format!("{TWELVE_LINES}[[replicate.rule]]\ntable = \"shop.a\"\n{line}\n");
         refused(&text, &["replicate.rule[1].", "not built yet in this version"]);

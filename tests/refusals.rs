@@ -194,8 +194,10 @@ fn mistakes_in_the_configuration() {
 #[test]
 fn what_is_not_built_yet() {
     let test = with_table("unbuilt");
-    let cases: [(&str, toml::Value, &str); 2] =
-        [("clickhouse.tls_ca", "ca.pem".into(), "tls_ca"), ("clickhouse.compression", "zstd".into(), "compression")];
+    let cases: [(&str, toml::Value, &str); 2] = [
+        ("clickhouse.current_views", true.into(), "current_views"),
+        ("clickhouse.compression", "zstd".into(), "compression"),
+    ];
     for (key, value, word) in cases {
         let mut config = test.config();
         config.set(key, value);

@@ -42,6 +42,7 @@ fn server() -> (String, String, String) {
 
 fn config(url: &str, user: &str, password: &str) -> ClickHouseConfig {
     ClickHouseConfig {
+        https: None,
         url: url.to_owned(),
         user: user.to_owned(),
         password: Secret::new(password),

@@ -10,10 +10,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use stream_bridge::config::{Config, MysqlConfig};
 use stream_bridge::error::{Error, ErrorKind, Result};
 use stream_bridge::message::Budget;
@@ -21,13 +20,11 @@ use stream_bridge::mysql::connection::Connection;
 use stream_bridge::mysql::dump::{Dump, Incoming};
 use stream_bridge::mysql::source::{Source, text};
 use stream_bridge::position::Position;
+use support::authority::{Authority, DAY};
 use support::bridge::{Bridge, PATIENCE, run_command};
 use support::fixture::Fixture;
 use support::servers::{MySql, Servers};
-use tempfile::TempDir;
 use uuid::Uuid;
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 // --- Configurations -----------------------------------------------------------------------------------------------
 
@@ -92,43 +89,6 @@ fn assert_refused(config: &MysqlConfig, words: &[&str]) {
     assert_eq!(error.kind, ErrorKind::SourceRefused, "{error}");
     for word in words {
         assert!(error.text.contains(word), "{word:?} is not in: {error}");
-    }
-}
-
-// --- Certificates -------------------------------------------------------------------------------------------------
-
-/// An authority of the test's own, with a folder for what it signs.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: TempDir,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let folder = TempDir::new().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
-        Self { issuer, folder }
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.folder.path().join(file)
-    }
-
-    /// Writes `cert.pem` and `key.pem` for these host names, valid for so long from now.
-    fn sign(&self, names: &[&str], validity: Duration) {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "a host of the tests");
-        params.not_before = (SystemTime::now() - DAY).into();
-        params.not_after = (SystemTime::now() + validity).into();
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        std::fs::write(self.path("cert.pem"), certificate.pem()).unwrap();
-        std::fs::write(self.path("key.pem"), key.serialize_pem()).unwrap();
     }
 }
 

@@ -6,17 +6,21 @@
 //!   exception; the status line alone can be sent before the server fails.
 //! * Timeouts are set per phase: a limit over all phases would make `ureq` resolve the name in a new thread per request.
 //! * Pooled connections are given up after 5 s: servers of 23.8 to 25 close idle ones after 10 s, so ours is first.
+//! * Over https nothing but `clickhouse.tls_ca` is trusted, and the host's name is verified in every case.
 //! * Proxies of the environment are not used: rows must not leave by another door than the configured one.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use rustls::crypto::ring;
 use ureq::http::{HeaderValue, Response};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body, BodyReader, SendBody};
 
 use crate::clickhouse::errors;
-use crate::config::ClickHouseConfig;
+use crate::config::{ClickHouseConfig, Https};
 use crate::error::{Error, ErrorKind, Result};
 
 const IDLE_AGE_MAX: Duration = Duration::from_secs(5);
@@ -24,6 +28,8 @@ const IDLE_AGE_MAX: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
 const PASSWORD: &str = "clickhouse.password";
+/// How `rustls` begins what it says of a certificate that it does not take.
+const UNTRUSTED: &str = "invalid peer certificate";
 
 /// The way to one server, with one account.
 #[derive(Debug)]
@@ -58,6 +64,7 @@ impl Transport {
             .max_idle_connections(connections)
             .max_idle_connections_per_host(connections)
             .max_idle_age(IDLE_AGE_MAX)
+            .tls_config(config.https.as_ref().map(tls_config).transpose()?.unwrap_or_default())
             .timeout_connect(Some(config.connect_timeout))
             .timeout_send_request(Some(config.request_timeout))
             .timeout_send_body(Some(config.request_timeout))
@@ -133,9 +140,37 @@ impl Transport {
 
     /// The error of a request that got no answer, or none that is whole.
     pub fn no_answer(&self, error: &dyn std::fmt::Display) -> Error {
-        let text = format!("ClickHouse at {}: {error}; is it running, and reachable from here?", self.url);
-        Error::new(ErrorKind::TargetBusy, text)
+        let error = error.to_string();
+        let (kind, remedy) = match error.contains(UNTRUSTED) {
+            true => (
+                ErrorKind::TargetDenied,
+                "the server's certificate must be signed by an authority of clickhouse.tls_ca, be within its dates, and \
+                 name the host of clickhouse.url",
+            ),
+            false => (ErrorKind::TargetBusy, "is it running, and reachable from here?"),
+        };
+        Error::new(kind, format!("ClickHouse at {}: {error}; {remedy}", self.url))
     }
+}
+
+/// # Errors
+/// A key that was taken as PEM before and is not now.
+fn tls_config(https: &Https) -> Result<TlsConfig> {
+    let owned = |der: &[u8]| Certificate::from_der(der).to_owned();
+    let roots: Vec<Certificate<'static>> = https.authorities.iter().map(|der| owned(der)).collect();
+    let identity = https.identity.as_ref().map(|(chain, key)| {
+        let chain: Vec<Certificate<'static>> = chain.iter().map(|der| owned(der)).collect();
+        let key = PrivateKey::from_pem(key.expose().as_bytes());
+        key.map(|key| ClientCert::new_with_certs(&chain, key))
+    });
+    let identity = identity.transpose();
+    let identity = identity
+        .map_err(|error| Error::new(ErrorKind::Config, format!("clickhouse.tls_key cannot be used: {error}")))?;
+    Ok(TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .client_cert(identity)
+        .build())
 }
 
 /// Whether the server may have answered before it had read all, and then closed: `ureq` loses such an answer.

@@ -4,7 +4,7 @@
 
 use super::section::Section;
 use super::selection::{Selection, table_name};
-use super::tls::tls;
+use super::tls::{https, tls};
 use super::{
     ClickHouseConfig, DdlConfig, Files, HttpConfig, LogConfig, MysqlConfig, PipelineConfig, ReadFile, ReplicateConfig,
     Rule, Secret, SnapshotConfig, Start, StateConfig, VerifyConfig,
@@ -92,8 +92,10 @@ pub fn password(section: &mut Section, read_file: ReadFile<'_>) -> Secret {
 
 /// `[clickhouse]`
 pub fn clickhouse(section: &mut Section, read_file: ReadFile<'_>) -> ClickHouseConfig {
+    let url = url(section);
     let clickhouse = ClickHouseConfig {
-        url: url(section),
+        https: https(section, url.starts_with("https://"), read_file),
+        url,
         user: section.filled("user", "default"),
         password: password(section, read_file),
         files: Files::of(section),
@@ -101,9 +103,6 @@ pub fn clickhouse(section: &mut Section, read_file: ReadFile<'_>) -> ClickHouseC
         request_timeout: section.duration("request_timeout", "5m", "100ms", "1d"),
         connect_timeout: section.duration("connect_timeout", "10s", "10ms", "1h"),
     };
-    for key in ["tls_ca", "tls_cert", "tls_key"] {
-        section.not_built(key, "");
-    }
     section.not_built("compression", "none");
     section.not_built("current_views", false);
     clickhouse
@@ -111,11 +110,7 @@ pub fn clickhouse(section: &mut Section, read_file: ReadFile<'_>) -> ClickHouseC
 
 fn url(section: &mut Section) -> String {
     let url = section.url("url", "http://127.0.0.1:8123");
-    if url.starts_with("https://") {
-        section.problem("url", "https is not built yet in this version; use http:// inside a trusted network");
-        return url;
-    }
-    let host = url.strip_prefix("http://").unwrap_or_default();
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
     if host.is_empty() || host.starts_with([':', '/']) || host.contains(['?', '#', ' ']) {
         section
             .problem("url", "must be http://host:port without parameters; for example url = \"http://127.0.0.1:8123\"");

@@ -1,4 +1,4 @@
-//! `mysql.tls` and its three files as what a TLS client needs.
+//! `mysql.tls` and its three files as what a TLS client needs, and the three files of `https` to ClickHouse.
 //!
 //! The one place where the modes differ in what they verify: whoever connects sees no more than whether TLS must be.
 //! The system's own authorities are never asked: `tls_ca` alone decides, so that no certificate that anybody can buy
@@ -16,8 +16,8 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde::Deserialize;
 
-use super::ReadFile;
 use super::section::Section;
+use super::{ReadFile, Secret};
 
 /// When a connection is encrypted. What is verified lies in the client's configuration.
 #[derive(Clone, Default)]
@@ -82,6 +82,42 @@ pub fn tls(section: &mut Section, read_file: ReadFile<'_>) -> Tls {
     }
 }
 
+/// What `https` to ClickHouse needs: the server's certificate is verified in every case, its host name too.
+#[derive(Clone)]
+pub struct Https {
+    /// One of them must have signed the server's certificate.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// Our certificate, with those that lead to its authority, and its key in PEM, if the server asks for them.
+    pub identity: Option<(Vec<CertificateDer<'static>>, Secret)>,
+}
+
+impl fmt::Debug for Https {
+    /// Nothing of keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Https")
+    }
+}
+
+/// Reads `tls_ca`, `tls_cert` and `tls_key` of a section whose `url` is https, or not.
+pub fn https(section: &mut Section, is_https: bool, read_file: ReadFile<'_>) -> Option<Https> {
+    let is_given = !section.string("tls_ca", "").is_empty();
+    match (is_https, is_given) {
+        (true, false) => section.problem(
+            "tls_ca",
+            "is needed with https: name the PEM file of the authority that signed the server's certificate",
+        ),
+        (false, true) => section.problem("tls_ca", "would verify nothing: write https:// in clickhouse.url with it"),
+        (true, true) | (false, false) => {}
+    }
+    let authorities = certificates(section, "tls_ca", read_file);
+    let mode = if is_https { Mode::VerifyIdentity } else { Mode::Disabled };
+    let identity = identity(section, mode, read_file).and_then(|(chain, _)| {
+        let key = file(section, "tls_key", read_file)?;
+        Some((chain, Secret::new(&key)))
+    });
+    is_https.then_some(Https { authorities, identity })
+}
+
 fn authorities(section: &mut Section, mode: Mode, read_file: ReadFile<'_>) -> RootCertStore {
     let mut authorities = RootCertStore::empty();
     let is_given = !section.string("tls_ca", "").is_empty();
@@ -112,7 +148,7 @@ fn identity(section: &mut Section, mode: Mode, read_file: ReadFile<'_>) -> Optio
         (true, false) => section.problem("tls_key", "is needed with tls_cert: name the PEM file of its private key"),
         (false, true) => section.problem("tls_cert", "is needed with tls_key: name the PEM file of the certificate"),
         (true, true) if mode == Mode::Disabled => {
-            section.problem("tls_cert", "is not sent without TLS: write tls = \"required\" or stricter");
+            section.problem("tls_cert", "is not sent without TLS: write tls = \"required\" or stricter, or https://");
         }
         (true, true) | (false, false) => {}
     }

@@ -1,11 +1,13 @@
 //! The HTTP interface: what the pipeline does, for people and programs, and what an operator asks of it.
 //!
-//! One blocking loop over connections, one request each; `interface` has the answers. A client has [`CLIENT_TIME`] from
-//! accept to the last byte of the answer, however it dribbles, so a slow one cannot keep the others out for longer.
+//! One loop over connections, one request each; `interface` has the answers. Sockets do not block, so nobody waits for a
+//! slow client: each has [`CLIENT_TIME`] from accept to the last byte of the answer, however it dribbles, and when there are
+//! more than [`CLIENTS_MAX`], the one that has been there longest goes. While there is none the loop sleeps in accept.
 //! Nothing that a client does ends the loop. The engine gives the loop its thread (I9) and ends it with [`Listener::stop`].
 
-use std::io::{self, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,10 @@ pub use interface::Interface;
 
 /// From accept to the end of the answer.
 const CLIENT_TIME: Duration = Duration::from_secs(2);
+/// Clients at a time; 12 KiB each at most, and an answer.
+const CLIENTS_MAX: usize = 64;
+/// How often clients are looked at that are not done.
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// After a failed accept (no file descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,11 +65,31 @@ impl Listener {
     /// Answers requests until [`Listener::stop`].
     pub fn run(&self, interface: &Interface) {
         let is_loopback = self.address.ip().is_loopback();
+        let mut clients = VecDeque::new();
         while !self.stopped.load(Ordering::Relaxed) {
-            match self.socket.accept() {
-                // A client that fails harms only itself.
-                Ok((client, _)) => drop(serve(client, interface, is_loopback)),
-                Err(_) => std::thread::sleep(ACCEPT_PAUSE),
+            let is_new = self.accept(&mut clients);
+            clients.retain_mut(|client| client.goes_on(interface, is_loopback));
+            if !is_new && !clients.is_empty() {
+                std::thread::sleep(LOOK_INTERVAL);
+            }
+        }
+    }
+
+    /// Takes the next client, if there is one; waits for it only while nobody else is served.
+    fn accept(&self, clients: &mut VecDeque<Client>) -> bool {
+        let accepted = self.socket.set_nonblocking(!clients.is_empty()).and_then(|()| self.socket.accept());
+        match accepted.and_then(|(socket, _)| socket.set_nonblocking(true).map(|()| socket)) {
+            Ok(socket) => {
+                if clients.len() == CLIENTS_MAX {
+                    clients.pop_front();
+                }
+                clients.push_back(Client::new(socket));
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(_) => {
+                std::thread::sleep(ACCEPT_PAUSE);
+                false
             }
         }
     }
@@ -81,35 +107,62 @@ impl Listener {
     }
 }
 
-fn serve(mut client: TcpStream, interface: &Interface, is_loopback: bool) -> io::Result<()> {
-    let deadline = Instant::now() + CLIENT_TIME;
-    let answer = match request::read(&mut client, deadline)? {
-        Ok(request) => interface.answer(&request, is_loopback),
-        Err(refusal) => refusal,
-    };
-    write_answer(&mut client, &answer, deadline)
+/// A client that is not answered yet.
+struct Client {
+    socket: TcpStream,
+    deadline: Instant,
+    received: Vec<u8>,
+    /// Empty until there is one.
+    answer: Vec<u8>,
+    sent: usize,
 }
 
-fn write_answer(client: &mut TcpStream, answer: &Answer, deadline: Instant) -> io::Result<()> {
+impl Client {
+    fn new(socket: TcpStream) -> Self {
+        let deadline = Instant::now() + CLIENT_TIME;
+        Self { socket, deadline, received: Vec::new(), answer: Vec::new(), sent: 0 }
+    }
+
+    /// Does what can be done now; false once it is over. A client that fails harms only itself.
+    fn goes_on(&mut self, interface: &Interface, is_loopback: bool) -> bool {
+        let waits = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
+        let served = self.serve(interface, is_loopback);
+        served.is_err_and(|error| waits.contains(&error.kind())) && Instant::now() < self.deadline
+    }
+
+    fn serve(&mut self, interface: &Interface, is_loopback: bool) -> io::Result<()> {
+        while self.answer.is_empty() {
+            self.receive()?;
+            if let Some(request) = request::parse(&self.received) {
+                let answer = request.map_or_else(|refusal| refusal, |request| interface.answer(&request, is_loopback));
+                self.answer = bytes_of(&answer);
+            }
+        }
+        while let Some(rest) = self.answer.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            self.sent += self.socket.write(rest)?;
+        }
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        let mut piece = [0; 1024];
+        let length = self.socket.read(&mut piece)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.received.extend(piece.iter().take(length));
+        Ok(())
+    }
+}
+
+fn bytes_of(answer: &Answer) -> Vec<u8> {
     let Answer { code, content_type, body, allow } = answer;
     let allow = allow.map_or(String::new(), |methods| format!("Allow: {methods}\r\n"));
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {code}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n{allow}Connection: close\r\n\r\n"
     );
-    let bytes = [head.as_bytes(), body.as_bytes()].concat();
-    let mut rest = bytes.as_slice();
-    while !rest.is_empty() {
-        client.set_write_timeout(Some(time_left(deadline)?))?;
-        let written = client.write(rest)?;
-        rest = rest.get(written..).unwrap_or_default();
-    }
-    client.shutdown(std::net::Shutdown::Write)
-}
-
-fn time_left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    [head.as_bytes(), body.as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -118,7 +171,6 @@ mod tests {
     use crate::config::{HttpConfig, Secret};
     use crate::metrics::{Picture, Status};
     use request::HEAD_BYTES_MAX;
-    use std::io::Read;
     use std::sync::Arc;
 
     const STUCK_AFTER: Duration = Duration::from_secs(60);
@@ -190,7 +242,41 @@ mod tests {
             let asked = Instant::now();
             assert!(ask(address, "GET /status HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200"));
             let waited = asked.elapsed();
-            assert!(waited < CLIENT_TIME + Duration::from_secs(1), "{waited:?}");
+            assert!(waited < CLIENT_TIME / 2, "{waited:?}");
+        });
+    }
+
+    /// Each dribbles byte after byte, for ever: slowloris.
+    #[test]
+    fn many_slow_clients_do_not_keep_others_out() {
+        with_listener(Status::starting(), |address| {
+            let mut slow: Vec<_> = (0..3 * CLIENTS_MAX).map(|_| TcpStream::connect(address).unwrap()).collect();
+            let mut served = Vec::new();
+            for _ in 0..20 {
+                // Those that were sent away fail.
+                slow.iter_mut().for_each(|client| drop(client.write(b"G")));
+                let asked = Instant::now();
+                assert!(ask(address, "GET /status HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200"));
+                served.push(asked.elapsed());
+            }
+            assert!(served.iter().all(|waited| *waited < CLIENT_TIME / 2), "{served:?}");
+        });
+    }
+
+    #[test]
+    fn a_slow_client_is_served_within_its_time_and_no_longer() {
+        with_listener(Status::starting(), |address| {
+            let mut client = TcpStream::connect(address).unwrap();
+            for byte in b"GET /status HTTP/1.1\r\n\r\n" {
+                client.write_all(&[*byte]).unwrap();
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            let (mut silent, begun) = (TcpStream::connect(address).unwrap(), Instant::now());
+            assert_eq!(silent.read(&mut [0]).unwrap_or(0), 0, "it is sent away");
+            assert!(begun.elapsed() > CLIENT_TIME / 2, "{:?}", begun.elapsed());
         });
     }
 

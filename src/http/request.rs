@@ -1,11 +1,6 @@
-//! Reads a request: head and body, both small, within the client's time.
-
-use std::io::{self, Read};
-use std::net::TcpStream;
-use std::time::Instant;
+//! A request out of the bytes that have come: head and body, both small. No IO.
 
 use super::interface::Answer;
-use super::time_left;
 
 /// Request line and headers.
 pub const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -36,46 +31,26 @@ struct Head {
     body_bytes: Option<usize>,
 }
 
-/// The request, or the answer to what is none.
-pub fn read(client: &mut TcpStream, deadline: Instant) -> io::Result<Result<Request, Answer>> {
-    let mut bytes = Vec::with_capacity(1024);
-    while bytes.len() < HEAD_BYTES_MAX {
-        read_piece(client, deadline, &mut bytes)?;
-        match parse_head(&bytes) {
-            Ok(None) => {}
-            Ok(Some(head)) => return read_body(client, deadline, head, bytes),
-            Err(error) => return Ok(Err(Answer::text("400 Bad Request", error.to_string()))),
+/// What the bytes that have come are: a request, or the answer to what is none. `None`: more must come.
+pub fn parse(bytes: &[u8]) -> Option<Result<Request, Answer>> {
+    match parse_head(bytes) {
+        Ok(Some(head)) => with_body(head, bytes),
+        Ok(None) if bytes.len() < HEAD_BYTES_MAX => None,
+        Ok(None) => {
+            let text = "the request's head is above 8 KiB";
+            Some(Err(Answer::text("431 Request Header Fields Too Large", text)))
         }
+        Err(error) => Some(Err(Answer::text("400 Bad Request", error.to_string()))),
     }
-    Ok(Err(Answer::text("431 Request Header Fields Too Large", "the request's head is above 8 KiB")))
 }
 
-fn read_piece(client: &mut TcpStream, deadline: Instant, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let mut piece = [0; 1024];
-    client.set_read_timeout(Some(time_left(deadline)?))?;
-    let length = client.read(&mut piece)?;
-    if length == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    bytes.extend(piece.iter().take(length));
-    Ok(())
-}
-
-fn read_body(
-    client: &mut TcpStream,
-    deadline: Instant,
-    head: Head,
-    mut bytes: Vec<u8>,
-) -> io::Result<Result<Request, Answer>> {
+fn with_body(head: Head, bytes: &[u8]) -> Option<Result<Request, Answer>> {
     let Head { mut request, head_bytes, body_bytes } = head;
     let Some(body_bytes) = body_bytes.filter(|&length| length <= BODY_BYTES_MAX) else {
-        return Ok(Err(Answer::text("413 Content Too Large", "Content-Length must be a number up to 4096")));
+        return Some(Err(Answer::text("413 Content Too Large", "Content-Length must be a number up to 4096")));
     };
-    while bytes.len() < head_bytes + body_bytes {
-        read_piece(client, deadline, &mut bytes)?;
-    }
-    request.body = bytes.get(head_bytes..head_bytes + body_bytes).unwrap_or_default().to_vec();
-    Ok(Ok(request))
+    request.body = bytes.get(head_bytes..head_bytes + body_bytes)?.to_vec();
+    Some(Ok(request))
 }
 
 /// The head once it is complete.

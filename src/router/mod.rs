@@ -765,18 +765,10 @@ impl Router {
         if !is_clear && !is_lost && now < stopping.deadline {
             return None;
         }
-        let late = || {
-            let text = format!(
-                "shutdown_timeout is over with {} batches not acked and the last position not saved: the next start \
-                 sends them again",
-                self.ledger.outstanding()
-            );
-            Error::new(ErrorKind::TargetBusy, text)
-        };
         match stopping.cause.clone() {
             Some(cause) => Some(Err(cause)),
             None if is_clear => Some(Ok(())),
-            None => Some(Err(late())),
+            None => Some(Err(self.too_late())),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::copy::Copy;
 use super::{Router, Stopping};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Chunk, Place, TableIndex, Whereabouts};
 use crate::metrics::{CheckpointPicture, Picture, PositionPicture, TablePicture};
 use crate::position::Position;
@@ -13,6 +13,8 @@ use crate::rowbinary::Body;
 
 const DRAW_INTERVAL: Duration = Duration::from_millis(200);
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
+/// Tables and changes that a text names.
+const NAMED_MAX: usize = 10;
 
 /// Counters since the start, and those of the current summary.
 #[derive(Debug)]
@@ -256,6 +258,33 @@ impl Router {
             None => seconds_since(self.stream.end().last_commit_us),
             Some(position) => seconds_since(position.last_commit_us),
         }
+    }
+
+    /// The error of a stop that took too long: what is not acked, why, and where the next start goes on.
+    pub(super) fn too_late(&self) -> Error {
+        let saved = &self.saver.saved.position;
+        let because = self.progress.failure.as_ref().map(|failure| format!(" ({failure})")).unwrap_or_default();
+        let open = if self.ledger.is_clear() { "only the position is not saved".to_owned() } else { self.not_acked() };
+        let text = format!(
+            "pipeline.shutdown_timeout ({} s) is over, and {open}{because}. Nothing is lost: the next start goes on from \
+             {}:{} and sends the rest again",
+            self.settings.shutdown_timeout.as_secs_f64(),
+            saved.file,
+            saved.offset
+        );
+        Error::new(ErrorKind::TargetBusy, text)
+    }
+
+    fn not_acked(&self) -> String {
+        let tables = self.tables.list().iter().enumerate().filter_map(|(index, table)| {
+            let inserts = self.batcher.numbers(index).filter(|&number| self.ledger.holds(number)).count();
+            (inserts > 0).then(|| format!("{} ({inserts} inserts)", table.name))
+        });
+        let changes = self.barriers.keys().filter_map(|&table| self.barrier_told(table));
+        let named: Vec<String> = tables.chain(changes).collect();
+        let more = named.len().saturating_sub(NAMED_MAX);
+        let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("not acked are {}{and_more}", named.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", "))
     }
 
     /// One line per stage.

@@ -14,6 +14,7 @@
 )]
 
 pub mod author;
+pub mod authority;
 pub mod bridge;
 pub mod compare;
 pub mod fixture;
