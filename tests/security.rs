@@ -240,14 +240,16 @@ fn names_are_only_names() {
     run(&format!("ALTER TABLE {one} ADD COLUMN `n``e'w\\` VARCHAR(20) NOT NULL DEFAULT 'd''e\\\\f'"));
     run(&format!("INSERT INTO {one} VALUES (4, '`', 'y')"));
     all_flow(&mut bridge);
-    (equal(first, 4), equal(second, 2));
+    equal(first, 4);
+    equal(second, 2);
     let third = "r`e'n\\amed";
     run(&format!("RENAME TABLE {one} TO {}", quoted(third)));
     run(&format!("INSERT INTO {} VALUES (5, '`', 'z')", quoted(third)));
     run(&format!("TRUNCATE TABLE {two}"));
     run(&format!("INSERT INTO {two} VALUES ('2024-01-03', 'after')"));
     all_flow(&mut bridge);
-    (equal(third, 5), equal(second, 1));
+    equal(third, 5);
+    equal(second, 1);
 
     let (file, folder) = (config.write(), TempDir::new().unwrap());
     let command = |arguments: &[&str]| {
