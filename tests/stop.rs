@@ -83,23 +83,24 @@ fn under_full_load_all_that_was_read_is_flushed_and_saved() {
     assert!(saved_place(&test) >= (end.file, end.offset));
 }
 
+/// Rows of both tables.
+const ROWS: &str = "INSERT INTO a (n) VALUES (1), (2), (3);\nINSERT INTO b (n) VALUES (1);";
 const TABLES: &str = "CREATE TABLE a (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT);\nCREATE TABLE b LIKE a;";
 
 #[test]
-fn servers_that_hang_or_are_away_do_not_keep_it() {
-    let mut test = Fixture::on(Servers::own("stop-hang", &[]), "stop_hang");
+fn a_clickhouse_that_hangs_does_not_keep_it() {
+    let test = Fixture::on(Servers::own("stop-hang", &[]), "stop_hang");
     test.sql(TABLES);
     let config = with_timeout(&test);
     let clickhouse = || test.servers.clickhouse.pid.unwrap();
-    let rows = "INSERT INTO a (n) VALUES (1), (2), (3);\nINSERT INTO b (n) VALUES (1);";
 
     // ClickHouse hangs while rows wait for it.
     let mut bridge = Bridge::start(&config);
-    test.sql(rows);
+    test.sql(ROWS);
     bridge.wait_caught_up(&test, PATIENCE);
     let stopped = Stopped::new(clickhouse());
     let (before, noted) = (saved_text(&bridge), SourcePosition::now(&test));
-    test.sql(rows);
+    test.sql(ROWS);
     bridge.wait_for("the rows to be read", PATIENCE, |status| place(status) > (noted.file.clone(), noted.offset));
     let ended = terminate(bridge);
     let (a, b) = (format!("{}.a (", test.database), format!("{}.b (", test.database));
@@ -139,12 +140,18 @@ fn servers_that_hang_or_are_away_do_not_keep_it() {
     let end = SourcePosition::now(&test);
     assert!(saved_place(&test) >= (end.file, end.offset));
     test.assert_all_equal();
+}
 
-    // ClickHouse is away.
+#[test]
+fn a_clickhouse_that_is_away_and_a_mysql_that_hangs_do_not_keep_it() {
+    let mut test = Fixture::on(Servers::own("stop-away", &[]), "stop_away");
+    test.sql(TABLES);
+    let config = with_timeout(&test);
+    let a = format!("{}.a (", test.database);
     let mut bridge = Bridge::start(&config);
     bridge.wait_caught_up(&test, PATIENCE);
     test.servers.kill_clickhouse();
-    test.sql(rows);
+    test.sql(ROWS);
     bridge.wait_for("the outage", PATIENCE, |status| status.state() == "waiting");
     let ended = terminate(bridge);
     assert_late(&ended, &[&a, "is it running"]);

@@ -151,7 +151,7 @@ pub fn table_name(text: &str) -> Result<TableName, String> {
 /// A pattern's two parts as globs, quoted pieces escaped.
 fn split(text: &str) -> Result<(String, String), String> {
     let glob = |part: &Part| {
-        let piece = |piece: &Piece| if piece.is_quoted { globset::escape(&piece.text) } else { piece.text.clone() };
+        let piece = |piece: &Piece| if piece.is_quoted { literal(&piece.text) } else { piece.text.clone() };
         part.iter().map(piece).collect::<String>()
     };
     match parts(text)?.as_slice() {
@@ -159,6 +159,12 @@ fn split(text: &str) -> Result<(String, String), String> {
         [_] => Err(format!("has no dot: write database.table, for example \"{text}.*\"")),
         _ => Err("must be database.table; a dot within a name needs backquotes, for example \"`odd.db`.*\"".to_owned()),
     }
+}
+
+/// A glob that is only this text. (`globset::escape` leaves the backslash and the brace as they are.)
+fn literal(text: &str) -> String {
+    let escaped = |c: char| ['\\'].into_iter().filter(move |_| "\\?*[]{},!".contains(c)).chain([c]);
+    text.chars().flat_map(escaped).collect()
 }
 
 type Part = Vec<Piece>;
@@ -237,6 +243,9 @@ mod tests {
         check(&["`odd.db`.`t*`"], &[], "odd.db", "t*", true);
         check(&["`odd.db`.`t*`"], &[], "odd.db", "tx", false);
         check(&["`odd.db`.`t``[a]`*"], &[], "odd.db", "t`[a]xyz", true);
+        check(&["`a\\b`.`{c,d}!?*`"], &[], "a\\b", "{c,d}!?*", true);
+        check(&["`a\\b`.`{c,d}`"], &[], "ab", "{c,d}", false);
+        check(&["`a\\b`.`{c,d}`"], &[], "a\\b", "c", false);
     }
 
     #[test]
