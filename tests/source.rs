@@ -481,16 +481,17 @@ fn a_reader_without_a_server_waits_and_stops_at_once() {
     assert!(stopped.elapsed() < Duration::from_millis(500));
 }
 
-/// Forwards one connection until `cut`, then swallows what the server sends, as a dead network does.
+/// Forwards connections until `cut`, then swallows what the server sends, as a dead network does.
 fn proxy(to: String, cut: Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
-        let (client, _) = listener.accept().unwrap();
-        let server = TcpStream::connect(to).unwrap();
-        let (from_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-        thread::spawn(move || forward(from_client, to_server, &AtomicBool::new(false)));
-        forward(server, client, &cut);
+        for client in listener.incoming().map_while(std::result::Result::ok) {
+            let (server, cut) = (TcpStream::connect(&to).unwrap(), Arc::clone(&cut));
+            let (from_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || forward(from_client, to_server, &AtomicBool::new(false)));
+            thread::spawn(move || forward(server, client, &cut));
+        }
     });
     port
 }
