@@ -3,6 +3,7 @@
 //! `check` prints it, `run` refuses to start while there is any. It only looks: nothing is created or changed.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -149,6 +150,15 @@ impl Inspection {
     /// When there is any problem.
     pub fn refuse(&self) -> Result<()> {
         refuse(self.all_problems())
+    }
+
+    /// All problems as one error, but for what the targets of these tables do not fit in.
+    ///
+    /// # Errors
+    /// When there is any other problem.
+    pub fn refuse_but_for(&self, forgiven: &HashSet<TableName>) -> Result<()> {
+        let others = self.tables.iter().filter(|table| !forgiven.contains(&table.source.name));
+        refuse(self.problems.iter().chain(others.flat_map(|table| &table.misfits)))
     }
 
     /// The problems that concern more than single tables, as one error.

@@ -201,10 +201,27 @@ fn begin(
             Some(why) => begin_anew(config, source, client, inspection, &saved, &why),
         },
         None => {
-            inspection.refuse()?;
-            first_start(config, source, client, &inspection.tables)
+            let unfinished = unfinished(config, client, store, inspection)?;
+            inspection.refuse_but_for(&unfinished)?;
+            first_start(config, source, client, &inspection.tables, &unfinished)
         }
     }
+}
+
+/// Tables whose targets a first start made that ended before its checkpoint was saved, and that were altered since: no row
+/// is in those targets, so nothing stands in the way of replacing them.
+fn unfinished(config: &Config, client: &Client, store: &Store, inspection: &Inspection) -> Result<HashSet<TableName>> {
+    let states = if store.is_created()? { store.load_table_states()? } else { Vec::new() };
+    if config.mysql.start != Start::Snapshot || states.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut unfinished = HashSet::new();
+    for table in inspection.tables.iter().filter(|table| !table.misfits.is_empty()) {
+        if !has_rows(client, table)? {
+            unfinished.insert(table.source.name.clone());
+        }
+    }
+    Ok(unfinished)
 }
 
 /// Where to begin, and with what.
@@ -502,7 +519,13 @@ fn intended(source: &SourceTable, mut target: TargetTable, features: TargetFeatu
 // --- the first start ---
 
 /// Every table of a first start, with the position taken before.
-fn first_start(config: &Config, source: &mut Source, client: &Client, tables: &[Inspected]) -> Result<Begun> {
+fn first_start(
+    config: &Config,
+    source: &mut Source,
+    client: &Client,
+    tables: &[Inspected],
+    unfinished: &HashSet<TableName>,
+) -> Result<Begun> {
     let position = match &config.mysql.start {
         Start::Snapshot => {
             let position = source.current_position(true)?;
@@ -523,6 +546,9 @@ fn first_start(config: &Config, source: &mut Source, client: &Client, tables: &[
     let chosen = |table: &Inspected| match config.mysql.start {
         Start::Snapshot if has_rows(client, table)? => {
             Ok(Chosen::wanted(table.clone(), "its target had rows at the first start"))
+        }
+        Start::Snapshot if unfinished.contains(&table.source.name) => {
+            Ok(Chosen::wanted(table.clone(), "it was altered since a first start that was not finished"))
         }
         Start::Snapshot if !is_steady(table) => Ok(Chosen::wanted(table.clone(), "it was altered at the first start")),
         Start::Snapshot => {
