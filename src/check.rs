@@ -152,6 +152,27 @@ impl Inspection {
         refuse(self.all_problems())
     }
 
+    /// Tables whose targets a first start made that ended before its checkpoint was saved, and that were altered since: no
+    /// row is in those targets, so nothing stands in the way of replacing them.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn unfinished(&self, config: &Config, store: &Store) -> Result<HashSet<TableName>> {
+        let Some(client) = self.client.as_ref().filter(|_| config.mysql.start == Start::Snapshot) else {
+            return Ok(HashSet::new());
+        };
+        if !store.is_created()? || store.load_table_states()?.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut unfinished = HashSet::new();
+        for table in self.tables.iter().filter(|table| !table.misfits.is_empty()) {
+            if table.target.is_some() && !tables::has_rows(client, &table.target_name)? {
+                unfinished.insert(table.source.name.clone());
+            }
+        }
+        Ok(unfinished)
+    }
+
     /// All problems as one error, but for what the targets of these tables do not fit in.
     ///
     /// # Errors

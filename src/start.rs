@@ -201,27 +201,11 @@ fn begin(
             Some(why) => begin_anew(config, source, client, inspection, &saved, &why),
         },
         None => {
-            let unfinished = unfinished(config, client, store, inspection)?;
+            let unfinished = inspection.unfinished(config, store)?;
             inspection.refuse_but_for(&unfinished)?;
             first_start(config, source, client, &inspection.tables, &unfinished)
         }
     }
-}
-
-/// Tables whose targets a first start made that ended before its checkpoint was saved, and that were altered since: no row
-/// is in those targets, so nothing stands in the way of replacing them.
-fn unfinished(config: &Config, client: &Client, store: &Store, inspection: &Inspection) -> Result<HashSet<TableName>> {
-    let states = if store.is_created()? { store.load_table_states()? } else { Vec::new() };
-    if config.mysql.start != Start::Snapshot || states.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let mut unfinished = HashSet::new();
-    for table in inspection.tables.iter().filter(|table| !table.misfits.is_empty()) {
-        if !has_rows(client, table)? {
-            unfinished.insert(table.source.name.clone());
-        }
-    }
-    Ok(unfinished)
 }
 
 /// Where to begin, and with what.
