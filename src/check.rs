@@ -3,6 +3,7 @@
 //! `check` prints it, `run` refuses to start while there is any. It only looks: nothing is created or changed.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -149,6 +150,36 @@ impl Inspection {
     /// When there is any problem.
     pub fn refuse(&self) -> Result<()> {
         refuse(self.all_problems())
+    }
+
+    /// Tables whose targets a first start made that ended before its checkpoint was saved, and that were altered since: no
+    /// row is in those targets, so nothing stands in the way of replacing them.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn unfinished(&self, config: &Config, store: &Store) -> Result<HashSet<TableName>> {
+        let Some(client) = self.client.as_ref().filter(|_| config.mysql.start == Start::Snapshot) else {
+            return Ok(HashSet::new());
+        };
+        if !store.is_created()? || store.load_table_states()?.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut unfinished = HashSet::new();
+        for table in self.tables.iter().filter(|table| !table.misfits.is_empty()) {
+            if table.target.is_some() && !tables::has_rows(client, &table.target_name)? {
+                unfinished.insert(table.source.name.clone());
+            }
+        }
+        Ok(unfinished)
+    }
+
+    /// All problems as one error, but for what the targets of these tables do not fit in.
+    ///
+    /// # Errors
+    /// When there is any other problem.
+    pub fn refuse_but_for(&self, forgiven: &HashSet<TableName>) -> Result<()> {
+        let others = self.tables.iter().filter(|table| !forgiven.contains(&table.source.name));
+        refuse(self.problems.iter().chain(others.flat_map(|table| &table.misfits)))
     }
 
     /// The problems that concern more than single tables, as one error.

@@ -273,12 +273,18 @@ impl Store {
     /// # Errors
     /// As [`Client::query`]; a GTID set that is none.
     pub fn load(&self) -> Result<Option<Checkpoint>> {
-        let name = TableName { database: self.database.clone(), table: TABLE_STATES.to_owned() };
-        // The table that is created last: with it all are there.
-        if tables::existing_table(&self.client, &name)?.is_none() {
+        if !self.is_created()? {
             return Ok(None);
         }
         self.newest(&["checkpoint_latest", "checkpoints"])?.map(CheckpointRow::into_checkpoint).transpose()
+    }
+
+    /// Whether all tables are there: the one that is created last is.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn is_created(&self) -> Result<bool> {
+        Ok(tables::existing_table(&self.client, &self.name(TABLE_STATES))?.is_some())
     }
 
     /// Takes the pipeline over: saves `checkpoint` (the loaded one, or a first one with `seq` 0) two numbers above what was

@@ -201,8 +201,9 @@ fn begin(
             Some(why) => begin_anew(config, source, client, inspection, &saved, &why),
         },
         None => {
-            inspection.refuse()?;
-            first_start(config, source, client, &inspection.tables)
+            let unfinished = inspection.unfinished(config, store)?;
+            inspection.refuse_but_for(&unfinished)?;
+            first_start(config, source, client, &inspection.tables, &unfinished)
         }
     }
 }
@@ -502,7 +503,13 @@ fn intended(source: &SourceTable, mut target: TargetTable, features: TargetFeatu
 // --- the first start ---
 
 /// Every table of a first start, with the position taken before.
-fn first_start(config: &Config, source: &mut Source, client: &Client, tables: &[Inspected]) -> Result<Begun> {
+fn first_start(
+    config: &Config,
+    source: &mut Source,
+    client: &Client,
+    tables: &[Inspected],
+    unfinished: &HashSet<TableName>,
+) -> Result<Begun> {
     let position = match &config.mysql.start {
         Start::Snapshot => {
             let position = source.current_position(true)?;
@@ -523,6 +530,9 @@ fn first_start(config: &Config, source: &mut Source, client: &Client, tables: &[
     let chosen = |table: &Inspected| match config.mysql.start {
         Start::Snapshot if has_rows(client, table)? => {
             Ok(Chosen::wanted(table.clone(), "its target had rows at the first start"))
+        }
+        Start::Snapshot if unfinished.contains(&table.source.name) => {
+            Ok(Chosen::wanted(table.clone(), "it was altered since a first start that was not finished"))
         }
         Start::Snapshot if !is_steady(table) => Ok(Chosen::wanted(table.clone(), "it was altered at the first start")),
         Start::Snapshot => {

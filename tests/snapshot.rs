@@ -40,6 +40,34 @@ fn small_chunks(test: &Fixture) -> Config {
     config
 }
 
+/// The targets are there, empty, and their states are saved, but no checkpoint is: nobody but a person could go on, if the
+/// source's tables are altered before the next start.
+#[test]
+fn a_first_start_that_was_not_finished_is_made_anew() {
+    let test = Fixture::new("snapshot_unfinished");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT);\nCREATE TABLE u (id INT PRIMARY KEY);");
+    let bridge = Bridge::start(&test.config());
+    let config = bridge.config().clone();
+    bridge.kill9();
+    for table in ["checkpoints", "checkpoint_latest"] {
+        test.clickhouse(&format!("TRUNCATE TABLE `{{db}}_state`.{table}"));
+    }
+    test.sql("ALTER TABLE t ADD COLUMN b INT NOT NULL DEFAULT 7;\nINSERT INTO t VALUES (1, 1, 1);\nINSERT INTO u VALUES (1);");
+    let mut bridge = Bridge::start(&config);
+    bridge.wait_all_streaming(&test, COPY);
+    test.assert_equal("t");
+    test.assert_equal("u");
+    assert_eq!(bridge.sigterm(), Some(0));
+    // What has rows is not replaced.
+    for table in ["checkpoints", "checkpoint_latest"] {
+        test.clickhouse(&format!("TRUNCATE TABLE `{{db}}_state`.{table}"));
+    }
+    test.sql("ALTER TABLE t ADD COLUMN c INT;");
+    let mut bridge = Bridge::spawn(&config);
+    assert_eq!(bridge.wait_end(), Some(1));
+    assert!(bridge.log().contains("t: column `c` is missing"), "{}", bridge.log());
+}
+
 #[test]
 fn rows_of_every_key_are_copied_and_the_stream_goes_on() {
     let test = Fixture::new("snapshot");

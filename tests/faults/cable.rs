@@ -1,15 +1,15 @@
 //! A proxy in front of MySQL: bytes both ways, and the troubles of a long cable, for all connections at once.
 //!
 //! So that a connection can be reset and not only closed, the last byte that a client sent stays in the socket unread
-//! (it is passed on all the same): closing then resets. What that costs: a client that goes away in silence is noticed
-//! when the server next speaks to it, which a dump does with each heartbeat.
+//! (it is passed on all the same): closing then resets. A client that goes away is then noticed only when the server next
+//! speaks to it, which a dump does with each heartbeat; of a connection that is silent for longer the byte is taken.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -20,6 +20,9 @@ const TICK: Duration = Duration::from_millis(5);
 const BUFFER_BYTES: usize = 64 << 10;
 /// A trickle: so much per tick.
 const DROP_BYTES: usize = 256;
+
+/// Longer than a heartbeat.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// What the cable does to its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,8 @@ struct Link {
     server: TcpStream,
     has_ended: AtomicBool,
     is_dead: AtomicBool,
+    /// When the server last spoke.
+    spoke_at: Mutex<Instant>,
 }
 
 impl Cable {
@@ -96,7 +101,8 @@ fn connect(client: TcpStream, server: &str, state: &Arc<Mutex<State>>) -> io::Re
         stream.set_read_timeout(Some(TICK))?;
         stream.set_write_timeout(Some(10 * TICK))?;
     }
-    let link = Arc::new(Link { client, server, has_ended: AtomicBool::new(false), is_dead: AtomicBool::new(false) });
+    let (has_ended, is_dead, spoke_at) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::new(Instant::now()));
+    let link = Arc::new(Link { client, server, has_ended, is_dead, spoke_at });
     let links = &mut state.lock().links;
     links.retain(|link| !link.has_ended.load(Ordering::Relaxed));
     links.push(Arc::clone(&link));
@@ -157,6 +163,7 @@ fn down(link: &Link, state: &Mutex<State>) -> io::Result<()> {
             Err(error) if is_timeout(&error) => continue,
             Err(error) => return Err(error),
         };
+        *link.spoke_at.lock() = Instant::now();
         let Trouble::Cut { after_bytes } = trouble else {
             since_cut = 0;
             drip(link, state, &buffer[..len])?;
@@ -223,6 +230,10 @@ fn up(link: &Link, state: &Mutex<State>) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         if len == passed {
+            if link.spoke_at.lock().elapsed() > SILENCE {
+                (&link.client).read_exact(&mut buffer[..1])?;
+                passed = 0;
+            }
             thread::sleep(TICK);
             continue;
         }

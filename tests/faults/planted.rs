@@ -45,9 +45,9 @@ const BUGS: [Bug; 5] = [
     },
     Bug {
         name: "a late copy accepted after TRUNCATE",
-        file: "src/clickhouse/barrier.rs",
-        right: "close(client, name, floor, prefixes)?;\n    client.query(&empty_sql(name, floor))",
-        wrong: "if !BUG { close(client, name, floor, prefixes)?; }\n    client.query(&empty_sql(name, floor))",
+        file: "src/clickhouse/floor.rs",
+        right: "ADD CONSTRAINT {next} CHECK {VERSION} >= {version}\")",
+        wrong: "ADD CONSTRAINT {next} CHECK {VERSION} >= {}\", if BUG { \"0\".to_owned() } else { version.to_string() })",
     },
 ];
 

@@ -10,6 +10,8 @@ use crate::support::bridge::{Bridge, Config, Stopped, signal};
 
 /// How often it is looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// Between its end and its next start.
+const AGAIN: Duration = Duration::from_millis(300);
 /// After SIGTERM; then the second one comes, which ends it at once.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -44,6 +46,7 @@ impl Supervisor {
                 self.note_memory(running);
                 if running.ended().is_some() {
                     self.ends.lock().push(last_words(running));
+                    thread::sleep(AGAIN);
                     *bridge = Some(Bridge::spawn(&self.config));
                 }
             }

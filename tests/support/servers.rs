@@ -98,11 +98,6 @@ impl Servers {
         script(&["mysql-stop", self.own_name()]);
     }
 
-    /// kill -9 of the own MySQL.
-    pub fn kill_mysql(&self) {
-        script(&["mysql-kill", self.own_name()]);
-    }
-
     /// Starts the own MySQL again, at the same port with the same data.
     pub fn start_mysql(&mut self, mysql_options: &[&str]) {
         self.mysql = MySql::start(self.own_name(), mysql_options);
