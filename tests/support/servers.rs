@@ -103,6 +103,11 @@ impl Servers {
         self.mysql = MySql::start(self.own_name(), mysql_options);
     }
 
+    /// kill -9 of the own MySQL.
+    pub fn kill_mysql(&self) {
+        script(&["mysql-kill", self.own_name()]);
+    }
+
     /// Starts the own MySQL again; its new process.
     pub fn mysql_again(&self) -> MySql {
         MySql::start(self.own_name(), &[])
