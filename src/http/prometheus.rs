@@ -33,7 +33,7 @@ fn whole(picture: &Picture) -> Vec<MetricFamily> {
     let (counter, gauge) = (MetricType::COUNTER, MetricType::GAUGE);
     let one = |value: f64| vec![(Vec::new(), value)];
     let count = |value: u64| one(value as f64);
-    let checkpoint = &picture.checkpoint;
+    let (checkpoint, retention) = (&picture.checkpoint, picture.retention.as_ref());
     let retries = picture.retries.iter().map(|(code, &count)| (vec![("code", code.as_str())], count as f64));
     vec![
         family(
@@ -59,6 +59,18 @@ fn whole(picture: &Picture) -> Vec<MetricFamily> {
             "Since the last checkpoint was saved.",
             gauge,
             checkpoint.age_seconds.into_iter().flat_map(one).collect(),
+        ),
+        family(
+            "retention_seconds_left",
+            "How long the source keeps what a restart needs, at the least; absent when it purges nothing by itself.",
+            gauge,
+            retention.and_then(|retention| retention.seconds_left).into_iter().flat_map(one).collect(),
+        ),
+        family(
+            "retention_bytes_behind",
+            "Bytes of the binary log from what a restart needs to its end.",
+            gauge,
+            retention.into_iter().flat_map(|retention| count(retention.bytes_behind)).collect(),
         ),
         family(
             "retries_total",
@@ -130,6 +142,7 @@ fn label((name, value): (&str, &str)) -> LabelPair {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retention::Retention;
 
     fn table(name: &str, state: &str, parts: Option<u64>) -> TablePicture {
         TablePicture { name: name.to_owned(), state: state.to_owned(), rows: 7, parts, ..TablePicture::default() }
@@ -139,7 +152,9 @@ mod tests {
     fn each_figure_has_its_name_type_and_labels() {
         let retries = [("252", 2), ("none", 1)].map(|(code, count)| (code.to_owned(), count)).into();
         let tables = vec![table("shop.a\"b", "streaming", Some(3)), table("shop.c", "quarantined", None)];
-        let picture = Picture { state: "streaming".to_owned(), rows_total: 14, retries, tables, ..Picture::default() };
+        let retention = Some(Retention { seconds_left: Some(90.5), bytes_behind: 8, ..Retention::default() });
+        let state = "streaming".to_owned();
+        let picture = Picture { state, rows_total: 14, retries, tables, retention, ..Picture::default() };
         let text = text(&picture).unwrap();
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("# HELP")).collect();
         for expected in [
@@ -148,6 +163,8 @@ mod tests {
             "# TYPE stream_bridge_lag_seconds gauge",
             "stream_bridge_state{state=\"streaming\"} 1",
             "stream_bridge_retries_total{code=\"252\"} 2",
+            "stream_bridge_retention_seconds_left 90.5",
+            "stream_bridge_retention_bytes_behind 8",
             "stream_bridge_tables{state=\"quarantined\"} 1",
             "stream_bridge_table_rows_total{table=\"shop.a\\\"b\"} 7",
             "stream_bridge_table_state{table=\"shop.c\",state=\"quarantined\"} 1",
