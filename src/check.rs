@@ -13,13 +13,14 @@ use crate::clickhouse::check::{check_existing, reserved_names};
 use crate::clickhouse::grants::Wanted;
 use crate::clickhouse::tables::ExistingTable;
 use crate::clickhouse::{Client, tables};
-use crate::config::{Config, Start, helper_note};
+use crate::config::{Config, ReplicateConfig, Start, helper_note};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::guard;
 use crate::mysql::checks;
 use crate::mysql::chunks::trial;
 use crate::mysql::select::Select;
 use crate::mysql::source::{ServerFacts, Source};
+use crate::mysql::tables::FoundTable;
 use crate::schema::catalog::{Definition, SourceTable};
 use crate::schema::mapping::TargetFeatures;
 use crate::schema::types::{SourceType, TableName};
@@ -63,6 +64,20 @@ pub struct Inspected {
     pub copy_where: Option<String>,
 }
 
+impl Inspected {
+    /// A chosen table whose target was not looked at yet.
+    pub fn of(found: FoundTable, replicate: &ReplicateConfig) -> Self {
+        Self {
+            target_name: replicate.target_name(&found.table.name),
+            copy_where: replicate.copy_where(&found.table.name).map(str::to_owned),
+            definition: found.definition,
+            source: found.table,
+            target: None,
+            misfits: Vec::new(),
+        }
+    }
+}
+
 /// Looks at both servers.
 pub fn inspect(config: &Config) -> Inspection {
     let replicate = &config.replicate;
@@ -72,14 +87,7 @@ pub fn inspect(config: &Config) -> Inspection {
         helpers.borrow_mut().extend(base.map(|base| helper_note(name, &base)));
         replicate.selection.chooses(name, all)
     });
-    let tables = found.tables.into_iter().map(|found| Inspected {
-        target_name: replicate.target_name(&found.table.name),
-        copy_where: replicate.copy_where(&found.table.name).map(str::to_owned),
-        definition: found.definition,
-        source: found.table,
-        target: None,
-        misfits: Vec::new(),
-    });
+    let tables = found.tables.into_iter().map(|found| Inspected::of(found, replicate));
     let mut inspection = Inspection {
         problems: found.problems,
         notes: found.facts.as_ref().and_then(metadata_note).into_iter().chain(helpers.into_inner()).collect(),

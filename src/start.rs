@@ -31,7 +31,7 @@ use crate::guard;
 use crate::message::{CopyOrder, TableIndex};
 use crate::mysql::lock::Lock;
 use crate::mysql::source::{ServerFacts, Source};
-use crate::mysql::tables::{self, FoundTable};
+use crate::mysql::tables;
 use crate::position::{Position, Timeline, Version, file_number};
 use crate::router::policy;
 use crate::router::resync::BegunResync;
@@ -203,7 +203,7 @@ fn begin(
         None => {
             let unfinished = inspection.unfinished(config, store)?;
             inspection.refuse_but_for(&unfinished)?;
-            first_start(config, source, client, &inspection.tables, &unfinished)
+            first_start(config, source, client, inspection, &unfinished)
         }
     }
 }
@@ -507,9 +507,10 @@ fn first_start(
     config: &Config,
     source: &mut Source,
     client: &Client,
-    tables: &[Inspected],
+    inspection: &Inspection,
     unfinished: &HashSet<TableName>,
 ) -> Result<Begun> {
+    let tables = &inspection.tables;
     let position = match &config.mysql.start {
         Start::Snapshot => {
             let position = source.current_position(true)?;
@@ -525,7 +526,7 @@ fn first_start(
     let timeline =
         Timeline { number: next_timeline(client, tables)?, base_file: base_file(config, source, &position)? };
     let since = timeline.version(&position.file, position.offset)?;
-    let steady = steady(source, tables)?;
+    let (steady, new) = look_again(config, source, client, inspection)?;
     let is_steady = |table: &Inspected| steady.contains(&table.source.name);
     let chosen = |table: &Inspected| match config.mysql.start {
         Start::Snapshot if has_rows(client, table)? => {
@@ -546,17 +547,31 @@ fn first_start(
             Ok(if is_known { table.followed(since) } else { table })
         }
     };
-    let tables = tables.iter().map(chosen).collect::<Result<_>>()?;
+    let tables = tables.iter().chain(&new).map(chosen).collect::<Result<_>>()?;
     Ok(Begun { checkpoint: Checkpoint { seq: 0, position, timeline }, tables, is_new: true })
 }
 
-/// The tables whose definition is, behind the position that was taken, what it was before: so it is that of the position.
-fn steady(source: &mut Source, tables: &[Inspected]) -> Result<HashSet<TableName>> {
-    let before: HashMap<&TableName, &Definition> =
-        tables.iter().map(|table| (&table.source.name, &table.definition)).collect();
-    let now = tables::read(source, &|name, _| before.contains_key(name), false)?;
-    let is_same = |found: &FoundTable| before.get(&found.table.name) == Some(&&found.definition);
-    Ok(now.into_iter().filter(is_same).map(|found| found.table.name).collect())
+/// The chosen tables behind the position that was taken. First those whose definition is what it was before, so it is that
+/// of the position. Then those that were not there before, or not by this name: the stream may say nothing of them any more.
+fn look_again(
+    config: &Config,
+    source: &mut Source,
+    client: &Client,
+    inspection: &Inspection,
+) -> Result<(HashSet<TableName>, Vec<Inspected>)> {
+    let before = inspection.tables.iter().map(|table| (&table.source.name, &table.definition));
+    let before: HashMap<&TableName, &Definition> = before.collect();
+    let selection = &config.replicate.selection;
+    let zero_dates = inspection.facts.as_ref().is_some_and(ServerFacts::allows_zero_dates);
+    let now = tables::read(source, &|name, all| before.contains_key(name) || selection.chooses(name, all), zero_dates)?;
+    let (there, new): (Vec<_>, Vec<_>) = now.into_iter().partition(|found| before.contains_key(&found.table.name));
+    let steady = there.into_iter().filter(|found| before.get(&found.table.name) == Some(&&found.definition));
+    let with_target = |found| {
+        let table = Inspected::of(found, &config.replicate);
+        Ok(Inspected { target: targets::existing_table(client, &table.target_name)?, ..table })
+    };
+    let new = new.into_iter().map(with_target).collect::<Result<_>>()?;
+    Ok((steady.map(|found| found.table.name).collect(), new))
 }
 
 fn has_rows(client: &Client, table: &Inspected) -> Result<bool> {
@@ -709,10 +724,7 @@ fn begin_anew(
     let number = next_timeline(client, &inspection.tables)?.max(saved.timeline.number + 1);
     let timeline = Timeline { number, base_file };
     let since = timeline.version(&position.file, position.offset)?;
-    let steady = match config.mysql.on_lost_position {
-        OnLostPosition::Current => steady(source, &inspection.tables)?,
-        OnLostPosition::Snapshot | OnLostPosition::Fail => HashSet::new(),
-    };
+    let (steady, new) = look_again(config, source, client, inspection)?;
     let chosen = |table: &Inspected| match config.mysql.on_lost_position {
         OnLostPosition::Current => {
             let reason = format!("rows are missing that changed before the present position was taken: {why}");
@@ -723,7 +735,7 @@ fn begin_anew(
         OnLostPosition::Snapshot | OnLostPosition::Fail => Chosen::wanted(table.clone(), why),
     };
     let checkpoint = Checkpoint { seq: saved.seq, position, timeline };
-    Ok(Begun { checkpoint, tables: inspection.tables.iter().map(chosen).collect(), is_new: true })
+    Ok(Begun { checkpoint, tables: inspection.tables.iter().chain(&new).map(chosen).collect(), is_new: true })
 }
 
 /// A table that cannot be followed any more is set aside alone: the others go on.

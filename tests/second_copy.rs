@@ -189,3 +189,31 @@ fn a_half_open_session_does_not_hold_the_lock_for_long() {
     bridge.wait_caught_up(&test, PATIENCE);
     assert_eq!(bridge.sigterm(), Some(0));
 }
+
+/// What was created or renamed between a first start's look at the tables and its position, the stream says nothing of any
+/// more. A start that waits for the lock is between the two.
+#[test]
+fn tables_that_come_while_a_first_start_waits_are_replicated() {
+    let test = table("second_between");
+    test.sql(
+        "CREATE TABLE gone (id INT PRIMARY KEY);\nCREATE TABLE old (id INT PRIMARY KEY);\nINSERT INTO old VALUES (1)",
+    );
+    let config = test.config();
+    let mut first = Bridge::start(&config);
+    first.wait_caught_up(&test, PATIENCE);
+    let mut second = Bridge::spawn(&config.separate());
+    wait_until("the start to wait", PATIENCE, || second.log().contains("for the end of another process"));
+    let _stopped = Stopped::new(first.pid());
+    test.clickhouse("DROP DATABASE `{db}_state` SYNC");
+    test.sql(
+        "CREATE TABLE new (id INT PRIMARY KEY, v TEXT);\nINSERT INTO new VALUES (1, 'one');\nDROP TABLE gone;
+         RENAME TABLE old TO renamed;\nALTER TABLE t ADD COLUMN w INT NOT NULL DEFAULT 5",
+    );
+    second.wait_all_streaming(&test, PATIENCE);
+    assert!(second.log().contains("as checkpoint 3"), "it was no first start: {}", second.log());
+    test.assert_all_equal();
+    test.sql("INSERT INTO renamed VALUES (2);\nUPDATE new SET v = 'two'");
+    second.wait_caught_up(&test, PATIENCE);
+    test.assert_all_equal();
+    assert_eq!(second.sigterm(), Some(0));
+}
