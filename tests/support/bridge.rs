@@ -538,12 +538,12 @@ fn file_number(file: &str) -> u64 {
 pub struct Stopped(u32);
 
 impl Stopped {
-    /// SIGSTOP; waits until the kernel says that it stands.
+    /// SIGSTOP; waits until the kernel says that it stands, or that it had ended by itself.
     pub fn new(pid: u32) -> Self {
         signal("STOP", pid);
         wait_until("the process to stop", PATIENCE, || {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 'Z']))
         });
         Self(pid)
     }
