@@ -3,7 +3,8 @@
 //! In each run, one after the other on the same servers: our own drain (dump and decode to nowhere), the **bare poster**
 //! (the same bodies, made before, posted to a new table by as many writers), and `stream-bridge run` on an empty target,
 //! told to start where the load begins. By ClickHouse's query log it is timed from the end of its start, which looks at both
-//! servers, makes the tables and saves a checkpoint, to the end of the last insert. CPU is counted from its very start.
+//! servers, makes the tables and saves a checkpoint, to the end of the last insert. Our CPU is counted
+//! from the start of the process, the servers' from the end of the start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,7 @@ use crate::report::{self, Table};
 use crate::support::bridge::{Bridge, PATIENCE};
 use crate::support::fixture::Fixture;
 use crate::support::servers::Servers;
+use crate::support::wait_until;
 use crate::walk::{Decoder, events};
 use crate::workload::{Workload, write_narrow};
 use crate::{Size, clock};
@@ -200,8 +202,10 @@ impl Rig {
         config.set("mysql.tls", "disabled").set("pipeline.batch_size", i64::from(setting.batch_rows));
         config.set("pipeline.worker_count", i64::from(setting.writers));
         config.set("pipeline.memory_limit", format!("{}MiB", setting.memory_mib));
-        let (spawned_us, before) = (clock::now_us(), self.cpu_of_servers());
+        let spawned_us = clock::now_us();
         let mut bridge = Bridge::spawn(&config);
+        wait_until("the end of the start", PATIENCE, || bridge.log().contains("going on from"));
+        let before = self.cpu_of_servers();
         bridge.wait_for("all rows", 20 * PATIENCE, |status| status.rows_total() >= self.rows);
         let after = self.cpu_of_servers();
         let (cpu_ours, peak_bytes) = (clock::of_process(bridge.pid()), bridge.peak_memory_bytes() as f64);
