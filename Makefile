@@ -22,6 +22,7 @@ test:
 
 check:
 	cargo fmt --check
+	cargo fmt --check --manifest-path bench/peers/Cargo.toml
 	cargo clippy --all-targets -- -D warnings
 	cargo check --bins # without the features that dev-dependencies add
 	STREAM_BRIDGE_MUTATION_INPUTS=20000 cargo test --test mutation --lib --bins --test tidy --test readme --test config --test router
