@@ -1,4 +1,4 @@
-//! `bench/copy`: how fast existing rows are copied, against what the two servers can do side by side without us.
+//! The snapshot: how fast existing rows are copied, against what the two servers can do side by side without us.
 //!
 //! In each run, one after the other on the same machine:
 //! * the reference: MySQL's rows are read to nowhere (the same SELECTs, chunks and connections), **while** the same bodies,
@@ -8,12 +8,6 @@
 //!
 //! The process is charged all its CPU time, user and system, from its start on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark may fail loudly")]
-
-#[path = "../tests/support/mod.rs"]
-mod support;
-
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -35,37 +29,45 @@ use stream_bridge::transcode::Limits;
 
 use uuid::Uuid;
 
-use support::bridge::{Bridge, PATIENCE};
-use support::fixture::Fixture;
-use support::load::{allow_many_numbers, numbers};
-use support::servers::Servers;
+use crate::report::{self, Table};
+use crate::support::bridge::{Bridge, PATIENCE};
+use crate::support::fixture::Fixture;
+use crate::support::load::{allow_many_numbers, numbers};
+use crate::support::servers::Servers;
+use crate::support::wait_until;
+use crate::{Size, clock};
 
-const DATABASE: &str = "stream_bridge_bench";
-/// `_SC_CLK_TCK` of Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
+const DATABASE: &str = "bench";
+/// Of the full size.
+const ROWS: u64 = 10_000_000;
 const ROWS_STEP: u64 = 500_000;
 
-fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>().expect("numbers: ROWS RUNS"));
-    let (rows, runs) = (arguments.next().unwrap_or(4_000_000), arguments.next().unwrap_or(5));
+/// The copy of narrow rows.
+pub fn run(size: Size) {
+    let rows = size.of(ROWS);
     let servers = Servers::own("bench-copy", &["--innodb-buffer-pool-size=2G"]);
     let test = Fixture::named(servers, DATABASE.to_owned());
     load(&test, rows);
     let rig = Rig::new(&test, rows);
-    println!("copy of {rows} rows (bigint, int, int, varchar(20), decimal(10,2), datetime), {runs} runs");
-    let measured: Vec<Run> = (1..=runs).map(|number| rig.run(number)).collect();
-    let median = |figure: &dyn Fn(&Run) -> f64| {
-        let mut all: Vec<f64> = measured.iter().map(figure).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
-    println!(
-        "median: {:.2} of the slower reference, {:.2} M rows/s, {:.2} M rows per CPU-second",
-        median(&Run::ratio),
-        median(&|run| run.copied / 1e6),
-        median(&|run| run.per_cpu_second / 1e6)
-    );
-    ExitCode::SUCCESS
+    let runs: Vec<Run> = (1..=size.runs).map(|number| rig.run(number)).collect();
+    let told = |figure: &dyn Fn(&Run) -> f64| report::spread(&runs.iter().map(figure).collect::<Vec<_>>(), 2);
+    let mut table = Table::new(&[
+        "MySQL's SELECT, M rows/s",
+        "bodies posted",
+        "copied",
+        "of the slower",
+        "M rows per s of our CPU",
+        "start, ms",
+    ]);
+    table.row(&[
+        told(&|run| run.read / 1e6),
+        told(&|run| run.posted / 1e6),
+        told(&|run| run.copied / 1e6),
+        told(&Run::ratio),
+        told(&|run| run.per_cpu_second / 1e6),
+        told(&|run| run.start.as_secs_f64() * 1e3),
+    ]);
+    table.print(&format!("copy of {rows} narrow rows"));
 }
 
 fn load(test: &Fixture, rows: u64) {
@@ -155,23 +157,13 @@ impl<'a> Rig<'a> {
         let (read, posted) = self.references(number);
         let (start, copied, cpu) = self.copy();
         let per_second = |seconds: f64| self.rows as f64 / seconds;
-        let run = Run {
+        Run {
             read: per_second(read.as_secs_f64()),
             posted: per_second(posted.as_secs_f64()),
             copied: per_second(copied.as_secs_f64()),
             per_cpu_second: per_second(cpu),
             start,
-        };
-        println!(
-            "run {number}: MySQL's SELECT {:.2} M rows/s, the bodies posted {:.2} M rows/s, copied {:.2} M rows/s = {:.2} of the slower; {:.2} M rows per CPU-second, start {} ms",
-            run.read / 1e6,
-            run.posted / 1e6,
-            run.copied / 1e6,
-            run.ratio(),
-            run.per_cpu_second / 1e6,
-            run.start.as_millis()
-        );
-        run
+        }
     }
 
     /// How long the reads took, and the posts beside them.
@@ -216,23 +208,13 @@ impl<'a> Rig<'a> {
         let config = self.test.config();
         let begin = Instant::now();
         let bridge = Bridge::spawn(&config);
-        let wait_for = |text: &str| support::wait_until(text, 10 * PATIENCE, || bridge.log().contains(text));
+        let wait_for = |text: &str| wait_until(text, 10 * PATIENCE, || bridge.log().contains(text));
         wait_for("going on from");
         let start = begin.elapsed();
         wait_for("all tables are copied");
-        let (took, cpu) = (begin.elapsed() - start, cpu_seconds(bridge.pid()));
+        let (took, cpu) = (begin.elapsed() - start, clock::of_process(bridge.pid()));
         assert_eq!(bridge.sigterm(), Some(0));
         assert_eq!(self.test.clickhouse("SELECT count() FROM `{db}`.narrow FINAL"), self.rows.to_string());
         (start, took, cpu)
     }
-}
-
-/// User and system time of a process, all its threads.
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let fields: Vec<&str> = fields.split(' ').collect();
-    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
-    // utime and stime are fields 14 and 15 of proc(5); the state, here the first, is field 3.
-    (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }

@@ -1,169 +1,103 @@
-//! The decoder alone, in memory: rows per second of the hot loop, with the checksum of every event as on the way from
-//! a server, beside the copy of the same bytes that nothing can beat. The shapes are those of the recorded workloads:
-//! `narrow` (bigint, int, int, varchar, decimal, datetime; INSERT) and `sysbench` (int, int, char, char; UPDATE).
-//! Reading events from a file is measured by `bench/run`.
-
-#![allow(clippy::expect_used, clippy::cast_possible_truncation, reason = "a benchmark of made-up rows may fail loudly")]
+//! Part 1: rows per CPU-second of one thread, from the binlog file to values.
+//!
+//! Ours (`stream-bridge replay`: every checksum, every row to RowBinary) against other readers of the same file, and against
+//! what no decoder can beat: the walk over the events, and a copy of the row images, both from memory.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use stream_bridge::position::Version;
-use stream_bridge::rowbinary::{Body, ChunkPool};
-use stream_bridge::schema::mapping::{TargetFeatures, target_type};
-use stream_bridge::schema::target::TargetColumn;
-use stream_bridge::schema::types::{Charset, SourceColumn, SourceType};
-use stream_bridge::transcode::{Limits, RowPlan, RowsCursor, RowsKind, Stride};
+use crate::report::{self, Table};
+use crate::workload::Workload;
+use crate::{Size, clock, record, walk};
 
-/// MySQL's default `binlog_row_event_max_size`.
-const EVENT_BYTES: usize = 8 << 10;
-const EVENTS: usize = 2000;
-/// Bodies are used again at this size, so that output stays in the cache.
-const LIMITS: Limits = Limits { rows: usize::MAX, bytes: 256 << 10 };
+/// A reader: its name, and the CPU seconds that it takes for a file of so many rows; None when it is not here.
+type Reader = (&'static str, fn(&Path, u64) -> Option<f64>);
 
-struct Workload {
-    plan: RowPlan,
-    kind: RowsKind,
-    events: Vec<Vec<u8>>,
-    rows: u64,
-}
+const READERS: &[Reader] = &[
+    ("stream-bridge replay", replay),
+    ("copy of the images (limit)", copy_images),
+    ("walk over the events (limit)", walk_events),
+    ("mysql-replication", |path, rows| peer("mysql-replication", path, rows)),
+    ("mysql_common", |path, rows| peer("mysql_common", path, rows)),
+    ("mysqlbinlog -v", mysqlbinlog),
+];
 
-impl Workload {
-    fn new(types: Vec<SourceType>, kind: RowsKind, mut images: impl FnMut(u64) -> Vec<u8>) -> Self {
-        let mut events = Vec::new();
-        let mut rows = 0;
-        for _ in 0..EVENTS {
-            let mut event = Vec::new();
-            while event.len() < EVENT_BYTES {
-                event.extend(images(rows));
-                rows += 1;
-            }
-            events.push(event);
-        }
-        Self { plan: plan(types), kind, events, rows }
-    }
-
-    fn decode(&self, pool: &mut ChunkPool) -> usize {
-        let mut body = Body::default();
-        let mut bytes = 0;
-        for event in &self.events {
-            black_box(crc32fast::hash(event));
-            let mut rows = RowsCursor::plain(self.kind, event, Version(4), Stride::Bytes);
-            while !rows.rest.is_empty() {
-                self.plan.append_rows(&mut rows, &mut body, pool, LIMITS).expect("the rows are well formed");
-                if body.bytes() >= LIMITS.bytes {
-                    bytes += body.bytes();
-                    pool.recycle(std::mem::take(&mut body));
-                }
+/// All loads.
+pub fn run(size: Size) {
+    for workload in Workload::ALL {
+        let rows = size.of(workload.full_rows());
+        let path = record::binlog(workload, rows);
+        let mut seconds = vec![Vec::new(); READERS.len()];
+        for _ in 0..size.runs {
+            for ((_, read), seconds) in READERS.iter().zip(&mut seconds) {
+                seconds.extend(read(&path, rows));
             }
         }
-        bytes += body.bytes();
-        pool.recycle(body);
-        bytes
+        let bytes = std::fs::metadata(&path).unwrap().len();
+        print(workload, rows, bytes, &seconds);
     }
+}
 
-    fn copy(&self, buffer: &mut Vec<u8>) -> usize {
-        for event in &self.events {
-            buffer.clear();
-            buffer.extend_from_slice(event);
-            black_box(&buffer);
+fn print(workload: Workload, rows: u64, bytes: u64, seconds: &[Vec<f64>]) {
+    let mut table = Table::new(&["reader", "M rows/s of CPU", "MB/s of CPU", "ours is so many times as fast"]);
+    for ((name, _), these) in READERS.iter().zip(seconds) {
+        if these.is_empty() {
+            println!("skipped: {name} is not on this machine");
+            continue;
         }
-        buffer.len()
+        let rates = |amount: f64| these.iter().map(|seconds| amount / seconds / 1e6).collect::<Vec<_>>();
+        let times = report::ratios(these, &seconds[0]);
+        let (rows, bytes) = (rates(rows as f64), rates(bytes as f64));
+        table.row(&[
+            (*name).to_owned(),
+            report::spread(&rows, 3),
+            report::spread(&bytes, 0),
+            report::spread(&times, 2),
+        ]);
     }
+    table.print(&format!("decode {}: {rows} rows, {bytes} bytes of binlog", workload.name()));
 }
 
-fn plan(types: Vec<SourceType>) -> RowPlan {
-    let features = TargetFeatures { time64: true };
-    let column = |(index, ty)| SourceColumn { name: format!("c{index}"), ty, nullable: index > 0 };
-    let source: Vec<SourceColumn> = types.into_iter().enumerate().map(column).collect();
-    let target = |(index, column): (usize, &SourceColumn)| {
-        let ty = target_type(column, index == 0, false, features).expect("the type is supported");
-        TargetColumn { name: column.name.clone(), ty }
-    };
-    let mut target: Vec<TargetColumn> = source.iter().enumerate().map(target).collect();
-    for (name, ty) in [("_version", "UInt64"), ("_is_deleted", "UInt8")] {
-        target.push(TargetColumn { name: name.to_owned(), ty: ty.to_owned() });
-    }
-    RowPlan::compile(&source, &[0], &target).expect("the default types fit")
+/// The program beside this one.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.ancestors().nth(2).unwrap().join("stream-bridge")
 }
 
-fn int(bytes: u8) -> SourceType {
-    SourceType::Int { bytes, unsigned: false }
+fn replay(path: &Path, rows: u64) -> Option<f64> {
+    let output = Command::new(program()).args(["replay", "--json"]).arg(path).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["rows"], rows);
+    report["cpu_seconds"].as_f64()
 }
 
-fn narrow() -> Workload {
-    let varchar = SourceType::VarChar { max_bytes: 80, charset: Charset::Utf8 };
-    let decimal = SourceType::Decimal { precision: 10, scale: 2 };
-    let types = vec![int(8), int(4), int(4), varchar, decimal, SourceType::DateTime { fsp: 0 }];
-    Workload::new(types, RowsKind::Write, |row| {
-        let name = format!("name-{}", row % 100_000);
-        let mut image = vec![0];
-        image.extend(row.to_le_bytes());
-        image.extend(&row.to_be_bytes()[4..]);
-        image.extend(&row.to_le_bytes()[..4]);
-        image.push(u8::try_from(name.len()).expect("short"));
-        image.extend(name.as_bytes());
-        image.extend([0x80, 0, row.to_le_bytes()[0], row.to_le_bytes()[1], (row % 100) as u8]);
-        image.extend(&datetime(2020 + row % 10, row % 3600).to_be_bytes()[3..]);
-        image
-    })
+fn copy_images(path: &Path, _: u64) -> Option<f64> {
+    let (file, mut buffer) = (std::fs::read(path).unwrap(), Vec::new());
+    Some(clock::timed(|| walk::copy_images(&file, &mut buffer)).1)
 }
 
-/// The 25th of November at noon and some seconds, packed as MySQL does.
-fn datetime(year: u64, seconds: u64) -> u64 {
-    1 << 39 | ((year * 13 + 11) << 5 | 25) << 17 | 12 << 12 | (seconds / 60) << 6 | (seconds % 60)
+fn walk_events(path: &Path, _: u64) -> Option<f64> {
+    let file = std::fs::read(path).unwrap();
+    Some(clock::timed(|| black_box(walk::walk(&file))).1)
 }
 
-fn sysbench() -> Workload {
-    let char = |max_bytes| SourceType::Char { max_bytes, charset: Charset::Utf8 };
-    Workload::new(vec![int(4), int(4), char(480), char(240)], RowsKind::Update, |row| {
-        let image = |c: u8| {
-            let mut image = vec![0];
-            image.extend(&row.to_le_bytes()[..4]);
-            image.extend(&row.to_be_bytes()[4..]);
-            image.extend([119, 0]);
-            image.extend([c; 119]);
-            image.push(59);
-            image.extend([b'p'; 59]);
-            image
-        };
-        [image(b'a'), image(b'b')].concat()
-    })
+/// Another library, by `bench/peers`, which `bench/run` builds if it can.
+fn peer(library: &str, path: &Path, rows: u64) -> Option<f64> {
+    let program = std::env::var_os("STREAM_BRIDGE_BENCH_PEERS").filter(|path| !path.is_empty())?;
+    let output = Command::new(program).arg(library).arg(path).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{library}: {}", String::from_utf8_lossy(&output.stderr));
+    let (counted, seconds) = text.trim().split_once(' ').unwrap();
+    assert_eq!(counted.parse(), Ok(rows), "{library} counts other rows");
+    seconds.parse().ok()
 }
 
-/// The time on a CPU, not on the clock: other jobs on the machine do not count.
-fn cpu_time_of(count: u64, mut run: impl FnMut() -> usize) -> Duration {
-    let start = thread_cpu_time();
-    for _ in 0..count {
-        black_box(run());
-    }
-    thread_cpu_time() - start
+fn mysqlbinlog(path: &Path, _: u64) -> Option<f64> {
+    let begin = clock::of_commands();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
+    let arguments = ["tool", "mysqlbinlog", "--no-defaults", "-v", "--base64-output=decode-rows"];
+    let mut command = Command::new(script);
+    let status = command.args(arguments).arg(path).stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?;
+    status.success().then(|| clock::of_commands() - begin)
 }
-
-/// The first figure of the scheduler's statistics: nanoseconds on a CPU.
-fn thread_cpu_time() -> Duration {
-    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux with scheduler statistics");
-    let nanoseconds = statistics.split(' ').next().and_then(|figure| figure.parse().ok());
-    Duration::from_nanos(nanoseconds.expect("nanoseconds"))
-}
-
-fn decode(criterion: &mut Criterion) {
-    for (name, workload) in [("narrow", narrow()), ("sysbench", sysbench())] {
-        let mut group = criterion.benchmark_group(name);
-        group.throughput(Throughput::Elements(workload.rows));
-        group.measurement_time(Duration::from_secs(4)).sample_size(20);
-        let mut pool = ChunkPool::default();
-        group.bench_function("decode", |bencher| {
-            bencher.iter_custom(|count| cpu_time_of(count, || workload.decode(&mut pool)))
-        });
-        let mut buffer = Vec::new();
-        group.bench_function("copy", |bencher| {
-            bencher.iter_custom(|count| cpu_time_of(count, || workload.copy(&mut buffer)))
-        });
-        group.finish();
-    }
-}
-
-criterion_group!(benches, decode);
-criterion_main!(benches);

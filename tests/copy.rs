@@ -328,7 +328,7 @@ fn cpu_time() -> Duration {
     Duration::from_nanos(statistics.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// `cargo test --release --test copy -- --ignored --nocapture`: the rows of `bench/run`, from the server to RowBinary.
+/// `cargo test --release --test copy -- --ignored --nocapture`: the narrow rows of `bench/`, from the server to RowBinary.
 #[test]
 #[ignore = "a measurement"]
 fn rows_per_cpu_second() {
