@@ -80,24 +80,34 @@ fn assert_contained(source: &Source, executed: &str) {
     assert!(source.test.row::<bool>(&format!("SELECT GTID_SUBSET('{then}', '{now}')")), "{then} {now}");
 }
 
+/// The bridge, if it is to be connected when the source comes back.
+fn connected(bridge: Bridge, is_running: bool) -> Option<Bridge> {
+    if is_running {
+        return Some(bridge);
+    }
+    assert_eq!(bridge.sigterm(), Some(0));
+    None
+}
+
+/// A bridge that is connected ends by itself.
+fn assert_told_at_once(bridge: Option<Bridge>) {
+    let Some(mut bridge) = bridge else { return };
+    assert_eq!(bridge.wait_end(), Some(1), "it went on in silence");
+    assert!(bridge.log().contains("mysql.on_lost_position"), "{}", bridge.log());
+}
+
 fn a_reset(name: &str, is_running: bool) {
     let mut source = Source::new(name);
     let mut bridge = Bridge::start(&source.config);
     source.write(3, 5);
     bridge.wait_caught_up(&source.test, PATIENCE);
     let executed = source.executed();
-    let mut bridge = Some(bridge);
-    if !is_running {
-        assert_eq!(bridge.take().unwrap().sigterm(), Some(0));
-    }
+    let bridge = connected(bridge, is_running);
     source.test.sql("FLUSH BINARY LOGS;\nRESET BINARY LOGS AND GTIDS");
     source.write(60, 6);
     source.test.sql("DELETE FROM t WHERE id = 2");
     assert_contained(&source, &executed);
-    if let Some(mut bridge) = bridge {
-        assert_eq!(bridge.wait_end(), Some(1), "it went on in silence");
-        assert!(bridge.log().contains("mysql.on_lost_position"), "{}", bridge.log());
-    }
+    assert_told_at_once(bridge);
     source.assert_told_and_repaired("the checkpoint");
 }
 
@@ -123,19 +133,13 @@ fn a_restored_folder(name: &str, is_running: bool) {
     source.test.sql("DELETE FROM t WHERE id = 1");
     bridge.wait_caught_up(&source.test, PATIENCE);
     let executed = source.executed();
-    let mut bridge = Some(bridge);
-    if !is_running {
-        assert_eq!(bridge.take().unwrap().sigterm(), Some(0));
-    }
+    let bridge = connected(bridge, is_running);
     source.test.servers.stop_mysql();
     copy(kept.path(), &folder);
     source.start();
     source.write(60, 6);
     assert_contained(&source, &executed);
-    if let Some(mut bridge) = bridge {
-        assert_eq!(bridge.wait_end(), Some(1), "it went on in silence");
-        assert!(bridge.log().contains("mysql.on_lost_position"), "{}", bridge.log());
-    }
+    assert_told_at_once(bridge);
     source.assert_told_and_repaired("the checkpoint");
 }
 
@@ -158,10 +162,7 @@ fn a_lost_tail(name: &str, is_running: bool) {
     source.test.sql("INSERT INTO t VALUES (5, 5);\nINSERT INTO t VALUES (6, 6);\nDELETE FROM t WHERE id = 1");
     bridge.wait_caught_up(&source.test, PATIENCE);
     let (executed, folder) = (source.executed(), source.folder());
-    let mut bridge = Some(bridge);
-    if !is_running {
-        assert_eq!(bridge.take().unwrap().sigterm(), Some(0));
-    }
+    let bridge = connected(bridge, is_running);
     source.test.servers.kill_mysql();
     let file = std::fs::File::options().write(true).open(folder.join(&kept.file)).unwrap();
     file.set_len(kept.offset).unwrap();
@@ -172,10 +173,7 @@ fn a_lost_tail(name: &str, is_running: bool) {
     );
     source.write(60, 7);
     assert_contained(&source, &executed);
-    if let Some(mut bridge) = bridge {
-        assert_eq!(bridge.wait_end(), Some(1), "it went on in silence");
-        assert!(bridge.log().contains("mysql.on_lost_position"), "{}", bridge.log());
-    }
+    assert_told_at_once(bridge);
     source.assert_told_and_repaired("the checkpoint is at");
 }
 
