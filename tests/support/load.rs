@@ -285,6 +285,12 @@ impl Sysbench {
         self.0.try_wait().unwrap().is_some()
     }
 
+    /// Ends it in the midst of its transactions.
+    pub fn stop(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
     /// Waits for its end; its line about transactions.
     pub fn wait(self) -> String {
         let output = self.0.wait_with_output().unwrap();
