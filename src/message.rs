@@ -103,7 +103,14 @@ pub enum FromSnapshot {
     /// Rows of a chunk; the budget was charged for them.
     Rows { table: TableIndex, chunk: u32, columns: Arc<InsertColumns>, body: Body, charged_bytes: usize },
     /// All rows of this chunk were sent.
-    ChunkRead(TableIndex, u32),
+    ChunkRead {
+        /// The table.
+        table: TableIndex,
+        /// Number of the chunk.
+        chunk: u32,
+        /// File and offset up to which the source had written by then.
+        read_at: (String, u64),
+    },
     /// Its copy is tried again, and why.
     Waiting(TableIndex, Error),
     /// A row of this chunk cannot be carried over, for these columns of the target: its copy is about to fail.

@@ -14,6 +14,7 @@ use super::tables::State;
 use crate::checkpoint::CopyChunk;
 use crate::error::{Action, Error, ErrorKind};
 use crate::message::{Batch, FromSnapshot, Origin, Save, TableIndex};
+use crate::position::Version;
 
 /// A table's copy.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Copy {
     since: Option<Instant>,
     /// Why nothing comes at present.
     outage: String,
+    /// How far the source had written when rows were read last, in this run.
+    read_at: Option<Version>,
 }
 
 #[derive(Debug)]
@@ -42,16 +45,18 @@ impl Copy {
     /// A copy, with its chunks if it was begun before.
     pub fn new(chunks: &[CopyChunk], flag: Arc<AtomicBool>) -> Self {
         let done_before = chunks.iter().filter(|chunk| chunk.done == 1).count();
-        Self { chunks: progress(chunks), done_before, flag, rows: 0, since: None, outage: String::new() }
+        Self { chunks: progress(chunks), done_before, flag, rows: 0, since: None, outage: String::new(), read_at: None }
     }
 
     fn chunk(&mut self, number: u32) -> Option<&mut Progress> {
         self.chunks.get_mut(number as usize)
     }
 
-    /// Whether all rows are in the target.
-    fn is_done(&self) -> bool {
-        self.is_cut() && self.chunks.iter().all(|chunk| chunk.saved.done == 1)
+    /// Whether all rows are in the target, and the stream has come to where they were read. Until then a schema change may
+    /// come of which the rows know already: they may be those of another table that had the name by then.
+    fn is_done(&self, end: Version) -> bool {
+        let is_reached = self.read_at.is_some_and(|read_at| end >= read_at);
+        is_reached && self.is_cut() && self.chunks.iter().all(|chunk| chunk.saved.done == 1)
     }
 
     /// Whether all chunks are known: the last one ends with the table.
@@ -131,12 +136,17 @@ impl Router {
                     None => self.settle(batch),
                 }
             }
-            FromSnapshot::ChunkRead(table, chunk) => {
-                if let Some(copy) = self.copies.get_mut(&table) {
-                    copy.outage.clear();
-                    copy.chunk(chunk).into_iter().for_each(|chunk| chunk.is_read = true);
+            FromSnapshot::ChunkRead { table, chunk, read_at } => {
+                match (self.stream.timeline().version(&read_at.0, read_at.1), self.copies.get_mut(&table)) {
+                    (Ok(read_at), Some(copy)) => {
+                        copy.outage.clear();
+                        copy.read_at = copy.read_at.max(Some(read_at));
+                        copy.chunk(chunk).into_iter().for_each(|chunk| chunk.is_read = true);
+                        self.chunk_done(table, chunk, now);
+                    }
+                    (Err(error), Some(_)) => self.copy_failed(table, error, now),
+                    (_, None) => {}
                 }
-                self.chunk_done(table, chunk, now);
             }
             FromSnapshot::Waiting(table, error) => {
                 if let Some(copy) = self.copies.get_mut(&table) {
@@ -174,13 +184,12 @@ impl Router {
 
     fn chunk_done(&mut self, table: TableIndex, chunk: u32, now: Instant) {
         let Some(copy) = self.copies.get_mut(&table) else { return };
-        if let Some(progress) = copy.chunk(chunk).filter(|chunk| chunk.is_read && chunk.batches == 0) {
+        let is_copied = |chunk: &&mut Progress| chunk.is_read && chunk.batches == 0 && chunk.saved.done == 0;
+        if let Some(progress) = copy.chunk(chunk).filter(is_copied) {
             progress.saved.done = 1;
             self.saver.push(Save::Chunks(Arc::new(vec![progress.saved.clone()])));
         }
-        if copy.is_done() {
-            self.copy_done(table, now);
-        }
+        self.end_done_copies(now);
     }
 
     fn copy_done(&mut self, index: TableIndex, now: Instant) {
@@ -204,9 +213,10 @@ impl Router {
         }
     }
 
-    /// The end of copies whose last chunk was saved before a kill, and their state was not.
+    /// What acks and the stream's progress bring about.
     pub(super) fn end_done_copies(&mut self, now: Instant) {
-        let done = self.copies.iter().filter(|(_, copy)| copy.is_done()).map(|(&index, _)| index);
+        let Ok(end) = self.stream.end_version() else { return };
+        let done = self.copies.iter().filter(|(_, copy)| copy.is_done(end)).map(|(&index, _)| index);
         for index in done.collect::<Vec<_>>() {
             self.copy_done(index, now);
         }
@@ -288,11 +298,23 @@ pub(super) mod tests {
         }
     }
 
+    /// The chunk was read when the source had written up to this offset; the stream is at 4.
+    fn read_at(router: &mut Router, offset: u64) {
+        let read_at = ("binlog.000001".to_owned(), offset);
+        router.take_copied(FromSnapshot::ChunkRead { table: 0, chunk: 0, read_at }, Instant::now());
+    }
+
     #[test]
-    fn a_copy_whose_last_chunk_was_saved_before_a_kill_is_done() {
-        let state = saved_state(&mut router(chunk(1), "")).unwrap();
+    fn a_copy_is_done_when_the_stream_has_come_to_where_it_was_read() {
+        // Its last chunk was saved before a kill.
+        let mut copied = router(chunk(1), "");
+        assert_eq!(saved_state(&mut copied), None);
+        read_at(&mut copied, 4);
+        let state = saved_state(&mut copied).unwrap();
         assert_eq!((state.state.as_str(), state.reason.as_str()), ("streaming", ""));
-        assert_eq!(saved_state(&mut router(chunk(0), "")), None);
+        let mut ahead = router(chunk(1), "");
+        read_at(&mut ahead, 5);
+        assert_eq!(saved_state(&mut ahead), None);
     }
 
     #[test]
@@ -301,7 +323,9 @@ pub(super) mod tests {
         first.unknown_xa_commit("'x'", Version(9), Instant::now());
         let saved = saved_state(&mut first).unwrap();
         assert_eq!(saved.state, "snapshot");
-        let state = saved_state(&mut router(chunk(1), &saved.reason)).unwrap();
+        let mut second = router(chunk(1), &saved.reason);
+        read_at(&mut second, 4);
+        let state = saved_state(&mut second).unwrap();
         assert_eq!(state.state, "unverified");
         assert!(state.reason.contains("XA COMMIT 'x'"), "{}", state.reason);
     }

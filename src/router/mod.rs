@@ -217,7 +217,6 @@ impl Router {
         }
         resyncs.into_iter().for_each(|begun| router.go_on_with(begun));
         wanted.into_iter().for_each(|table| router.begin_resync(table, now));
-        router.end_done_copies(now);
         router
     }
 
@@ -294,6 +293,7 @@ impl Router {
     /// What time alone brings about.
     fn turn(&mut self, now: Instant) {
         self.batcher.tick(now);
+        self.end_done_copies(now);
         self.advance_resyncs(now);
         self.advance_barriers(now);
         if self.stopping.is_some() {
@@ -433,6 +433,7 @@ impl Router {
         }
         if self.stream.transactions != transactions {
             self.touched.clear();
+            self.end_done_copies(now);
             self.advance_resyncs(now);
         }
         Ok(())

@@ -213,21 +213,26 @@ impl Snapshot {
                 tell(to_router, FromSnapshot::Prepared(*table, Box::new(new)));
                 Ok(())
             }
-            Task::Begin(order) => self.begin(order),
+            Task::Begin(order) => self.begin(order, to_router),
             Task::Cut(table, begin) => self.cut(table, begin, session, to_router),
             Task::Copy(table, chunk) => self.copy(table, chunk, session, to_router),
         }
     }
 
     /// What is known is copied while the rest is cut.
-    fn begin(&self, order: &CopyOrder) -> Result<()> {
+    fn begin(&self, order: &CopyOrder, to_router: &Sender<FromSnapshot>) -> Result<()> {
         let version = match order.version {
             Some(version) => version,
             None => self.version_without_gtid(order)?,
         };
         let table = Arc::new(CopyTable::new(order, version)?);
         let cut = begin(&order.saved).map(|begin| Task::Cut(Arc::clone(&table), begin));
-        let copies = remaining(&order.saved).into_iter().map(|chunk| Task::Copy(Arc::clone(&table), chunk));
+        let remaining = remaining(&order.saved);
+        if let (None, true, Some(last)) = (&cut, remaining.is_empty(), order.saved.last()) {
+            // All was read by an earlier process, and up to where it does not say.
+            return self.tell_read(order.index, last.chunk, to_router);
+        }
+        let copies = remaining.into_iter().map(|chunk| Task::Copy(Arc::clone(&table), chunk));
         cut.into_iter().chain(copies).for_each(|task| self.push(task));
         Ok(())
     }
@@ -287,7 +292,14 @@ impl Snapshot {
             let (table, chunk) = (table.index(), chunk.number);
             tell(to_router, FromSnapshot::Rows { table, chunk, columns, body, charged_bytes: bytes });
         }
-        tell(to_router, FromSnapshot::ChunkRead(table.index(), chunk.number));
+        self.tell_read(table.index(), chunk.number, to_router)
+    }
+
+    /// All rows of a chunk are sent; this far the source has written by now.
+    fn tell_read(&self, table: TableIndex, chunk: u32, to_router: &Sender<FromSnapshot>) -> Result<()> {
+        let read_at =
+            Source::connect(&self.config.mysql).and_then(|mut source| source.end_of_log()).map_err(try_again)?;
+        tell(to_router, FromSnapshot::ChunkRead { table, chunk, read_at });
         Ok(())
     }
 
