@@ -63,7 +63,7 @@ fn config(server_id: u32) -> MysqlConfig {
         files: Files::default(),
         start: Start::Current,
         on_lost_position: OnLostPosition::Fail,
-        heartbeat: Duration::from_millis(200),
+        heartbeat: Duration::from_secs(1),
         connect_timeout: Duration::from_secs(5),
     }
 }
@@ -280,7 +280,7 @@ fn an_event_above_the_budget_enters_alone() {
 
 #[test]
 fn an_idle_server_sends_heartbeats() {
-    let mut dump = start(&MysqlConfig { heartbeat: Duration::from_millis(50), ..config(9030) }, &position()).unwrap();
+    let mut dump = start(&MysqlConfig { heartbeat: Duration::from_millis(500), ..config(9030) }, &position()).unwrap();
     let seen = read_until(&mut dump, |event| matches!(event.kind, 27 | 41)).unwrap();
     assert_eq!(seen.last().unwrap().offset, 0, "it lies in no file");
 }

@@ -35,7 +35,9 @@ fn terminate(mut bridge: Bridge) -> (Option<i32>, Duration, String) {
 fn assert_late(ended: &(Option<i32>, Duration, String), words: &[&str]) {
     let (code, took, log) = ended;
     assert_eq!(*code, Some(1), "{log}");
-    assert!(*took >= TIMEOUT && *took < TIMEOUT + SLACK, "{took:?}: {log}");
+    // The router's clock is read a moment before it learns of the signal.
+    let least = TIMEOUT - Duration::from_millis(100);
+    assert!(*took >= least && *took < TIMEOUT + SLACK, "{took:?}: {log}");
     let said = log.lines().find(|line| line.contains("pipeline.shutdown_timeout (4 s) is over"));
     let said = said.unwrap_or_else(|| panic!("nothing is said: {log}"));
     assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
