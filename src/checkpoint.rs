@@ -284,7 +284,7 @@ impl Store {
     /// # Errors
     /// As [`Client::query`].
     pub fn is_created(&self) -> Result<bool> {
-        Ok(tables::existing_table(&self.client, &self.name(TABLE_STATES))?.is_some())
+        tables::has_table(&self.client, &self.name(TABLE_STATES))
     }
 
     /// Takes the pipeline over: saves `checkpoint` (the loaded one, or a first one with `seq` 0) two numbers above what was
@@ -316,8 +316,7 @@ impl Store {
     /// # Errors
     /// As [`Client::query`].
     pub fn last_owner(&self) -> Result<Option<String>> {
-        let name = self.name("checkpoint_latest");
-        if tables::existing_table(&self.client, &name)?.is_none() {
+        if !tables::has_table(&self.client, &self.name("checkpoint_latest"))? {
             return Ok(None);
         }
         Ok(self.newest(&["checkpoint_latest"])?.and_then(|newest| newest.process.told()))
@@ -465,7 +464,7 @@ impl Store {
     }
 
     fn create_table(&self, table: &str, definition: &str) -> Result<()> {
-        if tables::existing_table(&self.client, &self.name(table))?.is_none() {
+        if !tables::has_table(&self.client, &self.name(table))? {
             let statement = format!("CREATE TABLE IF NOT EXISTS {} {definition}", self.quoted(table));
             self.client.query(&statement).map_err(|error| of_state(error.at_table(self.name(table))))?;
         }

@@ -18,7 +18,7 @@
 //! ([`crate::retention`]), shows it in `/status`, and warns when that is less than half of what the source gives.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -27,7 +27,7 @@ use crate::checkpoint::{Checkpoint, Store};
 use crate::clickhouse::Client;
 use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::Command;
+use crate::message::{Command, wait_unless};
 use crate::metrics::Status;
 use crate::mysql::lock::{self, Holder, Lock, SILENCE_MAX};
 use crate::mysql::source::Source;
@@ -43,8 +43,6 @@ const CLAIM_INTERVAL: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Paces are measured over at least this long.
 const PACE_INTERVAL_US: u64 = 60_000_000;
-/// How soon a wait notices the stop flag.
-const STOP_LATENCY: Duration = Duration::from_millis(100);
 
 /// Takes the lock of the pipeline.
 ///
@@ -96,9 +94,7 @@ fn told(holder: &Holder, store: &Store) -> Result<String> {
 ///
 /// # Errors
 /// As [`Store::claim`].
-pub fn claim(ttl: Duration, client: &Client, store: &Arc<Store>, checkpoint: Checkpoint) -> Result<Checkpoint> {
-    // What the tables of an earlier version lack.
-    store.create(ttl)?;
+pub fn claim(client: &Client, store: &Arc<Store>, checkpoint: Checkpoint) -> Result<Checkpoint> {
     let claim = store.claim(checkpoint)?;
     let weak = Arc::downgrade(store);
     client.fence(move || weak.upgrade().map_or(Ok(()), |store| store.check_owner()));
@@ -148,7 +144,7 @@ impl Guard {
     /// Runs until the process stops.
     pub fn run(mut self) {
         let (mut watch, mut look_at) = (Watch::default(), Instant::now());
-        while self.wait(LOCK_INTERVAL) {
+        while wait_unless(&self.stop, LOCK_INTERVAL) {
             if !self.keep_lock() {
                 // Whatever happened while nobody held it shows in the claim. One word is enough.
                 let _ = self.lost.try_send(());
@@ -188,15 +184,6 @@ impl Guard {
             Err(error) => log::debug!("it cannot be taken again: {error}"),
         }
         false
-    }
-
-    /// False when the process stops meanwhile.
-    fn wait(&self, duration: Duration) -> bool {
-        let deadline = Instant::now() + duration;
-        while Instant::now() < deadline && !self.stop.load(Ordering::Relaxed) {
-            std::thread::sleep(STOP_LATENCY);
-        }
-        !self.stop.load(Ordering::Relaxed)
     }
 }
 

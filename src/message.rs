@@ -4,8 +4,8 @@
 //! No stage calls another; they know these types and the channels that the engine gives them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
@@ -21,6 +21,9 @@ use crate::schema::catalog::{Definition, SourceTable};
 use crate::schema::target::{Ddl, Exchange, InsertColumns, Mutation, TargetTable};
 use crate::schema::types::TableName;
 use crate::transcode::refused::RefusedRow;
+
+/// How soon a wait notices that the process stops.
+const STOP_LATENCY: Duration = Duration::from_millis(20);
 
 /// Bytes of the reader's buffers, unless an event needs more; only such a buffer is used again.
 pub const CHUNK_BYTES: usize = 256 << 10;
@@ -292,6 +295,19 @@ impl Used {
     fn total(&self) -> usize {
         self.chunk_bytes + self.body_bytes + self.parked_bytes + self.copy_bytes
     }
+}
+
+/// Waits for `duration`, but no longer than until `stop` is raised: then it is false.
+pub fn wait_unless(stop: &AtomicBool, duration: Duration) -> bool {
+    let begun = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        let left = duration.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::sleep(left.min(STOP_LATENCY));
+    }
+    false
 }
 
 impl Budget {

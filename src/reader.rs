@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use uuid::Uuid;
@@ -14,13 +14,11 @@ use uuid::Uuid;
 use crate::backoff;
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Budget, FromReader};
+use crate::message::{Budget, FromReader, wait_unless};
 use crate::mysql::dump::{Dump, Incoming};
 use crate::position::Position;
 
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// How soon a wait notices the stop flag.
-const STOP_LATENCY: Duration = Duration::from_millis(20);
 
 /// The stage's ends.
 #[derive(Debug)]
@@ -59,7 +57,7 @@ impl Reader {
                 None => return Ok(()),
             }
             failures = failures.saturating_add(1);
-            if !self.wait(backoff::delay(failures, BACKOFF_MAX)) {
+            if !wait_unless(&self.stop, backoff::delay(failures, BACKOFF_MAX)) {
                 return Ok(());
             }
         }
@@ -99,20 +97,5 @@ impl Reader {
         let (reply, answer) = bounded(1);
         self.to_router.send(FromReader::Reconnecting(outage, reply)).ok()?;
         answer.recv().ok()
-    }
-
-    /// False when the process stops meanwhile.
-    fn wait(&self, duration: Duration) -> bool {
-        let deadline = Instant::now() + duration;
-        loop {
-            if self.stop.load(Ordering::Relaxed) {
-                return false;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            std::thread::sleep(left.min(STOP_LATENCY));
-        }
     }
 }

@@ -101,13 +101,20 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     let lock = guard::enter(config, client, &store)?;
     let mut source = Source::connect(&config.mysql)?;
     let server_id = source.free_server_id(&config.mysql, &config.name, facts.server_id)?;
-    let saved =
-        store.load()?.map(|saved| guard::claim(config.state.checkpoint_ttl, client, &store, saved)).transpose()?;
+    let saved = store.load()?;
+    let is_created = saved.is_some();
+    if is_created {
+        // What the tables of an earlier version lack.
+        store.create(config.state.checkpoint_ttl)?;
+    }
+    let saved = saved.map(|saved| guard::claim(client, &store, saved)).transpose()?;
     let mut begun = begin(config, &mut source, client, facts, &store, &inspection, saved)?;
     if begun.is_new {
         begun.wait_for_prepared(&mut source)?;
     }
-    store.create(config.state.checkpoint_ttl)?;
+    if !is_created {
+        store.create(config.state.checkpoint_ttl)?;
+    }
     let needs_chunks = begun.is_new || begun.tables.iter().any(Chosen::is_copied);
     let saved = if needs_chunks { store.load_chunks()? } else { Vec::new() };
     if begun.is_new {
@@ -119,7 +126,7 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     let states = store.load_table_states()?;
     set_aside_unchosen(&store, &states, &begun.tables)?;
     sweep_copies(config, client, &store, &states, &begun.tables)?;
-    let (claim, begun_is_new) = (begun.checkpoint, begun.is_new);
+    let claim = begun.checkpoint;
     let (on_failure, made) = (config.ddl.on_failure, Made::default());
     let mut starting = Starting { client, store: &store, claim: &claim, saved: &saved, on_failure, made };
     begun.tables.into_iter().try_for_each(|table| starting.make(table))?;
@@ -127,7 +134,7 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     let shadow_copies = shadow_copies.into_iter().enumerate();
     let shadow_copies = shadow_copies.map(|(number, order)| CopyOrder { index: tables.len() + number, ..order });
     let copies = copies.into_iter().chain(shadow_copies).collect();
-    let claim = if begun_is_new { guard::claim(config.state.checkpoint_ttl, client, &store, claim)? } else { claim };
+    let claim = if begun.is_new { guard::claim(client, &store, claim)? } else { claim };
     log::info!("going on from {}:{} as checkpoint {}", claim.position.file, claim.position.offset, claim.seq);
     Ok(Prepared {
         client: Arc::clone(client),
@@ -510,12 +517,11 @@ fn lost(source: &mut Source, position: &Position, server_uuid: &str) -> Result<O
             position.server_uuid
         )));
     }
-    let logs = source.binary_logs()?;
     if let Some(set) = &position.gtid_set {
         let why = source.other_log(position)?;
         return if why.is_some() { Ok(why) } else { source.lost_gtids(set) };
     }
-    Ok(match logs.into_iter().find(|(file, _)| *file == position.file) {
+    Ok(match source.binary_logs()?.into_iter().find(|(file, _)| *file == position.file) {
         Some((_, size)) if size >= position.offset => None,
         Some((file, size)) => Some(format!("{file} has {size} bytes, the checkpoint is at {}", position.offset)),
         None => Some(format!("the source no longer has {}", position.file)),

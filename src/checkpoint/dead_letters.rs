@@ -167,7 +167,7 @@ impl Store {
     /// # Errors
     /// As [`Client::query`](crate::clickhouse::Client::query).
     pub fn load_dead_letters(&self, of: &[TableName]) -> Result<Vec<StoredLetter>> {
-        if tables::existing_table(&self.client, &self.name(DEAD_LETTERS))?.is_none() {
+        if !tables::has_table(&self.client, &self.name(DEAD_LETTERS))? {
             return Ok(Vec::new());
         }
         let names = of.iter().map(|table| sql::text(&table.to_string())).collect::<Vec<_>>().join(", ");

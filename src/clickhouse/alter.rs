@@ -42,7 +42,9 @@ fn apply_all(client: &Client, table: &TableName, floor: u64, changes: &[TargetCh
     if !actions(&columns(client, table)?, changes, is_of_names)?.is_empty() {
         check_no_mutation(client, table)?;
     }
-    STEPS.into_iter().try_for_each(|chosen| step(client, table, floor, changes, chosen))?;
+    // Before the columns: whatever changes them after this look also changes the floor.
+    let mut present = Floor::of(client, table)?;
+    STEPS.into_iter().try_for_each(|chosen| step(client, table, &mut present, floor, changes, chosen))?;
     tables::created(client, table)
 }
 
@@ -83,17 +85,16 @@ fn foresee(columns: &mut Vec<Column>, change: &TargetChange) {
 fn step(
     client: &Client,
     table: &TableName,
+    present: &mut Floor,
     floor: u64,
     changes: &[TargetChange],
     chosen: fn(&TargetChange) -> bool,
 ) -> Result<()> {
-    // Before the columns: whatever changes them after this look also changes the floor.
-    let mut present = Floor::of(client, table)?;
     let open = actions(&columns(client, table)?, changes, chosen)?;
     if open.is_empty() {
         return Ok(());
     }
-    client.query(&alter_sql(table, &mut present, floor, &open))?;
+    client.query(&alter_sql(table, present, floor, &open))?;
     match actions(&columns(client, table)?, changes, chosen)?.first() {
         None => Ok(()),
         Some(open) => Err(Error::new(ErrorKind::TargetBusy, format!("ClickHouse has not carried out yet: {open}"))),

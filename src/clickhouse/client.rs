@@ -142,9 +142,7 @@ impl Client {
     }
 
     fn insert_as(&self, request: &InsertRequest, table: &TableName, body: &Body, query_id: &str) -> Result<()> {
-        let send = || self.send_insert(request, body, query_id);
-        // A refused login has run nothing.
-        let answer = send().or_else(|error| if self.transport.is_renewed(&error) { send() } else { Err(error) });
+        let answer = self.transport.renewing(|| self.send_insert(request, body, query_id));
         let answer = answer.map_err(|error| error.at_table(table))?;
         check_written(answer.written_rows, body.rows()).map_err(|error| error.at_table(table))
     }
@@ -225,12 +223,11 @@ fn check_written(written: Option<u64>, sent: usize) -> Result<()> {
 }
 
 fn run(transport: &Transport, parameters: &str, statement: &str) -> Result<String> {
-    let run = || {
+    transport.renewing(|| {
         let response = transport.send(parameters, &[statement.as_bytes()]);
         let response = response.map_err(|error| transport.no_answer(&error))?;
         Ok(transport.receive(response)?.text)
-    };
-    run().or_else(|error| if transport.is_renewed(&error) { run() } else { Err(error) })
+    })
 }
 
 fn ask_features(transport: &Transport) -> Result<Features> {

@@ -43,22 +43,25 @@ impl Floor {
     /// The ALTER that raises it to `version` and carries out `actions`; afterwards this is the floor that it leaves.
     pub(super) fn raise_sql(&mut self, table: &TableName, version: impl Display, actions: &[String]) -> String {
         let next = format!("{NAME}_{}", Uuid::new_v4().simple());
-        let clauses = self.drop_clauses();
-        let clauses = clauses.chain([format!("ADD CONSTRAINT {next} CHECK {VERSION} >= {version}")]);
-        let clauses: Vec<String> = clauses.chain(actions.iter().cloned()).collect();
+        let raised = format!("ADD CONSTRAINT {next} CHECK {VERSION} >= {version}");
+        let clauses = self.drop_clauses().chain([raised]).chain(actions.iter().cloned()).collect();
         self.0 = vec![next];
-        format!("ALTER TABLE {} {}", sql::table(table), clauses.join(", "))
+        alter_sql(table, clauses)
     }
 
     /// The ALTER that takes it away; None when there is none.
     pub(super) fn drop_sql(&self, table: &TableName) -> Option<String> {
         let clauses: Vec<String> = self.drop_clauses().collect();
-        (!clauses.is_empty()).then(|| format!("ALTER TABLE {} {}", sql::table(table), clauses.join(", ")))
+        (!clauses.is_empty()).then(|| alter_sql(table, clauses))
     }
 
     fn drop_clauses(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|name| format!("DROP CONSTRAINT {name}"))
     }
+}
+
+fn alter_sql(table: &TableName, clauses: Vec<String>) -> String {
+    format!("ALTER TABLE {} {}", sql::table(table), clauses.join(", "))
 }
 
 #[cfg(test)]

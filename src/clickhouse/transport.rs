@@ -123,9 +123,14 @@ impl Transport {
         }
     }
 
+    /// Sends a request, and once more when its login was refused and may not be now: a refused login has run nothing.
+    pub fn renewing<T>(&self, send: impl Fn() -> Result<T>) -> Result<T> {
+        send().or_else(|refusal| if self.is_renewed(&refusal) { send() } else { Err(refusal) })
+    }
+
     /// Whether a refusal may be due to a password that has changed: `clickhouse.password_file` holds another one by now,
     /// which is used from here on.
-    pub fn is_renewed(&self, refusal: &Error) -> bool {
+    fn is_renewed(&self, refusal: &Error) -> bool {
         if refusal.kind != ErrorKind::TargetDenied {
             return false;
         }

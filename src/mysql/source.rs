@@ -126,7 +126,7 @@ impl Source {
         let mut variables: BTreeMap<String, String> = rows.iter().map(|row| (text(row, 0), text(row, 1))).collect();
         let mut facts = facts_of(&mut variables);
         // Only for the filters; without REPLICATION CLIENT, which the grants check names, they stay unknown.
-        if let Ok(Some(status)) = self.binary_log_status() {
+        if let Ok(Some(status)) = binary_log_status(&mut self.connection) {
             (facts.binlog_do_db, facts.binlog_ignore_db) = (text(&status, 2), text(&status, 3));
         }
         Ok(facts)
@@ -323,22 +323,7 @@ impl Source {
     /// # Errors
     /// When a privilege is missing, the log is off, or the server is away.
     pub fn end_of_log(&mut self) -> Result<(String, u64)> {
-        let status = self.binary_log_status()?.ok_or_else(|| {
-            Error::new(ErrorKind::SourceRefused, "the binary log is off: start the server with --log-bin")
-        })?;
-        Ok((text(&status, 0), number(&status, 1)))
-    }
-
-    /// File, offset, and the two database filters; `None` when the log is off.
-    fn binary_log_status(&mut self) -> Result<Option<Row>> {
-        let doing = "reading the end of the binary log";
-        let rows = match within(doing, self.connection.ask("SHOW BINARY LOG STATUS"))? {
-            Ok(rows) => rows,
-            // Before 8.2 the statement has its old name.
-            Err((SYNTAX_ERROR, _)) => self.rows(doing, "SHOW MASTER STATUS")?,
-            Err((code, message)) => within(doing, Err(server_error(code, &message)))?,
-        };
-        Ok(rows.into_iter().next())
+        end_of_log(&mut self.connection)
     }
 
     /// A position that a SELECT starting now has certainly seen, without GTID: from `performance_schema.log_status`, or
@@ -388,6 +373,29 @@ fn xid(row: &Row) -> Option<String> {
     let hex = text(row, 3).strip_prefix("0x")?.to_ascii_lowercase();
     let (gtrid, bqual) = hex.split_at_checked(2 * usize::try_from(number(row, 1)).ok()?)?;
     Some(format!("X'{gtrid}',X'{bqual}',{}", text(row, 0)))
+}
+
+/// As [`Source::end_of_log`], over a connection that is there already.
+///
+/// # Errors
+/// As there.
+pub fn end_of_log(connection: &mut Connection) -> Result<(String, u64)> {
+    let status = binary_log_status(connection)?.ok_or_else(|| {
+        Error::new(ErrorKind::SourceRefused, "the binary log is off: start the server with --log-bin")
+    })?;
+    Ok((text(&status, 0), number(&status, 1)))
+}
+
+/// File, offset, and the two database filters; `None` when the log is off.
+fn binary_log_status(connection: &mut Connection) -> Result<Option<Row>> {
+    let doing = "reading the end of the binary log";
+    let rows = match within(doing, connection.ask("SHOW BINARY LOG STATUS"))? {
+        Ok(rows) => rows,
+        // Before 8.2 the statement has its old name.
+        Err((SYNTAX_ERROR, _)) => within(doing, connection.rows("SHOW MASTER STATUS"))?,
+        Err((code, message)) => within(doing, Err(server_error(code, &message)))?,
+    };
+    Ok(rows.into_iter().next())
 }
 
 /// The same result; an error also says what was being done.

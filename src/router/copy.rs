@@ -142,7 +142,7 @@ impl Router {
                         copy.outage.clear();
                         copy.read_at = copy.read_at.max(Some(read_at));
                         copy.chunk(chunk).into_iter().for_each(|chunk| chunk.is_read = true);
-                        self.chunk_done(table, chunk, now);
+                        self.chunk_done(table, chunk);
                     }
                     (Err(error), Some(_)) => self.copy_failed(table, error, now),
                     (_, None) => {}
@@ -170,7 +170,7 @@ impl Router {
     }
 
     /// Rows of a chunk are in the target.
-    pub(super) fn copied(&mut self, batch: Batch, chunk: u32, now: Instant) {
+    pub(super) fn copied(&mut self, batch: Batch, chunk: u32) {
         let (table, rows) = (batch.table, batch.body.rows() as u64);
         self.settle(batch);
         if let Some(copy) = self.copies.get_mut(&table) {
@@ -179,17 +179,16 @@ impl Router {
                 chunk.batches -= 1;
             }
         }
-        self.chunk_done(table, chunk, now);
+        self.chunk_done(table, chunk);
     }
 
-    fn chunk_done(&mut self, table: TableIndex, chunk: u32, now: Instant) {
+    fn chunk_done(&mut self, table: TableIndex, chunk: u32) {
         let Some(copy) = self.copies.get_mut(&table) else { return };
         let is_copied = |chunk: &&mut Progress| chunk.is_read && chunk.batches == 0 && chunk.saved.done == 0;
         if let Some(progress) = copy.chunk(chunk).filter(is_copied) {
             progress.saved.done = 1;
             self.saver.push(Save::Chunks(Arc::new(vec![progress.saved.clone()])));
         }
-        self.end_done_copies(now);
     }
 
     fn copy_done(&mut self, index: TableIndex, now: Instant) {
@@ -213,8 +212,11 @@ impl Router {
         }
     }
 
-    /// What acks and the stream's progress bring about.
+    /// What acks and the stream's progress bring about. Once a turn, so that no transaction pays for it.
     pub(super) fn end_done_copies(&mut self, now: Instant) {
+        if self.copies.is_empty() {
+            return;
+        }
         let Ok(end) = self.stream.end_version() else { return };
         let done = self.copies.iter().filter(|(_, copy)| copy.is_done(end)).map(|(&index, _)| index);
         for index in done.collect::<Vec<_>>() {
@@ -302,6 +304,7 @@ pub(super) mod tests {
     fn read_at(router: &mut Router, offset: u64) {
         let read_at = ("binlog.000001".to_owned(), offset);
         router.take_copied(FromSnapshot::ChunkRead { table: 0, chunk: 0, read_at }, Instant::now());
+        router.turn(Instant::now());
     }
 
     #[test]

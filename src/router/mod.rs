@@ -433,7 +433,6 @@ impl Router {
         }
         if self.stream.transactions != transactions {
             self.touched.clear();
-            self.end_done_copies(now);
             self.advance_resyncs(now);
         }
         Ok(())
@@ -628,7 +627,7 @@ impl Router {
                 self.batcher.succeeded(index, batch.number, took, now);
                 match batch.origin {
                     Origin::Stream => self.settle(batch),
-                    Origin::Copy { chunk, .. } => self.copied(batch, chunk, now),
+                    Origin::Copy { chunk, .. } => self.copied(batch, chunk),
                 }
             }
             Err(error) => self.insert_failed(batch, error, now),

@@ -28,7 +28,7 @@ use crate::backoff;
 use crate::clickhouse::Client;
 use crate::config::Config;
 use crate::error::{Action, Error, ErrorKind, Result};
-use crate::message::{Budget, CopyOrder, FromSnapshot, TableIndex, ToSnapshot};
+use crate::message::{Budget, CopyOrder, FromSnapshot, TableIndex, ToSnapshot, wait_unless};
 use crate::mysql::chunks::Chunk;
 use crate::mysql::source::Source;
 use crate::position::{Position, Version};
@@ -39,8 +39,6 @@ pub use table::{CopyTable, Session, renew_plan};
 use table::{begin, remaining};
 
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// How soon a wait notices the stop flag.
-const LATENCY: Duration = Duration::from_millis(20);
 /// A connection without work is kept for so long.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -163,7 +161,7 @@ impl Snapshot {
                     self.push(task);
                     session = None;
                     failures = failures.saturating_add(1);
-                    self.wait(backoff::delay(failures, BACKOFF_MAX));
+                    wait_unless(&self.stop, backoff::delay(failures, BACKOFF_MAX));
                 }
                 Err(error) => {
                     // What else is left of the answer is not read.
@@ -209,18 +207,18 @@ impl Snapshot {
         match task {
             Task::Prepare { table, name, id, .. } => {
                 session.pass_schema_changes(name)?;
-                let new = prepare::shadow(&self.config, &self.client, name, *id)?;
+                let new = prepare::shadow(&self.config, &self.client, session, name, *id)?;
                 tell(to_router, FromSnapshot::Prepared(*table, Box::new(new)));
                 Ok(())
             }
-            Task::Begin(order) => self.begin(order, to_router),
+            Task::Begin(order) => self.begin(order, session, to_router),
             Task::Cut(table, begin) => self.cut(table, begin, session, to_router),
             Task::Copy(table, chunk) => self.copy(table, chunk, session, to_router),
         }
     }
 
     /// What is known is copied while the rest is cut.
-    fn begin(&self, order: &CopyOrder, to_router: &Sender<FromSnapshot>) -> Result<()> {
+    fn begin(&self, order: &CopyOrder, session: &mut Session, to_router: &Sender<FromSnapshot>) -> Result<()> {
         let version = match order.version {
             Some(version) => version,
             None => self.version_without_gtid(order)?,
@@ -230,7 +228,7 @@ impl Snapshot {
         let remaining = remaining(&order.saved);
         if let (None, true, Some(last)) = (&cut, remaining.is_empty(), order.saved.last()) {
             // All was read by an earlier process, and up to where it does not say.
-            return self.tell_read(order.index, last.chunk, to_router);
+            return tell_read(order.index, last.chunk, session, to_router);
         }
         let copies = remaining.into_iter().map(|chunk| Task::Copy(Arc::clone(&table), chunk));
         cut.into_iter().chain(copies).for_each(|task| self.push(task));
@@ -292,15 +290,7 @@ impl Snapshot {
             let (table, chunk) = (table.index(), chunk.number);
             tell(to_router, FromSnapshot::Rows { table, chunk, columns, body, charged_bytes: bytes });
         }
-        self.tell_read(table.index(), chunk.number, to_router)
-    }
-
-    /// All rows of a chunk are sent; this far the source has written by now.
-    fn tell_read(&self, table: TableIndex, chunk: u32, to_router: &Sender<FromSnapshot>) -> Result<()> {
-        let read_at =
-            Source::connect(&self.config.mysql).and_then(|mut source| source.end_of_log()).map_err(try_again)?;
-        tell(to_router, FromSnapshot::ChunkRead { table, chunk, read_at });
-        Ok(())
+        tell_read(table.index(), chunk.number, session, to_router)
     }
 
     fn ends(&self, table: &CopyTable) -> bool {
@@ -318,19 +308,15 @@ impl Snapshot {
             *pace = (*pace).max(Instant::now()) + took;
             *pace
         };
-        self.wait(until.saturating_duration_since(Instant::now()));
+        wait_unless(&self.stop, until.saturating_duration_since(Instant::now()));
     }
+}
 
-    fn wait(&self, duration: Duration) {
-        let deadline = Instant::now() + duration;
-        while !self.stop.load(Ordering::Relaxed) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::sleep(left.min(LATENCY));
-        }
-    }
+/// All rows of a chunk are sent; so far the source has written by now.
+fn tell_read(table: TableIndex, chunk: u32, session: &mut Session, to_router: &Sender<FromSnapshot>) -> Result<()> {
+    let read_at = session.end_of_log()?;
+    tell(to_router, FromSnapshot::ChunkRead { table, chunk, read_at });
+    Ok(())
 }
 
 /// A login that is refused is not the fault of the table at hand.

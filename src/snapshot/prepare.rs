@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::try_again;
+use super::Session;
 use crate::clickhouse::check::check_existing;
 use crate::clickhouse::exchange::create_shadow;
 use crate::clickhouse::{Client, tables};
@@ -10,7 +10,6 @@ use crate::config::{Config, MysqlConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::NewShadow;
 use crate::mysql::checks;
-use crate::mysql::source::Source;
 use crate::mysql::tables::FoundTable;
 use crate::schema::types::TableName;
 
@@ -19,9 +18,15 @@ use crate::schema::types::TableName;
 ///
 /// # Errors
 /// What stands in the way of the table; a server that is away or refuses.
-pub fn shadow(config: &Config, client: &Client, name: &TableName, id: Uuid) -> Result<NewShadow> {
+pub fn shadow(
+    config: &Config,
+    client: &Client,
+    session: &mut Session,
+    name: &TableName,
+    id: Uuid,
+) -> Result<NewShadow> {
     let FoundTable { definition, table: source, .. } = found_table(&config.mysql, name)?;
-    let read_at = Source::connect(&config.mysql).and_then(|mut source| source.end_of_log()).map_err(try_again)?;
+    let read_at = session.end_of_log()?;
     let target = config.replicate.target_name(name);
     let features = client.target_features();
     let existing = tables::existing_table(client, &target)?;

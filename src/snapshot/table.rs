@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 use super::cut::Cutter;
+use super::try_again;
 use crate::checkpoint::CopyChunk;
 use crate::config::MysqlConfig;
 use crate::error::Result;
 use crate::message::{CopyOrder, FromSnapshot, TableIndex};
 use crate::mysql::chunks::{Chunk, Cuts};
 use crate::mysql::select::{Select, select_list};
-use crate::mysql::source::quoted;
+use crate::mysql::source::{end_of_log, quoted};
 use crate::position::{Position, Version};
 use crate::rowbinary::{Body, ChunkPool};
 use crate::schema::target::InsertColumns;
@@ -216,6 +217,14 @@ impl Session {
         let refused = self.select.connection()?.ask(&format!("SELECT 1 FROM {} LIMIT 0", quoted(table)))?;
         drop(refused);
         Ok(())
+    }
+
+    /// File and offset up to which the source has written by now.
+    ///
+    /// # Errors
+    /// When the source is away, or does not say it for now.
+    pub fn end_of_log(&mut self) -> Result<(String, u64)> {
+        end_of_log(self.select.connection()?).map_err(try_again)
     }
 
     /// Waits until what it selects contains everything before `position`.

@@ -562,7 +562,8 @@ fn the_fence_stops_every_change() {
         let client = bridge();
         let store = Arc::new(Store::new(Arc::clone(&client), database.0, "main", Uuid::from_u128(owner)));
         let loaded = store.load().unwrap().unwrap_or_else(|| checkpoint(0, 0, 4));
-        (guard::claim(day, &client, &store, loaded).unwrap(), client, store)
+        store.create(day).unwrap();
+        (guard::claim(&client, &store, loaded).unwrap(), client, store)
     };
     let create = |client: &Client, table: &str| {
         client.query(&format!("CREATE TABLE {}.{table} (i Int8) ENGINE = MergeTree ORDER BY tuple()", database.0))
