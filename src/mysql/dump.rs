@@ -165,27 +165,49 @@ pub fn file_timestamp(config: &MysqlConfig, file: &str) -> Result<u32> {
     file_timestamp_at(config, file, BINLOG_START)
 }
 
-/// The same, asked for at the start of an event, so that nothing before it is sent.
+/// The same, asked for where an event must begin or the log end, so that nothing before it is sent. The timestamp alone does
+/// not tell apart two files that were created within one second, as a RESET makes them; where their events begin does.
 ///
 /// # Errors
-/// As [`file_timestamp`]; `LostPosition` when that place cannot be one.
+/// As [`file_timestamp`]; `LostPosition` when no event begins at that place.
 pub fn file_timestamp_at(config: &MysqlConfig, file: &str, offset: u32) -> Result<u32> {
     let connection = Connection::open(config)?;
     let start = Start::File { file, offset };
     let mut dump = Dump::begin(connection, config, Uuid::new_v4(), start, DUMP_NON_BLOCK)?;
     let budget = Budget::new(usize::MAX);
-    let deadline = Instant::now() + FIRST_BYTE_PATIENCE;
+    let (deadline, mut created) = (Instant::now() + FIRST_BYTE_PATIENCE, None);
     while Instant::now() < deadline {
-        let Incoming::Chunk(chunk) = dump.read(&budget, || None)? else { continue };
-        for span in &chunk.events {
-            let event = chunk.bytes.get(span.start..span.start + span.len).unwrap_or_default();
-            let (mut fields, kind) = (Fields(event), event.get(4));
-            if let (Some(&FORMAT_DESCRIPTION), Some(timestamp)) = (kind, fields.uint(4)) {
-                return Ok(u32::try_from(timestamp).unwrap_or_default());
+        match dump.read(&budget, || None) {
+            Ok(Incoming::Chunk(chunk)) => {
+                created = created.or_else(|| created_at(&chunk));
+                if let Some(created) = created.filter(|_| chunk.events.iter().any(|event| event.offset > 0)) {
+                    return Ok(created);
+                }
+            }
+            Ok(Incoming::Quiet | Incoming::Closed) => {}
+            Err(error) => {
+                return created.filter(|_| error.kind == ErrorKind::SourceDown).ok_or_else(|| misplaced(error));
             }
         }
     }
     Err(Error::new(ErrorKind::SourceDown, format!("MySQL sent no beginning of {file}")))
+}
+
+/// The header timestamp of the FORMAT_DESCRIPTION, if it is there.
+fn created_at(chunk: &Chunk) -> Option<u32> {
+    chunk.events.iter().find_map(|span| {
+        let event = chunk.bytes.get(span.start..span.start + span.len)?;
+        let timestamp = Fields(event).uint(4)?;
+        u32::try_from(timestamp).ok().filter(|_| event.get(4) == Some(&FORMAT_DESCRIPTION))
+    })
+}
+
+/// What the server sends from a place where no event begins is no event.
+fn misplaced(mut error: Error) -> Error {
+    if error.kind == ErrorKind::CorruptStream {
+        error.kind = ErrorKind::LostPosition;
+    }
+    error
 }
 
 fn other_log(config: &MysqlConfig, position: &Position) -> Result<Option<String>> {

@@ -269,7 +269,9 @@ impl Source {
             Ok(created) => {
                 Some(format!("{file} was created at {created}, the checkpoint knows it as created at {file_timestamp}"))
             }
-            Err(error) if error.kind == ErrorKind::LostPosition => Some(error.text),
+            Err(error) if error.kind == ErrorKind::LostPosition => {
+                Some(format!("the checkpoint is at {file}:{offset}, where no event begins: {}", error.text))
+            }
             Err(error) => return Err(error),
         })
     }
