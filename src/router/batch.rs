@@ -65,8 +65,8 @@ struct Queue {
     last_start: Option<Instant>,
     /// Back-off after a failure.
     not_before: Option<Instant>,
-    /// The last two failed attempts, newest first, until one succeeds.
-    failures: [Option<Instant>; 2],
+    /// The first of the attempts that failed, until one succeeds.
+    failing_since: Option<Instant>,
     /// Active parts of the target, as counted last.
     parts: Option<u64>,
     /// No insert of a batch with a higher number starts: the target is about to be changed or exchanged.
@@ -103,7 +103,7 @@ impl Batcher {
             gap: self.pace.gap_min,
             last_start: None,
             not_before: None,
-            failures: [None; 2],
+            failing_since: None,
             parts: None,
             held_above: None,
             slot: Slot::Idle,
@@ -201,7 +201,7 @@ impl Batcher {
     pub fn succeeded(&mut self, table: TableIndex, number: u64, took: Duration, now: Instant) {
         let queue = &mut self.queues[table];
         queue.landed(number);
-        (queue.not_before, queue.failures) = (None, [None; 2]);
+        (queue.not_before, queue.failing_since) = (None, None);
         if took > SLOW_INSERT {
             queue.slow_down();
         }
@@ -215,7 +215,7 @@ impl Batcher {
         let queue = &mut self.queues[table];
         queue.landed(batch.number);
         queue.not_before = Some(not_before);
-        queue.failures = [Some(now), queue.failures[0]];
+        queue.failing_since = queue.failing_since.or(Some(now));
         if has_too_many_parts {
             queue.slow_down();
         }
@@ -297,15 +297,15 @@ impl Batcher {
         !self.queues[table].in_flight.is_empty()
     }
 
-    /// When an insert of the table failed before its last failure; `None` unless it failed twice in a row.
-    pub fn failed_before(&self, table: TableIndex) -> Option<Instant> {
-        self.queues[table].failures[1]
+    /// Since when the table's inserts fail.
+    pub fn failing_since(&self, table: TableIndex) -> Option<Instant> {
+        self.queues[table].failing_since
     }
 
     /// Bytes that wait behind a failure of this table.
     pub fn retrying_bytes(&self, table: TableIndex) -> usize {
         let queue = &self.queues[table];
-        if queue.failures[0].is_none() {
+        if queue.failing_since.is_none() {
             return 0;
         }
         queue.waiting_bytes()

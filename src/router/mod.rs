@@ -69,6 +69,8 @@ const OWN_COLUMNS: usize = 2;
 const INSPECT_INTERVAL: Duration = Duration::from_secs(5);
 /// A server that refuses us is asked again no sooner than this.
 const DENIED_DELAY: Duration = Duration::from_secs(5);
+/// A network that loses every other request makes some table fail several times in a row, but not for so long.
+const FAILING_MAX: Duration = Duration::from_secs(10);
 /// Of a spent budget, the part that bodies may hold while a compressed transaction in hand is gone on with.
 const FEW_BODIES: usize = 8;
 
@@ -667,8 +669,9 @@ impl Router {
         }
     }
 
-    /// When one table fails while others succeed, and what waits behind it passes half the budget, apart from what XA
-    /// transactions hold of it, it is set aside: one failing table never holds the others. While nothing succeeds it is an outage, and nobody is set aside.
+    /// When one table fails for [`FAILING_MAX`] while others succeed, and what waits behind it passes half the budget, apart
+    /// from what XA transactions hold of it, it is set aside: one failing table does not hold the others for longer. While
+    /// nothing succeeds it is an outage, and nobody is set aside.
     fn relieve(&mut self, now: Instant) {
         let indexes = 0..self.tables.list().len();
         let held: Vec<usize> = indexes.map(|index| self.batcher.retrying_bytes(index)).collect();
@@ -677,7 +680,8 @@ impl Router {
             return;
         }
         let Some((index, &bytes)) = held.iter().enumerate().max_by_key(|&(_, &bytes)| bytes) else { return };
-        if self.progress.others_succeed(index, self.batcher.failed_before(index)) {
+        let Some(since) = self.batcher.failing_since(index).filter(|since| now >= *since + FAILING_MAX) else { return };
+        if self.progress.others_succeed(index, since) {
             let text =
                 format!("its inserts fail while those of other tables succeed, and {bytes} bytes wait behind them");
             let error = Error::new(ErrorKind::TargetRefused, text).at_table(&self.tables.list()[index].name);

@@ -125,13 +125,9 @@ impl Progress {
         self.failure = None;
     }
 
-    /// Whether another table's insert was begun after one of this table had failed, and succeeded, while this one failed
-    /// again: then the target is not down, it is the table.
-    pub fn others_succeed(&self, table: TableIndex, failed_before: Option<Instant>) -> bool {
-        match (self.last_success, failed_before) {
-            (Some((other, begun)), Some(failed)) => other != table && begun > failed,
-            (Some(_) | None, _) => false,
-        }
+    /// Whether another table's insert was begun after this instant, and succeeded.
+    pub fn others_succeed(&self, table: TableIndex, since: Instant) -> bool {
+        self.last_success.is_some_and(|(other, begun)| other != table && begun > since)
     }
 
     /// The state of the whole, and why it waits.
