@@ -180,15 +180,15 @@ mod tests {
     #[test]
     fn values_are_stepped_over_together() {
         let [fixed, short, long] = [Width::Fixed(2), Width::Prefixed(1), Width::Prefixed(2)];
-        let widths = [fixed, fixed, short, long, fixed];
+        let widths = [fixed, fixed, short, fixed, long, long];
         let together = skips(widths.into_iter());
         assert_eq!(together.len(), 3);
-        let input = [1, 1, 2, 2, 1, 9, 2, 0, 9, 9, 3, 3, 7];
+        let input = [1, 1, 2, 2, 1, 9, 3, 3, 2, 0, 9, 9, 1, 0, 8, 7];
         assert_eq!(skip(&input, &together), Ok(&[7][..]));
         let mut rest = &input[..];
         widths.into_iter().for_each(|width| assert!(raw_value(&mut rest, width).is_ok()));
         assert_eq!(rest, [7], "as one by one");
-        (0..12).for_each(|end| assert_eq!(skip(&input[..end], &together), Err(Fault::Truncated)));
+        (0..15).for_each(|end| assert_eq!(skip(&input[..end], &together), Err(Fault::Truncated)));
         assert_eq!(skip(&input, &skips(std::iter::empty())), Ok(&input[..]));
     }
 
