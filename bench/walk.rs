@@ -21,7 +21,7 @@ pub fn events(file: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     let mut offset = FILE_MAGIC.len();
     std::iter::from_fn(move || {
         let rest = file.get(offset..)?;
-        let size = Header::parse(rest).ok()?.size as usize;
+        let size = Header::parse(rest).ok()?.size();
         let event = rest.get(..size)?;
         offset += size;
         Some(((offset - size) as u64, event))

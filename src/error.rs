@@ -5,6 +5,7 @@
 //! else asks "may this be retried?". Stages return errors; only the engine logs them (I9).
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -64,9 +65,14 @@ pub struct Place {
     pub column: Option<String>,
 }
 
-/// An error with its place and its remedy.
+/// An error with its place and its remedy, one pointer wide: results are returned for every event and most values, and
+/// next to none of them is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Failure>);
+
+/// What an [`Error`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
     /// Decides what is done about it.
     pub kind: ErrorKind,
     /// Where it happened.
@@ -80,7 +86,21 @@ pub struct Error {
 impl Error {
     /// An error without a place yet.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, at: Place::default(), text: text.into(), code: None }
+        Self(Box::new(Failure { kind, at: Place::default(), text: text.into(), code: None }))
+    }
+
+    /// The same error as one of another kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The same error with another text.
+    #[must_use]
+    pub fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.text = text.into();
+        self
     }
 
     /// The same error, at this binlog position unless it has one already.
@@ -124,6 +144,20 @@ impl Error {
     /// The process's exit code for this error (DESIGN 9).
     pub fn exit_code(&self) -> u8 {
         if self.kind == ErrorKind::Config { 2 } else { 1 }
+    }
+}
+
+impl Deref for Error {
+    type Target = Failure;
+
+    fn deref(&self) -> &Failure {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Failure {
+        &mut self.0
     }
 }
 

@@ -166,20 +166,29 @@ pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// A String of what `write` appends: its length goes before it when it is known.
+/// A String of what `write` appends: its length goes before it when it is known, where room for a short one was left.
 ///
 /// # Errors
 /// What `write` returns; what it appended until then stays.
+#[inline(always)]
 pub fn string_of<E>(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
     let start = out.len();
+    out.push(0);
     write(out)?;
-    let end = out.len();
-    leb128(out, end - start);
-    let length_bytes = out.len() - end;
-    if let Some(string) = out.get_mut(start..) {
-        string.rotate_right(length_bytes);
+    let length = out.len() - start - 1;
+    match (u8::try_from(length), out.get_mut(start)) {
+        (Ok(short @ ..0x80), Some(place)) => *place = short,
+        _ => insert_length(out, start, length),
     }
     Ok(())
+}
+
+/// Puts the length of a long String in place of the byte at `start`.
+#[cold]
+fn insert_length(out: &mut Vec<u8>, start: usize, length: usize) {
+    let mut bytes = Vec::new();
+    leb128(&mut bytes, length);
+    out.splice(start..=start, bytes);
 }
 
 /// The last columns of each row: `_version` UInt64 and `_is_deleted` UInt8.

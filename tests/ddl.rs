@@ -404,7 +404,7 @@ impl Log {
             for span in &chunk.events {
                 let event = Event::parse(&chunk.bytes[span.start..span.start + span.len], self.has_checksum).unwrap();
                 if !event.header.is_artificial() {
-                    self.offset = self.offset.max(u64::from(event.header.log_pos));
+                    self.offset = self.offset.max(u64::from(event.header.log_pos()));
                 }
                 if event.header.kind == EventKind::FormatDescription {
                     self.has_checksum = FormatDescription::parse(&event).unwrap().has_checksum;
@@ -422,7 +422,7 @@ fn statement(event: &Event<'_>) -> Option<Logged> {
     let query = Query::parse(event).unwrap();
     let sql = query.text().into_owned();
     let is_control = ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT"].iter().any(|word| sql.starts_with(word));
-    let (database, sql_mode) = (query.database.to_owned(), query.context().sql_mode);
+    let (database, sql_mode) = (query.database().unwrap().to_owned(), query.context().sql_mode);
     (!is_control).then_some(Logged { sql, database, sql_mode })
 }
 

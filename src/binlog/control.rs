@@ -53,7 +53,7 @@ impl FormatDescription {
         let format = Self {
             server_version,
             created,
-            header_timestamp: event.header.timestamp,
+            header_timestamp: event.header.timestamp(),
             has_checksum,
             post_header_lengths: lengths.to_vec(),
         };

@@ -95,6 +95,7 @@ impl<'a> Value<'a> {
         }
     }
 
+    #[inline]
     fn of_type(code: u8, mut bytes: &'a [u8]) -> Result<Self, JsonFault> {
         Ok(match code {
             code::SMALL_OBJECT | code::LARGE_OBJECT => {
@@ -157,6 +158,7 @@ impl<'a> Container<'a> {
     ///
     /// # Errors
     /// When there is none, or it lies outside the object.
+    #[inline]
     pub fn key(&self, index: usize) -> Result<&'a [u8], JsonFault> {
         if !self.is_object || index >= self.count {
             return Err(JsonFault::BadOffset);
@@ -171,6 +173,7 @@ impl<'a> Container<'a> {
     ///
     /// # Errors
     /// When there is none, or it is broken.
+    #[inline]
     pub fn value(&self, index: usize) -> Result<Value<'a>, JsonFault> {
         if index >= self.count {
             return Err(JsonFault::BadOffset);
@@ -184,6 +187,7 @@ impl<'a> Container<'a> {
     }
 
     /// What begins at `offset`, which must lie behind the head.
+    #[inline]
     fn member(&self, offset: usize) -> Result<&'a [u8], JsonFault> {
         if offset < self.value_entry(self.count) {
             return Err(JsonFault::BadOffset);
@@ -192,18 +196,21 @@ impl<'a> Container<'a> {
     }
 
     /// Where the entry of key number `index` is: an offset, and a length of 2 bytes.
+    #[inline]
     fn key_entry(&self, index: usize) -> usize {
         2 * offset_bytes(self.is_large) + index * (offset_bytes(self.is_large) + 2)
     }
 
     /// Where the entry of value number `index` is: a type, and an offset or the value. No overflow: the head has at most
     /// 11 bytes for each of less than 2^32 members.
+    #[inline]
     fn value_entry(&self, index: usize) -> usize {
         let keys = if self.is_object { self.count } else { 0 };
         self.key_entry(keys) + index * (offset_bytes(self.is_large) + 1)
     }
 }
 
+#[inline]
 fn is_inlined(code: u8, is_large: bool) -> bool {
     match code {
         code::LITERAL | code::INT16 | code::UINT16 => true,
@@ -221,20 +228,24 @@ fn literal([value]: [u8; 1]) -> Result<Value<'static>, JsonFault> {
     }
 }
 
+#[inline]
 fn offset_bytes(is_large: bool) -> usize {
     if is_large { 4 } else { 2 }
 }
 
+#[inline]
 fn offset(bytes: &[u8], at: usize, is_large: bool) -> Result<usize, JsonFault> {
     let bytes = bytes.get(at..).unwrap_or_default();
     Ok(if is_large { u32::from_le_bytes(array(bytes)?) as usize } else { u16::from_le_bytes(array(bytes)?).into() })
 }
 
+#[inline]
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], JsonFault> {
     bytes.first_chunk::<N>().copied().ok_or(JsonFault::Truncated)
 }
 
 /// As many bytes as a length of 1..=5 bytes says, 7 bits in each, the lowest first; the high bit says that more follow.
+#[inline]
 fn counted<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], JsonFault> {
     let mut length = 0u64;
     for shift in [0, 7, 14, 21, 28] {

@@ -105,10 +105,28 @@ pub enum EventKind {
     Unknown(u8),
 }
 
+/// The kind of each code: looked up several times for each event.
+#[expect(clippy::indexing_slicing, reason = "when it is compiled")]
+static KINDS: [EventKind; 256] = {
+    let mut kinds = [EventKind::Unknown(0); 256];
+    let mut code = 0;
+    while code < kinds.len() {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let kind = EventKind::of(code as u8);
+        kinds[code] = kind;
+        code += 1;
+    }
+    kinds
+};
+
 impl EventKind {
     /// The kind of a type code.
     #[inline]
     pub fn from_code(code: u8) -> Self {
+        KINDS.get(usize::from(code)).copied().unwrap_or(Self::Unknown(code))
+    }
+
+    const fn of(code: u8) -> Self {
         match code {
             1 => Self::StartV3,
             2 => Self::Query,

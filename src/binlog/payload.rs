@@ -176,7 +176,7 @@ impl PayloadReader {
         if ready.len() < HEADER_BYTES {
             return Ok(None);
         }
-        let size = Header::parse(ready)?.size as usize;
+        let size = Header::parse(ready)?.size();
         let most = self.left.saturating_add(ready.len() as u64);
         if size > EVENT_MAX_BYTES || size as u64 > most {
             return Err(corrupt(format!(
@@ -328,7 +328,7 @@ mod tests {
     }
 
     fn text(outer: &[u8]) -> String {
-        read(outer, false).unwrap_err().text
+        read(outer, false).unwrap_err().text.clone()
     }
 
     #[test]

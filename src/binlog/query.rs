@@ -15,8 +15,7 @@ const LOAD_HEADER_BYTES: usize = 13;
 /// A statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
-    /// The default database; of CREATE, ALTER and DROP DATABASE the named one.
-    pub database: &'a str,
+    database: &'a [u8],
     /// The text in the client's character set.
     pub sql: &'a [u8],
     /// Error the statement ended with; 0 for none.
@@ -37,7 +36,7 @@ impl<'a> Query<'a> {
     /// Parses the body of QUERY, or of EXECUTE_LOAD_QUERY, which has a longer front.
     ///
     /// # Errors
-    /// When it is truncated or the database's name is not UTF-8.
+    /// When it is truncated.
     pub fn parse(event: &Event<'a>) -> Result<Self> {
         let mut body = Cursor::new(event.body);
         let _thread_id_and_seconds = body.u64()?;
@@ -48,9 +47,17 @@ impl<'a> Query<'a> {
             let _file_to_load = body.bytes(LOAD_HEADER_BYTES)?;
         }
         let status = body.bytes(usize::from(status_bytes))?;
-        let database = utf8(body.bytes(usize::from(database_bytes))?, "the database of a QUERY event")?;
+        let database = body.bytes(usize::from(database_bytes))?;
         let _zero = body.u8()?;
         Ok(Self { database, sql: body.rest(), error_code, status })
+    }
+
+    /// The default database; of CREATE, ALTER and DROP DATABASE the named one.
+    ///
+    /// # Errors
+    /// When its name is not UTF-8.
+    pub fn database(&self) -> Result<&'a str> {
+        utf8(self.database, "the database of a QUERY event")
     }
 
     /// What kind of statement the text is.
@@ -247,7 +254,7 @@ mod tests {
     fn statements_of_9_7() {
         let begin = parse(samples::QUERY_BEGIN);
         let begin = Query::parse(&begin).unwrap();
-        assert_eq!((begin.database, begin.sql, begin.error_code), ("part_binlog", &b"BEGIN"[..], 0));
+        assert_eq!((begin.database().unwrap(), begin.sql, begin.error_code), ("part_binlog", &b"BEGIN"[..], 0));
         assert_eq!(begin.context(), StatementContext { sql_mode: 0x45a0_0020, client_collation: Some(255) });
         let alter = parse(samples::QUERY_ANSI);
         let alter = Query::parse(&alter).unwrap();
@@ -267,7 +274,7 @@ mod tests {
 
     /// A QUERY event's parts with these status variables.
     fn query<'a>(status: &'a [u8], sql: &'a [u8]) -> Query<'a> {
-        Query { database: "", sql, error_code: 0, status }
+        Query { database: &[], sql, error_code: 0, status }
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl<'a> RowsEvent<'a> {
     ///
     /// # Errors
     /// When it is truncated or the event is of another kind.
-    #[inline]
+    #[inline(always)]
     pub fn parse(event: &Event<'a>) -> Result<Self> {
         let Some(kind) = RowsKind::of(event.header.kind) else {
             return Err(corrupt(format!("a {:?} event is no rows event of version 1 or 2", event.header.kind)));
@@ -142,7 +142,6 @@ fn is_full(present: &[u8], column_count: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binlog::event::Header;
     use crate::binlog::samples::{self, parse};
 
     #[test]
@@ -201,7 +200,7 @@ mod tests {
             let second = RowsEvent::parse(&event).unwrap();
             let extra = usize::from(event.body[8]);
             let body = [&event.body[..8], &event.body[8 + extra..]].concat();
-            let header = Header { kind: EventKind::from_code(code), ..event.header };
+            let header = event.header.with_kind(EventKind::from_code(code));
             let first = Event { header, body: &body };
             let first = RowsEvent::parse(&first).unwrap();
             assert_eq!((first.kind, first.is_plain()), (kind, true));
@@ -212,7 +211,7 @@ mod tests {
     #[test]
     fn partial_updates_have_options() {
         let event = parse(samples::UPDATE_INTS);
-        let partial = Event { header: Header { kind: EventKind::PartialUpdateRows, ..event.header }, ..event };
+        let partial = Event { header: event.header.with_kind(EventKind::PartialUpdateRows), ..event };
         let partial = RowsEvent::parse(&partial).unwrap();
         assert!(partial.has_options && partial.is_full_image() && !partial.is_plain());
         assert_eq!(partial, RowsEvent { has_options: true, ..RowsEvent::parse(&event).unwrap() });

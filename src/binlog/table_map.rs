@@ -122,6 +122,16 @@ impl<'a> TableMapHead<'a> {
     pub fn parse(event: &Event<'a>) -> Result<Self> {
         Ok(head(&mut Cursor::new(event.body))?.0)
     }
+
+    /// The id alone, and the rest of the body: that of all maps of a table until its shape changes.
+    ///
+    /// # Errors
+    /// When it is truncated.
+    #[inline]
+    pub fn split_id(event: &Event<'a>) -> Result<(u64, &'a [u8])> {
+        let mut body = Cursor::new(event.body);
+        Ok((body.u48()?, body.rest()))
+    }
 }
 
 /// Reads id, flags and names; every name has its length before and a zero behind it.

@@ -144,11 +144,11 @@ fn check_column(
         let repair = format!("ALTER TABLE {table} MODIFY COLUMN {name} REMOVE {kind};");
         return Some(Problem::new(text, repair));
     }
-    let refusal = mapping::accepts(column, is_key, features, ty).err()?.text;
+    let refusal = mapping::accepts(column, is_key, features, ty).err()?;
     if is_key {
-        return Some(rename_away(&existing.table.name, format!("column {name}: {refusal}")));
+        return Some(rename_away(&existing.table.name, format!("column {name}: {}", refusal.text)));
     }
-    let text = format!("{}: column {name}: {refusal}", existing.table.name);
+    let text = format!("{}: column {name}: {}", existing.table.name, refusal.text);
     Some(Problem::new(text, format!("ALTER TABLE {table} MODIFY COLUMN {name} {wanted};")))
 }
 

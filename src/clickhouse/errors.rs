@@ -30,7 +30,9 @@ pub fn from_answer(status: u16, code: Option<u32>, text: &str) -> Error {
         Some(code) => format!("ClickHouse error {code}: {said}; {remedy}"),
         None => format!("HTTP {status} without a ClickHouse error code: {said}; {remedy}"),
     };
-    Error { code, ..Error::new(kind, text) }
+    let mut error = Error::new(kind, text);
+    error.code = code;
+    error
 }
 
 /// The number after `Code: `, wherever it stands in the text.

@@ -110,7 +110,7 @@ impl Interface {
         };
         match self.ask(|reply| Command::Copy { table: name, only_new, reply }) {
             Ok(Ok(what)) => Answer::text("202 Accepted", what),
-            Ok(Err(error)) => Answer::text("409 Conflict", error.text),
+            Ok(Err(error)) => Answer::text("409 Conflict", error.text.clone()),
             Err(answer) => answer,
         }
     }

@@ -340,7 +340,7 @@ impl Source {
         };
         let remedy = "turn GTID on (gtid_mode=ON), or GRANT BACKUP_ADMIN ON *.* and GRANT SELECT ON performance_schema.log_status, \
                       or GRANT RELOAD ON *.* TO this account";
-        let refused = || Error { text: format!("{}; {remedy}", refusal.text), ..refusal.clone() };
+        let refused = || refusal.clone().with_text(format!("{}; {remedy}", refusal.text));
         self.end_of_log_under_lock()?.ok_or_else(refused)
     }
 
@@ -402,7 +402,10 @@ fn binary_log_status(connection: &mut Connection) -> Result<Option<Row>> {
 
 /// The same result; an error also says what was being done.
 fn within<T>(doing: &str, result: Result<T>) -> Result<T> {
-    result.map_err(|error| Error { text: format!("{doing}: {}", error.text), ..error })
+    result.map_err(|error| {
+        let text = format!("{doing}: {}", error.text);
+        error.with_text(text)
+    })
 }
 
 fn facts_of(variables: &mut BTreeMap<String, String>) -> ServerFacts {

@@ -46,12 +46,12 @@ impl Track {
             (self.file, self.offset) = (rotate.file, rotate.position);
         }
         // The FORMAT_DESCRIPTION that begins a dump within a file has no place there: its log_pos is 0.
-        if header.is_artificial() || header.log_pos == 0 { Ok(0) } else { self.advance(header) }
+        if header.is_artificial() || header.log_pos() == 0 { Ok(0) } else { self.advance(header) }
     }
 
     /// A heartbeat stands for what the server left out, so only where it may leave something out does it move us.
     fn heartbeat(&mut self, event: &Event<'_>) -> Result<()> {
-        let log_pos = u64::from(event.header.log_pos);
+        let log_pos = u64::from(event.header.log_pos());
         self.offset = match Heartbeat::parse(event)?.position {
             _ if !self.may_skip => self.offset,
             Some(position) => self.offset.max(position),
@@ -62,7 +62,7 @@ impl Track {
     }
 
     fn advance(&mut self, header: &Header) -> Result<u64> {
-        let (size, log_pos) = (u64::from(header.size), u64::from(header.log_pos));
+        let (size, log_pos) = (header.size() as u64, u64::from(header.log_pos()));
         let next = self.offset.saturating_add(size);
         let end = unwrapped(next, log_pos);
         if end != next && !self.may_skip {

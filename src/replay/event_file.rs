@@ -62,26 +62,44 @@ impl EventFile {
     ///
     /// # Errors
     /// When the file ends inside it.
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>> {
-        if !self.fill(HEADER_BYTES)? {
-            return if self.start == self.end { Ok(None) } else { Err(cut_off()) };
-        }
-        let size = Header::parse(self.buffer.get(self.start..self.end).unwrap_or_default())?.size as usize;
-        // Before room is made for it: the file must hold as much.
-        if size as u64 > self.length.saturating_sub(self.offset) || !self.fill(size)? {
-            return Err(cut_off());
-        }
+        let whole = self.whole_event();
+        let Some(size) = (if whole.is_some() { whole } else { self.read_event()? }) else { return Ok(None) };
         let event = self.start..self.start + size;
         self.start += size;
         self.offset += size as u64;
         Ok(self.buffer.get(event))
     }
 
+    /// What is read but not given out yet.
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The size of the next event, if it is read to its end.
+    fn whole_event(&self) -> Option<usize> {
+        let rest = self.rest();
+        let size = Header::parse(rest).ok()?.size();
+        (size <= rest.len()).then_some(size)
+    }
+
+    /// Reads the next event to its end; its size, or `None` at the end of the file.
+    #[cold]
+    fn read_event(&mut self) -> Result<Option<usize>> {
+        if !self.fill(HEADER_BYTES)? {
+            return if self.start == self.end { Ok(None) } else { Err(cut_off()) };
+        }
+        let size = Header::parse(self.rest())?.size();
+        // Before room is made for it: the file must hold as much.
+        if size as u64 > self.length.saturating_sub(self.offset) || !self.fill(size)? {
+            return Err(cut_off());
+        }
+        Ok(Some(size))
+    }
+
     /// Reads until `count` bytes are there; false when the file ends before.
     fn fill(&mut self, count: usize) -> Result<bool> {
-        if self.end - self.start >= count {
-            return Ok(true);
-        }
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         if self.buffer.len() < count {
@@ -98,6 +116,8 @@ impl EventFile {
     }
 }
 
-fn cut_off() -> Error {
+/// The error of an event whose file ends before it does.
+#[cold]
+pub(super) fn cut_off() -> Error {
     Error::new(ErrorKind::CorruptStream, "the file ends inside this event: it was cut off, or is being written still")
 }

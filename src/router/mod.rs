@@ -159,8 +159,8 @@ pub struct Router {
     barriers: Barriers,
     /// To be sent to the snapshot stage.
     orders: Vec<ToSnapshot>,
-    /// Tables with rows in the open group.
-    touched: BTreeSet<TableIndex>,
+    /// Tables with rows in the open group, in order: a list keeps its memory for the next group.
+    touched: Vec<TableIndex>,
     /// When parts are counted next; `None` while they are being counted.
     inspect_at: Option<Instant>,
     /// What runs in the background of the targets.
@@ -204,7 +204,7 @@ impl Router {
             resyncs: BTreeMap::new(),
             barriers: BTreeMap::new(),
             orders: Vec::new(),
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
             inspect_at: Some(now + INSPECT_INTERVAL),
             mutations: BTreeMap::new(),
             helpers: BTreeSet::new(),
@@ -489,7 +489,9 @@ impl Router {
         let done = if self.stream.in_xa() {
             self.hold(event, span, table, plan)
         } else {
-            self.touched.insert(table);
+            if let Err(place) = self.touched.binary_search(&table) {
+                self.touched.insert(place, table);
+            }
             self.append(event, span, stride, table, plan, now)
         };
         match done {

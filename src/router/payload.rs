@@ -90,7 +90,7 @@ impl Router {
     fn slice(&mut self, reader: &mut PayloadReader, bytes: &[u8], span: EventSpan, now: Instant) -> Result<()> {
         while self.unzip.slice_bytes < SLICE_BYTES {
             let Some(event) = reader.next(bytes)? else { return Ok(()) };
-            self.unzip.slice_bytes += event.header.size as usize;
+            self.unzip.slice_bytes += event.header.size();
             let transactions = self.stream.transactions;
             let step = self.stream.advance_inside(&event, span)?;
             self.carry_out(step, transactions, span, Stride::Images, now)?;

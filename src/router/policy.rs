@@ -38,7 +38,7 @@ pub fn stopped_by_refusal(ddl: &Ddl, error: &Error) -> Error {
          copies the table anew",
         ddl.statement, error.text
     );
-    Error { kind: ErrorKind::StoppedByPolicy, text, ..error.clone() }
+    error.clone().with_kind(ErrorKind::StoppedByPolicy).with_text(text)
 }
 
 /// Whether a table can go on without this change.

@@ -67,7 +67,7 @@ impl Router {
         now: Instant,
     ) -> Result<()> {
         let (sql, sql_mode) = (query.text(), query.context().sql_mode);
-        self.ran(&sql, query.database, sql_mode, start, span, now)
+        self.ran(&sql, query.database()?, sql_mode, start, span, now)
     }
 
     /// `sql` was run in `database` under `sql_mode`.

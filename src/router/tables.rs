@@ -368,10 +368,11 @@ impl Tables {
         in_xa: bool,
         changed: impl Fn(TableIndex) -> Option<&'a Known>,
     ) -> Result<Mapped> {
-        let head = TableMapHead::parse(event)?;
-        if self.maps.get(&head.table_id).is_some_and(|map| map.body == event.body) {
+        let (id, _) = TableMapHead::split_id(event)?;
+        if self.maps.get(&id).is_some_and(|map| map.body == event.body) {
             return Ok(Mapped::Settled);
         }
+        let head = TableMapHead::parse(event)?;
         let name = TableName { database: head.database.to_owned(), table: head.table.to_owned() };
         let index = self.find(&name);
         let shadow = index.and_then(|index| self.shadows.get(&index).copied());
@@ -401,7 +402,7 @@ impl Tables {
             }
         }
         let body = if is_whole { event.body.to_vec() } else { Vec::new() };
-        self.maps.insert(head.table_id, Map { body, destinations: planned.into() });
+        self.maps.insert(id, Map { body, destinations: planned.into() });
         Ok(match index {
             None => Mapped::Unknown(name),
             Some(_) if refused.is_empty() => Mapped::Settled,

@@ -238,10 +238,13 @@ impl Stream {
     fn step<'a>(&mut self, event: &Event<'a>, span: EventSpan) -> Result<Step<'a>> {
         use EventKind as Kind;
         match event.header.kind {
-            Kind::WriteRows | Kind::UpdateRows | Kind::DeleteRows => Ok(Step::Rows(RowsEvent::parse(event)?)),
-            Kind::WriteRowsV1 | Kind::UpdateRowsV1 | Kind::DeleteRowsV1 | Kind::PartialUpdateRows => {
-                Ok(Step::Rows(RowsEvent::parse(event)?))
-            }
+            Kind::WriteRows
+            | Kind::UpdateRows
+            | Kind::DeleteRows
+            | Kind::WriteRowsV1
+            | Kind::UpdateRowsV1
+            | Kind::DeleteRowsV1
+            | Kind::PartialUpdateRows => Ok(Step::Rows(RowsEvent::parse(event)?)),
             Kind::TableMap => Ok(Step::Map(*event)),
             Kind::Gtid | Kind::GtidTagged | Kind::AnonymousGtid => Ok(self.begin(&GtidEvent::parse(event)?, span)),
             Kind::Query | Kind::ExecuteLoadQuery => self.query(Query::parse(event)?, span),
@@ -546,7 +549,7 @@ mod tests {
             let span = EventSpan { start: 0, len, offset };
             match self.stream.advance(&bytes, span) {
                 Ok(step) => format!("{step:?}").split(['(', ' ']).next().unwrap().to_owned(),
-                Err(error) => error.text,
+                Err(error) => error.text.clone(),
             }
         }
 
@@ -843,7 +846,7 @@ mod tests {
             let size = u32::try_from(19 + body.len()).unwrap().to_le_bytes();
             let bytes = [&[0; 4][..], &[code], &[0; 4], &size, &[0; 6], body].concat();
             let step = rig.stream.advance_inside(&Event::parse(&bytes, false).unwrap(), payload);
-            let step = step.map(|step| format!("{step:?}")).map_err(|error| error.text);
+            let step = step.map(|step| format!("{step:?}")).map_err(|error| error.text.clone());
             (step, rig.stream.end().offset)
         };
         let begin = [&[0; 13][..], &[0], b"BEGIN"].concat();

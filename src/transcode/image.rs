@@ -76,6 +76,20 @@ pub(super) fn length(input: &mut &[u8], bytes: u8) -> Result<usize, Fault> {
     })
 }
 
+/// The first 1..=4 bytes as a big-endian number.
+#[inline(always)]
+pub(super) fn number(input: &mut &[u8], bytes: u8) -> Result<u32, Fault> {
+    Ok(match bytes {
+        1 => u8::from_be_bytes(array(input)?).into(),
+        2 => u16::from_be_bytes(array(input)?).into(),
+        3 => {
+            let [a, b, c] = array(input)?;
+            u32::from_be_bytes([0, a, b, c])
+        }
+        _ => u32::from_be_bytes(array(input)?),
+    })
+}
+
 /// Up to 8 bytes as a big-endian number.
 #[inline(always)]
 pub(super) fn big_endian(bytes: &[u8]) -> u64 {
@@ -95,6 +109,41 @@ pub(super) fn raw_value<'a>(input: &mut &'a [u8], width: Width) -> Result<&'a [u
         Width::Prefixed(bytes) => length(input, bytes)?,
     };
     take(input, count)
+}
+
+/// Steps over so many bytes, and over one value with a length before it if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Skip {
+    fixed_bytes: usize,
+    /// Bytes of the length; 0: there is none.
+    length_bytes: u8,
+}
+
+/// The fewest steps over values of these widths.
+pub(super) fn skips(widths: impl Iterator<Item = Width>) -> Vec<Skip> {
+    let mut skips = vec![Skip { fixed_bytes: 0, length_bytes: 0 }];
+    for width in widths {
+        match (width, skips.last_mut()) {
+            (Width::Fixed(bytes), Some(skip)) if skip.length_bytes == 0 => skip.fixed_bytes += usize::from(bytes),
+            (Width::Prefixed(bytes), Some(skip)) if skip.length_bytes == 0 => skip.length_bytes = bytes,
+            (Width::Fixed(bytes), _) => skips.push(Skip { fixed_bytes: bytes.into(), length_bytes: 0 }),
+            (Width::Prefixed(bytes), _) => skips.push(Skip { fixed_bytes: 0, length_bytes: bytes }),
+        }
+    }
+    skips
+}
+
+/// What follows these values.
+#[inline(always)]
+pub(super) fn skip<'a>(mut input: &'a [u8], skips: &[Skip]) -> Result<&'a [u8], Fault> {
+    for skip in skips {
+        take(&mut input, skip.fixed_bytes)?;
+        if skip.length_bytes > 0 {
+            let count = length(&mut input, skip.length_bytes)?;
+            take(&mut input, count)?;
+        }
+    }
+    Ok(input)
 }
 
 /// Whether column `index` is NULL.
@@ -126,6 +175,21 @@ mod tests {
         check(&[1, 0], Width::Prefixed(4), Err(Fault::Truncated));
         check(&[7, 8], Width::Fixed(2), Ok(&[7, 8]));
         check(&[7], Width::Fixed(2), Err(Fault::Truncated));
+    }
+
+    #[test]
+    fn values_are_stepped_over_together() {
+        let [fixed, short, long] = [Width::Fixed(2), Width::Prefixed(1), Width::Prefixed(2)];
+        let widths = [fixed, fixed, short, fixed, long, long];
+        let together = skips(widths.into_iter());
+        assert_eq!(together.len(), 3);
+        let input = [1, 1, 2, 2, 1, 9, 3, 3, 2, 0, 9, 9, 1, 0, 8, 7];
+        assert_eq!(skip(&input, &together), Ok(&[7][..]));
+        let mut rest = &input[..];
+        widths.into_iter().for_each(|width| assert!(raw_value(&mut rest, width).is_ok()));
+        assert_eq!(rest, [7], "as one by one");
+        (0..15).for_each(|end| assert_eq!(skip(&input[..end], &together), Err(Fault::Truncated)));
+        assert_eq!(skip(&input, &skips(std::iter::empty())), Ok(&input[..]));
     }
 
     #[test]

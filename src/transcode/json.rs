@@ -128,7 +128,10 @@ impl<'o> Text<'o> {
             Value::Null => self.push("null"),
             Value::Boolean(true) => self.push("true"),
             Value::Boolean(false) => self.push("false"),
-            Value::Int(number) => self.number(number),
+            Value::Int(number) => {
+                self.push(if number < 0 { "-" } else { "" });
+                self.number(number.unsigned_abs());
+            }
             Value::Uint(number) => self.number(number),
             Value::Double(number) => self.double(number)?,
             Value::String(text) => self.quoted(text),
@@ -172,8 +175,10 @@ impl<'o> Text<'o> {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    fn number(&mut self, number: impl std::fmt::Display) {
-        self.formatted(format_args!("{number}"));
+    fn number(&mut self, number: u64) {
+        let mut digits = [b'0'; 20];
+        let written = write_digits(&mut digits, number).max(1);
+        self.out.extend_from_slice(digits.get(digits.len() - written..).unwrap_or_default());
     }
 
     /// Appending to memory cannot fail.
@@ -191,6 +196,16 @@ impl<'o> Text<'o> {
 
     fn quoted(&mut self, text: &[u8]) {
         self.out.push(b'"');
+        if text.iter().any(|&byte| ESCAPED.get(usize::from(byte)) != Some(&false)) {
+            self.escaped(text);
+        } else {
+            self.out.extend_from_slice(text);
+        }
+        self.out.push(b'"');
+    }
+
+    #[cold]
+    fn escaped(&mut self, text: &[u8]) {
         for run in text.split_inclusive(|&byte| is_escaped(byte)) {
             match run.split_last() {
                 Some((&last, plain)) if is_escaped(last) => {
@@ -200,7 +215,6 @@ impl<'o> Text<'o> {
                 _ => self.out.extend_from_slice(run),
             }
         }
-        self.out.push(b'"');
     }
 
     fn escape(&mut self, byte: u8) {
@@ -231,17 +245,23 @@ impl<'o> Text<'o> {
     fn decimal(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         let [precision, scale] = array(&mut bytes).map_err(|_| JsonFault::BadValue)?;
         let layout = DecimalLayout::with_digits(precision, scale, DECIMAL_DIGITS).ok_or(JsonFault::BadValue)?;
-        let mut digits = String::new();
+        let mut digits = [b'0'; DECIMAL_DIGITS as usize];
+        let mut rest = digits.as_mut_slice();
         let negative = layout.read(&mut bytes, |group, limit| {
-            let width = limit.ilog10() as usize;
-            let _ = write!(digits, "{group:0width$}");
+            let (these, behind) =
+                std::mem::take(&mut rest).split_at_mut_checked(limit.ilog10() as usize).unwrap_or_default();
+            write_digits(these, group.into());
+            rest = behind;
         });
         let negative = negative.map_err(|_| JsonFault::BadValue)?;
+        let digits = digits.get(..usize::from(precision)).ok_or(JsonFault::BadValue)?;
         let (whole, part) = digits.split_at_checked(usize::from(precision - scale)).ok_or(JsonFault::BadValue)?;
-        let whole = whole.trim_start_matches('0');
-        let (sign, whole) = (if negative { "-" } else { "" }, if whole.is_empty() { "0" } else { whole });
-        let point = if part.is_empty() { "" } else { "." };
-        self.formatted(format_args!("{sign}{whole}{point}{part}"));
+        let zeros = whole.iter().take_while(|&&digit| digit == b'0').count();
+        let whole = whole.get(zeros..).filter(|whole| !whole.is_empty()).unwrap_or(b"0");
+        self.push(if negative { "-" } else { "" });
+        self.out.extend_from_slice(whole);
+        self.push(if part.is_empty() { "" } else { "." });
+        self.out.extend_from_slice(part);
         Ok(())
     }
 
@@ -289,9 +309,38 @@ impl<'o> Text<'o> {
     }
 }
 
-fn is_escaped(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+/// Writes the digits of a number at the end of `out`, without zeros before them; returns how many they are.
+fn write_digits(out: &mut [u8], mut number: u64) -> usize {
+    let mut written = 0;
+    for digit in out.iter_mut().rev() {
+        if number == 0 {
+            break;
+        }
+        written += 1;
+        let last = (number % 10) as u8;
+        *digit = b'0' + last;
+        number /= 10;
+    }
+    written
 }
+
+const fn is_escaped(byte: u8) -> bool {
+    matches!(byte, ..0x20 | b'"' | b'\\')
+}
+
+/// [`is_escaped`] of each byte, for it is asked of every byte of a text.
+#[expect(clippy::indexing_slicing, reason = "when it is compiled")]
+static ESCAPED: [bool; 256] = {
+    let mut escaped = [false; 256];
+    let mut byte = 0;
+    while byte < escaped.len() {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let is = is_escaped(byte as u8);
+        escaped[byte] = is;
+        byte += 1;
+    }
+    escaped
+};
 
 fn packed(bytes: &[u8]) -> Result<u64, JsonFault> {
     bytes.try_into().map(u64::from_le_bytes).map_err(|_| JsonFault::BadValue)

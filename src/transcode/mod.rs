@@ -34,9 +34,13 @@ use crate::position::Version;
 use crate::rowbinary::{self, Body, ChunkPool};
 
 use fault::RowFault;
-use image::{Fault, array, is_null, raw_value, take};
+use image::{Fault, array, is_null, raw_value, skip, take};
 use plan::{ColumnOp, KeyRule, Op, RowBound};
 use sparse::Sparse;
+
+/// Images of this many bytes are not measured one by one: an event that holds more than one row has half of it
+/// (`binlog_row_event_max_size`).
+const UNMEASURED_BYTES: usize = 16 << 10;
 
 /// When a body is full.
 #[derive(Debug, Clone, Copy)]
@@ -193,11 +197,13 @@ impl RowPlan {
         Ok(())
     }
 
-    /// The room to keep free for the row at the front of `images`.
+    /// The room to keep free for the row at the front of `images`. An event whose rows are small is small: then all its
+    /// images are no more than a row's room needs to be.
     #[inline(always)]
     fn reserve<'a>(&self, images: &'a [u8]) -> Result<usize, RowFault<'a>> {
         match self.bound {
             RowBound::Constant(bytes) => Ok(bytes),
+            RowBound::ImagePlus(bytes) if images.len() <= UNMEASURED_BYTES => Ok(bytes + images.len()),
             RowBound::ImagePlus(bytes) => Ok(bytes + images.len() - self.skip_row(images)?.len()),
         }
     }
@@ -265,6 +271,11 @@ impl RowPlan {
     /// What follows the row at the front of `images`.
     fn skip_row<'a>(&self, images: &'a [u8]) -> Result<&'a [u8], RowFault<'a>> {
         let mut cursor = ValueCursor::new(images, self.columns.len())?;
+        if cursor.nulls.iter().all(|&byte| byte == 0)
+            && let Ok(rest) = skip(cursor.rest, &self.skips)
+        {
+            return Ok(rest);
+        }
         for (index, column) in self.columns.iter().enumerate() {
             cursor.next(index, column)?;
         }

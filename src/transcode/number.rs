@@ -5,7 +5,7 @@
 //! (MySQL `decimal2bin`, strings/decimal.cc). ClickHouse takes value × 10^scale in two's complement, little-endian. Digit
 //! groups are range-checked, so what is written always fits the precision.
 
-use super::image::{Fault, Width, array, big_endian, raw_value, take};
+use super::image::{self, Fault, Width, array, big_endian, raw_value, take};
 use crate::rowbinary;
 
 /// Bytes that 0..=9 digits take outside a full group.
@@ -64,35 +64,26 @@ impl DecimalLayout {
         let negative = input.first().is_some_and(|first| first & 0x80 == 0);
         // The bits to turn over: the sign bit of the first byte, and all of a negative number.
         let mask = if negative { u32::MAX } else { 0 };
-        let mut sign = 0x80;
-        let mut group = |bytes: &[u8], limit: u32| {
-            let value = short_group(bytes, mask, std::mem::take(&mut sign));
-            add(value, limit);
-            if value < limit { Ok(()) } else { Err(Fault::OutOfRange) }
-        };
+        let mut first = 1 << 31;
+        let mut flipped = || mask ^ std::mem::take(&mut first);
         if self.lead_bytes > 0 {
-            group(take(input, usize::from(self.lead_bytes))?, self.lead_limit)?;
+            add(group(input, self.lead_bytes, flipped(), self.lead_limit)?, self.lead_limit);
         }
         for _ in 0..self.groups {
-            group(&array::<4>(input)?, GROUP)?;
+            add(group(input, 4, flipped(), GROUP)?, GROUP);
         }
         if self.tail_bytes > 0 {
-            group(take(input, usize::from(self.tail_bytes))?, self.tail_limit)?;
+            add(group(input, self.tail_bytes, flipped(), self.tail_limit)?, self.tail_limit);
         }
         Ok(negative)
     }
 }
 
-/// 1..=4 big-endian bytes, with `mask` and the `sign` bit of the first byte turned over.
+/// A group of 1..=4 bytes, of which those bits of the uppermost ones that `flipped` has are turned over.
 #[inline(always)]
-fn short_group(bytes: &[u8], mask: u32, sign: u8) -> u32 {
-    match *bytes {
-        [a] => u32::from(a ^ sign) ^ (mask & 0xff),
-        [a, b] => u32::from_be_bytes([0, 0, a ^ sign, b]) ^ (mask & 0xffff),
-        [a, b, c] => u32::from_be_bytes([0, a ^ sign, b, c]) ^ (mask & 0xff_ffff),
-        [a, b, c, d] => u32::from_be_bytes([a ^ sign, b, c, d]) ^ mask,
-        _ => 0,
-    }
+fn group(input: &mut &[u8], bytes: u8, flipped: u32, limit: u32) -> Result<u32, Fault> {
+    let value = image::number(input, bytes)? ^ flipped >> (32 - 8 * u32::from(bytes));
+    if value < limit { Ok(value) } else { Err(Fault::OutOfRange) }
 }
 
 #[inline(always)]

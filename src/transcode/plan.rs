@@ -10,7 +10,7 @@ use crate::schema::mapping::{self, Fit, TargetFeatures};
 use crate::schema::target::TargetColumn;
 use crate::schema::types::{Charset, SourceColumn, SourceType};
 
-use super::image::Width;
+use super::image::{Skip, Width, skips};
 use super::number::{DecimalLayout, VECTOR_LENGTH_BYTES, Vector};
 use super::temporal::{Fraction, OldTimeUnit};
 use super::text::{LabelArena, Labels, Prefix};
@@ -100,6 +100,8 @@ pub(super) enum RowBound {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowPlan {
     pub(super) columns: Vec<ColumnOp>,
+    /// Over the values of all columns, when none is NULL.
+    pub(super) skips: Vec<Skip>,
     pub(super) labels: LabelArena,
     pub(super) bound: RowBound,
     /// Columns up to the last one of the key; 0 without a key.
@@ -119,6 +121,7 @@ impl RowPlan {
         }
         let mut plan = Self {
             columns: Vec::with_capacity(source.len()),
+            skips: Vec::new(),
             labels: LabelArena::default(),
             bound: RowBound::Constant(0),
             key_end: 0,
@@ -136,6 +139,7 @@ impl RowPlan {
             return Err(shape("the key names a column that the table does not have"));
         }
         plan.bound = plan.row_bound();
+        plan.skips = skips(plan.columns.iter().map(|column| column.width));
         Ok(plan)
     }
 

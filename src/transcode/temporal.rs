@@ -5,7 +5,7 @@
 //! 10^-2, 10^-4 or 10^-6; those of before 5.6.4 are little-endian and without a fraction. ClickHouse takes days or 10^-fsp seconds since 1970. A zero or partial date is NULL, or an
 //! error where NULL has no place; a day that the calendar lacks is an error always: nothing is clamped or normalised.
 
-use super::image::{Fault, array, big_endian, take};
+use super::image::{Fault, array, number};
 use crate::rowbinary;
 
 /// The fraction of a second: how it is stored, and what it becomes.
@@ -13,6 +13,8 @@ use crate::rowbinary;
 pub(super) struct Fraction {
     /// Stored bytes, 0..=3.
     bytes: u8,
+    /// Stored units per second.
+    limit: u32,
     /// Target units per second.
     per_second: u32,
     /// Target units per stored unit, where the target is the finer one.
@@ -25,14 +27,14 @@ impl Fraction {
     /// The fraction of fsp 0..=6 digits, in a target of as many digits; `None` for more.
     pub(super) fn exact(fsp: u8) -> Option<Self> {
         let divisor = if fsp % 2 == 1 { 10 } else { 1 };
-        Some(Self { bytes: stored_bytes(fsp)?, per_second: 10u32.pow(fsp.into()), factor: 1, divisor })
+        let (bytes, limit) = stored(fsp)?;
+        Some(Self { bytes, limit, per_second: 10u32.pow(fsp.into()), factor: 1, divisor })
     }
 
     /// The same fraction in microseconds.
     pub(super) fn microseconds(fsp: u8) -> Option<Self> {
-        let bytes = stored_bytes(fsp)?;
-        let factor = 10u32.pow(6 - 2 * u32::from(bytes));
-        Some(Self { bytes, per_second: 1_000_000, factor, divisor: 1 })
+        let (bytes, limit) = stored(fsp)?;
+        Some(Self { bytes, limit, per_second: 1_000_000, factor: 1_000_000 / limit, divisor: 1 })
     }
 
     /// Bytes of a value whose whole seconds take `seconds_bytes`.
@@ -47,24 +49,23 @@ impl Fraction {
             return Ok(seconds * i64::from(self.per_second));
         }
         let is_whole = self.divisor == 1 || stored.is_multiple_of(self.divisor);
-        if !is_whole || stored >= 100u32.pow(self.bytes.into()) {
+        if !is_whole || stored >= self.limit {
             return Err(Fault::OutOfRange);
         }
-        Ok(seconds * i64::from(self.per_second) + i64::from(stored / self.divisor * self.factor))
+        let units = if self.divisor == 1 { stored * self.factor } else { stored / self.divisor };
+        Ok(seconds * i64::from(self.per_second) + i64::from(units))
     }
 
     #[inline(always)]
     fn take(self, input: &mut &[u8]) -> Result<u32, Fault> {
-        if self.bytes == 0 {
-            return Ok(0);
-        }
-        let bytes = take(input, usize::from(self.bytes))?;
-        Ok(bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte)))
+        if self.bytes == 0 { Ok(0) } else { number(input, self.bytes) }
     }
 }
 
-fn stored_bytes(fsp: u8) -> Option<u8> {
-    (fsp <= 6).then_some(fsp.div_ceil(2))
+/// Stored bytes of a fraction, and how many of its units a second has.
+fn stored(fsp: u8) -> Option<(u8, u32)> {
+    let bytes = fsp.div_ceil(2);
+    (fsp <= 6).then_some((bytes, 100u32.pow(bytes.into())))
 }
 
 /// A day as MySQL stores it, valid or not.
@@ -128,8 +129,8 @@ impl DateTimeParts {
     /// `None` when the sign bit, set in every DATETIME, is clear.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "fields of at most 17 bits are cut out")]
-    fn unpack(bytes: [u8; 5]) -> Option<Self> {
-        let packed = big_endian(&bytes) ^ 1 << 39;
+    fn unpack([a, b, c, d, e]: [u8; 5]) -> Option<Self> {
+        let packed = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]) ^ 1 << 39;
         let year_month = (packed >> 22) as u32;
         let (day, time) = ((packed >> 17) as u32 & 31, packed as u32 & 0x1_ffff);
         let day = Day { year: year_month / 13, month: year_month % 13, day };
@@ -188,9 +189,7 @@ pub(super) fn timestamp(input: &mut &[u8], fraction: Fraction, nullable: bool, o
 /// TIME(fsp) to Time64(fsp), or to microseconds. The sign is that of the whole number, fraction included.
 #[inline(always)]
 pub(super) fn time(input: &mut &[u8], fraction: Fraction, out: &mut Vec<u8>) -> Result<(), Fault> {
-    let bytes = take(input, usize::from(fraction.value_bytes(3)))?;
-    let (negative, parts, stored) = unpack_time(bytes);
-    let [hour, minute, second] = parts;
+    let (negative, [hour, minute, second], stored) = unpack_time(number(input, 3)?, fraction.take(input)?, fraction);
     if hour > 838 || minute > 59 || second > 59 {
         return Err(Fault::OutOfRange);
     }
@@ -199,13 +198,12 @@ pub(super) fn time(input: &mut &[u8], fraction: Fraction, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// Sign, [hours, minutes, seconds] and stored fraction of a TIME of 3..=6 bytes.
+/// Sign, [hours, minutes, seconds] and stored fraction of a TIME's two parts.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "fields of at most 24 bits are cut out")]
-fn unpack_time(bytes: &[u8]) -> (bool, [u32; 3], u32) {
-    let bits = 8 * bytes.len();
-    let fraction_bits = bits.saturating_sub(24);
-    let (packed, offset) = (big_endian(bytes), 1u64 << (bits.max(1) - 1));
+fn unpack_time(clock: u32, stored: u32, fraction: Fraction) -> (bool, [u32; 3], u32) {
+    let fraction_bits = 8 * fraction.bytes;
+    let (packed, offset) = (u64::from(clock) << fraction_bits | u64::from(stored), 1u64 << (23 + fraction_bits));
     let magnitude = packed.abs_diff(offset);
     let clock = (magnitude >> fraction_bits) as u32;
     let stored = (magnitude & ((1 << fraction_bits) - 1)) as u32;

@@ -146,20 +146,25 @@ impl LabelArena {
         if bits == 0 {
             return empty(labels, out);
         }
-        let chosen = || (1..=64u64).filter(move |number| bits >> (number - 1) & 1 != 0);
-        let mut count = bits.count_ones() as usize - 1;
-        for number in chosen() {
-            count += self.of(labels, number)?.len();
-        }
-        rowbinary::leb128(out, count);
-        for (nth, number) in chosen().enumerate() {
-            if nth > 0 {
-                out.push(b',');
+        rowbinary::string_of(out, |out| {
+            for (nth, number) in numbers(bits).enumerate() {
+                if nth > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(self.of(labels, number)?);
             }
-            out.extend_from_slice(self.of(labels, number)?);
-        }
-        Ok(())
+            Ok(())
+        })
     }
+}
+
+/// The numbers, counted from 1, of the bits that are set.
+fn numbers(mut bits: u64) -> impl Iterator<Item = u64> {
+    std::iter::from_fn(move || {
+        let others = bits & bits.checked_sub(1)?;
+        let lowest = std::mem::replace(&mut bits, others);
+        Some(u64::from(lowest.trailing_zeros()) + 1)
+    })
 }
 
 #[inline(always)]

@@ -17,7 +17,7 @@ const UNCOMPRESSED: u64 = 255;
 pub fn split(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut events = Vec::new();
     while let Ok(header) = Header::parse(bytes) {
-        let Some((event, rest)) = bytes.split_at_checked(header.size as usize) else { break };
+        let Some((event, rest)) = bytes.split_at_checked(header.size()) else { break };
         events.push(event.to_vec());
         bytes = rest;
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use stream_bridge::binlog::control::{FormatDescription, Heartbeat, Rotate, XaPrepare};
-use stream_bridge::binlog::event::{Event, EventKind, Header, verify_checksum};
+use stream_bridge::binlog::event::{Event, EventKind, verify_checksum};
 use stream_bridge::binlog::gtid_event::GtidEvent;
 use stream_bridge::binlog::payload::{PayloadReader, TransactionPayload};
 use stream_bridge::binlog::query::Query;
@@ -110,7 +110,7 @@ fn parse_whole(bytes: &[u8], reader: &mut PayloadReader) -> usize {
 
 /// The forms that only a kind chooses.
 fn parse_as_others(event: &Event<'_>) -> usize {
-    let of_kind = |kind| Event { header: Header { kind, ..event.header }, body: event.body };
+    let of_kind = |kind| Event { header: event.header.with_kind(kind), body: event.body };
     let rows = [EventKind::UpdateRows, EventKind::UpdateRowsV1, EventKind::PartialUpdateRows];
     let mut found = rows.into_iter().filter(|&kind| RowsEvent::parse(&of_kind(kind)).is_ok()).count();
     found += usize::from(GtidEvent::parse(&of_kind(EventKind::GtidTagged)).is_ok());
