@@ -8,10 +8,8 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a type that is not named is copied, which is always right")]
 
 use crate::schema::catalog::ColumnDefinition;
+use crate::schema::charset::bytes_per_char;
 use crate::schema::types::{Charset, SourceType};
-
-/// Most bytes of UTF-8 that a character of latin1 takes.
-const LATIN1_CHARACTER_BYTES_MAX: u64 = 3;
 
 /// Whether the values of `old` are all kept in `new`.
 ///
@@ -63,7 +61,9 @@ fn keeps_characters(old: &ColumnDefinition, new: &ColumnDefinition, from: &Sourc
         _ if before == after => true,
         ("binary", _) | (_, "binary") => false,
         (_, "utf8mb4") | ("latin1" | "ascii", "utf8mb3") | ("ascii", "latin1") => true,
-        _ => is_strict,
+        // MySQL refuses what these do not have. On its way to others it may make two characters one, in silence.
+        (_, "utf8mb3" | "latin1" | "ascii" | "ucs2" | "utf16" | "utf16le" | "utf32") => is_strict,
+        _ => false,
     }
 }
 
@@ -130,12 +130,18 @@ fn keeps_text(old: &ColumnDefinition, new: &ColumnDefinition, from: &SourceType,
         _ => return false,
     }
     let (Some(held), Some(room)) = (room(from, charset(old)), room(to, charset(new))) else { return false };
-    let grows = charset(old) == "latin1" && charset(new) != "latin1";
-    let bytes = if grows { held.characters * LATIN1_CHARACTER_BYTES_MAX } else { held.bytes };
+    let (before, after) = (charset(old), charset(new));
+    let bytes = if grows(before, after) { held.characters * character_bytes(after) } else { held.bytes };
     match to {
         T::Blob { .. } => bytes <= room.bytes,
         _ => held.characters <= room.characters,
     }
+}
+
+/// Whether a text may take more bytes in another character set.
+fn grows(before: &str, after: &str) -> bool {
+    let is_utf8 = |charset| matches!(charset, "utf8mb3" | "utf8mb4");
+    before != after && !(is_utf8(after) && (is_utf8(before) || before == "ascii"))
 }
 
 /// How much text a type holds.
@@ -158,11 +164,7 @@ fn room(ty: &SourceType, charset: &str) -> Option<Room> {
     }
 }
 
-/// MAXLEN of `information_schema.CHARACTER_SETS`.
+/// The most bytes of a character.
 pub(super) fn character_bytes(charset: &str) -> u64 {
-    match charset {
-        "utf8mb4" => 4,
-        "utf8mb3" | "utf8" => 3,
-        _ => 1,
-    }
+    bytes_per_char(charset).unwrap_or(1)
 }

@@ -1,13 +1,13 @@
 //! Strings: text to UTF-8, bytes as they are, ENUM and SET to their labels.
 //!
-//! Text in utf8 is copied. latin1 is what MySQL calls so: windows-1252, where 81 8D 8F 90 9D are C1 controls
+//! Text in utf8 is copied once it is known to be such. latin1 is what MySQL calls so: windows-1252, where 81 8D 8F 90 9D are C1 controls
 //! (`CONVERT(.. USING utf8mb4)` gives the same for all 256 codes). CHAR comes without its trailing spaces, as MySQL shows
 //! it; BINARY(n) comes without its trailing 0x00 and gets them back. Labels are written as RowBinary once, when the plan
-//! is compiled.
+//! is compiled. All other text is decoded by [`crate::schema::charset`].
 
 use super::image::{Fault, array, length, little_endian, take};
 use crate::rowbinary;
-use crate::schema::charset::latin1_char;
+use crate::schema::charset::{BadText, Charset, Use, latin1_char};
 
 /// The length before a string, and what it may count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,41 @@ impl Prefix {
     }
 }
 
-/// Text in utf8, VARBINARY, BLOB.
+impl From<BadText> for Fault {
+    fn from(fault: BadText) -> Self {
+        Self::BadText(fault)
+    }
+}
+
+/// Text in utf8mb4, utf8mb3, ascii.
+#[inline(always)]
+pub(super) fn utf8(input: &mut &[u8], prefix: Prefix, charset: Charset, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let value = prefix.take(input)?;
+    if !value.is_ascii() {
+        charset.check_utf8(value)?;
+    }
+    rowbinary::string(out, value);
+    Ok(())
+}
+
+/// How text in any other character set is carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) prefix: Prefix,
+    pub(super) charset: Charset,
+    pub(super) purpose: Use,
+}
+
+impl Text {
+    /// In UTF-8.
+    pub(super) fn write(self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        let value = self.prefix.take(input)?;
+        rowbinary::string_of(out, |out| self.charset.decode(value, self.purpose, out))?;
+        Ok(())
+    }
+}
+
+/// VARBINARY, BLOB, and what else is copied.
 #[inline(always)]
 pub(super) fn bytes(input: &mut &[u8], prefix: Prefix, out: &mut Vec<u8>) -> Result<(), Fault> {
     rowbinary::string(out, prefix.take(input)?);
