@@ -207,12 +207,17 @@ fn types() {
 
 /// What README says becomes of the text of a character set.
 fn becomes(charset: Charset) -> &'static str {
-    match charset {
-        Charset::Binary => "bytes, and copied",
-        Charset::Latin1 => "converted; it is windows-1252",
-        Charset::Ucs2 | Charset::Utf16 | Charset::Utf16le | Charset::Utf32 => "converted",
-        _ if charset.is_utf8() => "checked, and copied",
-        _ => "converted by MySQL's table",
+    if charset == Charset::Binary {
+        return "bytes, and copied";
+    }
+    if charset == Charset::Latin1 {
+        return "converted; it is windows-1252";
+    }
+    let is_unicode = matches!(charset, Charset::Ucs2 | Charset::Utf16 | Charset::Utf16le | Charset::Utf32);
+    match (charset.is_utf8(), is_unicode) {
+        (true, _) => "checked, and copied",
+        (false, true) => "converted",
+        (false, false) => "converted by MySQL's table",
     }
 }
 

@@ -100,11 +100,9 @@ fn swe7(bytes: &[u8]) -> String {
 
 /// A text that is none in its character set, as far as it can be told.
 fn blotted_out(bytes: &[u8], charset: Charset) -> String {
-    let is_lead = |lead: u8| match charset {
-        Charset::Gbk | Charset::Big5 | Charset::Gb18030 => true,
-        Charset::Sjis | Charset::Cp932 => !(0xa1..=0xdf).contains(&lead),
-        _ => false,
-    };
+    let is_japanese = matches!(charset, Charset::Sjis | Charset::Cp932);
+    let has_pairs = is_japanese || matches!(charset, Charset::Gbk | Charset::Big5 | Charset::Gb18030);
+    let is_lead = |lead: u8| has_pairs && !(is_japanese && (0xa1..=0xdf).contains(&lead));
     blot_out(bytes, is_lead)
 }
 

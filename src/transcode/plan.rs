@@ -328,12 +328,16 @@ fn decimal_op(precision: u8, layout: DecimalLayout) -> Op {
 }
 
 fn text_op(prefix: Prefix, charset: Charset, is_key: bool) -> Op {
-    match charset {
-        Charset::Binary => Op::Bytes(prefix),
-        Charset::Latin1 => Op::Latin1(prefix),
-        charset if charset.is_utf8() => Op::Utf8(prefix, charset),
-        charset => Op::Text(Text { prefix, charset, purpose: if is_key { Use::Key } else { Use::Value } }),
+    if charset == Charset::Binary {
+        return Op::Bytes(prefix);
     }
+    if charset == Charset::Latin1 {
+        return Op::Latin1(prefix);
+    }
+    if charset.is_utf8() {
+        return Op::Utf8(prefix, charset);
+    }
+    Op::Text(Text { prefix, charset, purpose: if is_key { Use::Key } else { Use::Value } })
 }
 
 /// Bytes of an ENUM's index in an image.

@@ -2,8 +2,8 @@
 //!
 //! Where MySQL has no character (it writes `?`, or cuts the text there) the text is refused: nothing is guessed, replaced
 //! or left out. In a key, two codes of one character are two rows for MySQL and would be one in ClickHouse, so only one
-//! code of each is taken, the one that MySQL itself writes (of ASCII the byte): then no two keys become equal. latin1 is windows-1252, where 81 8D 8F 90 9D are C1
-//! controls; ucs2 has no surrogates, not even in pairs.
+//! code of each is taken, the one that MySQL itself writes (of ASCII the byte): then no two keys become equal. latin1 is
+//! windows-1252, where 81 8D 8F 90 9D are C1 controls; ucs2 has no surrogates, not even in pairs.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "what is not named has a table")]
 

@@ -2,7 +2,8 @@
 //!
 //! A table is a tree over the bytes of a character, of nodes that hold an entry for each next byte; the script's head
 //! has the format. The tables are MySQL's own, not the standards': some codes of big5 and tis620 are U+FFFD there, sjis
-//! 5C and 815F are both a backslash. Of several codes of a character, those that MySQL does not write itself say so, for keys.
+//! 5C and 815F are both a backslash. Of several codes of a character, those that MySQL does not write itself say so, for
+//! keys.
 
 use super::Charset;
 

@@ -37,10 +37,11 @@ impl Label {
     fn text(self, charset: Option<&str>) -> Option<String> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Bytes(bytes) => match Charset::from_name(charset?)? {
-                Charset::Binary => String::from_utf8(bytes).ok().filter(|label| label.is_ascii()),
-                charset => charset.text(&bytes, Use::Value).ok(),
-            },
+            Self::Bytes(bytes) => {
+                let charset = Charset::from_name(charset?)?;
+                let label = charset.text(&bytes, Use::Value).ok()?;
+                (charset != Charset::Binary || label.is_ascii()).then_some(label)
+            }
         }
     }
 }
