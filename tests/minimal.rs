@@ -147,9 +147,9 @@ fn what_was_not_logged_is_noticed() {
     let mut bridge = Bridge::start(&test.config());
     test.sql("INSERT INTO t VALUES (2, 2, 'two');");
     all_equal(&mut bridge, &test);
-    let known = "known (id INT NOT NULL, a INT UNSIGNED, v VARCHAR of 40 bytes utf8)";
+    let known = "known (id INT NOT NULL, a INT UNSIGNED, v VARCHAR of 40 bytes utf8mb4)";
     let hidden = [
-        ("DROP COLUMN a", "in the stream (@1 INT NOT NULL, @2 VARCHAR of 40 bytes utf8)"),
+        ("DROP COLUMN a", "in the stream (@1 INT NOT NULL, @2 VARCHAR of 40 bytes utf8mb4)"),
         ("ADD COLUMN a INT UNSIGNED AFTER id", "in the stream (@1 INT NOT NULL, @2 INT UNSIGNED, @3 VARCHAR"),
         ("MODIFY a INT", "in the stream (@1 INT NOT NULL, @2 INT, @3 VARCHAR"),
         ("MODIFY v VARCHAR(10) CHARACTER SET latin1", "@3 VARCHAR of 10 bytes latin1)"),

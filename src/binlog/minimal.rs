@@ -200,7 +200,7 @@ mod tests {
             let error = map.completed(&definition_of(&pairs())).unwrap_err();
             assert_eq!(error.kind, ErrorKind::TableShape);
             for text in
-                texts.iter().chain(&["resync", "known (c0 INT UNSIGNED NOT NULL, c1 VARCHAR of 40 bytes utf8, c2"])
+                texts.iter().chain(&["resync", "known (c0 INT UNSIGNED NOT NULL, c1 VARCHAR of 40 bytes utf8mb4, c2"])
             {
                 assert!(error.text.contains(text), "{text}: {error}");
             }
@@ -214,7 +214,7 @@ mod tests {
         check(&ty(2, int(2, true)), &["column 3", "@3 ENUM of 2 bytes"]);
         check(&ty(4, SourceType::DateTime { fsp: 0 }), &["column 5", "DATETIME(0)"]);
         check(&ty(5, SourceType::OldDateTime), &["column 6"]);
-        check(&|map| map.columns[1].nullable = false, &["column 2", "utf8 NOT NULL"]);
+        check(&|map| map.columns[1].nullable = false, &["column 2", "utf8mb4 NOT NULL"]);
         check(&|map| map.unlabelled[0].1 = Labelled::Set, &["column 3", "SET of 1 bytes"]);
         check(&|map| map.unlabelled.clear(), &["column 3", "@3 TINYINT UNSIGNED"]);
         check(&|map| map.unlabelled.push((6, Labelled::Enum)), &["column 7"]);

@@ -6,7 +6,7 @@
 use super::cursor::{Cursor, utf8};
 use super::event::{Event, EventKind};
 use crate::error::Result;
-use crate::schema::charset::{charset_name, decode_latin1};
+use crate::schema::charset::{Charset, Use};
 use std::borrow::Cow;
 
 /// File id, where in the text its name stands, and what becomes of duplicates.
@@ -83,18 +83,34 @@ impl<'a> Query<'a> {
     /// The text in UTF-8. Characters that this version cannot decode become U+FFFD, each as a whole, so that the rest
     /// is read as the server read it: in gbk and its like a character's second byte may look like a quote or a backslash.
     pub fn text(&self) -> Cow<'a, str> {
-        let name = self.context().client_collation.map_or(Some("utf8mb4"), |id| charset_name(u64::from(id)));
-        match name {
-            _ if self.sql.is_ascii() => String::from_utf8_lossy(self.sql),
-            Some("utf8mb4" | "utf8mb3" | "ascii" | "binary") => String::from_utf8_lossy(self.sql),
-            Some("latin1") => Cow::Owned(decode_latin1(self.sql)),
-            Some("gbk" | "big5" | "gb18030") => Cow::Owned(blot_out(self.sql, |_| true)),
-            Some("sjis" | "cp932") => Cow::Owned(blot_out(self.sql, |lead| !(0xa1..=0xdf).contains(&lead))),
-            Some(_) => Cow::Owned(blot_out(self.sql, |_| false)),
-            // Of a later server; the latest ones are all utf8mb4.
-            None => String::from_utf8_lossy(self.sql),
+        // An unknown one is of a later server; the latest ones are all utf8mb4.
+        let client = self.context().client_collation.and_then(|id| Charset::of_collation(u64::from(id)));
+        let charset = client.unwrap_or(Charset::Utf8);
+        if charset == Charset::Swe7 {
+            return Cow::Owned(swe7(self.sql));
         }
+        if self.sql.is_ascii() || charset.is_utf8() || charset == Charset::Binary {
+            return String::from_utf8_lossy(self.sql);
+        }
+        // As if for a key: what is a quote or backslash by another code is none for the server's parser.
+        Cow::Owned(charset.text(self.sql, Use::Key).unwrap_or_else(|_| blotted_out(self.sql, charset)))
     }
+}
+
+/// Where swe7 has letters for signs of ASCII, they are U+FFFD: the server's parser takes them for the one or the other.
+/// Backquotes are quotes.
+fn swe7(bytes: &[u8]) -> String {
+    let is_plain = |byte: u8| byte.is_ascii() && !matches!(byte, b'@' | b'['..=b'^' | b'{'..=0x7f);
+    let char = |&byte: &u8| if is_plain(byte) { char::from(byte) } else { char::REPLACEMENT_CHARACTER };
+    bytes.iter().map(char).collect()
+}
+
+/// A text that is none in its character set, as far as it can be told.
+fn blotted_out(bytes: &[u8], charset: Charset) -> String {
+    let is_japanese = matches!(charset, Charset::Sjis | Charset::Cp932);
+    let has_pairs = is_japanese || matches!(charset, Charset::Gbk | Charset::Big5 | Charset::Gb18030);
+    let is_lead = |lead: u8| has_pairs && !(is_japanese && (0xa1..=0xdf).contains(&lead));
+    blot_out(bytes, is_lead)
 }
 
 /// The ASCII of a text; everything else as U+FFFD, together with the byte after it where `is_lead` says that a pair
@@ -296,10 +312,14 @@ mod tests {
         check(45, "é".as_bytes(), "é");
         check(8, b"\xe9\x80", "é€");
         check(8, b"plain", "plain");
-        check(28, b"'\x81\x5c' \xd6\xd0x", "'\u{fffd}' \u{fffd}x");
+        check(28, b"'\x81\x5c' \xd6\xd0x", "'乗' 中x");
+        check(28, b"'\x81\x5c' \xff\x40x", "'\u{fffd}' \u{fffd}x");
         check(28, b"'\x81'", "'\u{fffd}'");
-        check(13, b"'\xb1\x5c'\x81\x5c", "'\u{fffd}\\'\u{fffd}");
-        check(57, b"\xe9'", "\u{fffd}'");
+        check(13, b"'\xb1\x5c'\x81\x5c", "'ｱ\\'―");
+        check(13, b"'\xb1\x81\x5f'", "'\u{fffd}\u{fffd}'");
+        check(57, b"\xe9'", "é'");
+        check(57, b"\x8a'", "\u{fffd}'");
+        check(10, b"'a[b'", "'a\u{fffd}b'");
         check(45, b"\xff'", "\u{fffd}'");
         assert_eq!(query(&[], "é".as_bytes()).text(), "é");
     }

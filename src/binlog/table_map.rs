@@ -10,7 +10,7 @@ use super::cursor::{Cursor, corrupt, quoted, utf8};
 use super::event::Event;
 use super::rows::column_count;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::charset::{charset_name, decode_latin1};
+use crate::schema::charset::{Use, charset_name};
 use crate::schema::types::{Charset, SourceColumn, SourceType};
 
 /// Type codes (`enum_field_types`).
@@ -414,12 +414,9 @@ fn charset(collation: Option<u64>) -> std::result::Result<Charset, String> {
 
 /// Labels in UTF-8, or the name of a type that cannot be told in UTF-8.
 fn decode_labels(kind: &str, labels: &[&[u8]], charset: Charset) -> std::result::Result<Vec<String>, String> {
-    let decode = |label: &&[u8]| match charset {
-        Charset::Latin1 => Ok(decode_latin1(label)),
-        Charset::Utf8 | Charset::Binary => match std::str::from_utf8(label) {
-            Ok(label) => Ok(label.to_owned()),
-            Err(_) => Err(format!("{kind} with the label '{}', which is not UTF-8", quoted(label))),
-        },
+    let decode = |label: &&[u8]| {
+        let refused = |_| format!("{kind} with the label '{}', which is no text in {charset}", quoted(label));
+        charset.text(label, Use::Value).map_err(refused)
     };
     labels.iter().map(decode).collect()
 }
@@ -507,16 +504,16 @@ mod tests {
             varchar(300, Latin1),
             varchar(300, Binary),
             blob(1, Utf8),
-            blob(2, Utf8),
-            blob(3, Utf8),
+            blob(2, Charset::Ascii),
+            blob(3, Charset::Utf8mb3),
             blob(4, Utf8),
             blob(1, Binary),
             blob(2, Binary),
             blob(3, Binary),
             blob(4, Binary),
-            unsupported("VARCHAR in character set gbk (#28)"),
-            unsupported("CHAR in character set sjis (#13)"),
-            unsupported("VARCHAR in character set utf16 (#54)"),
+            varchar(20, Charset::Gbk),
+            char(6, Charset::Sjis),
+            varchar(16, Charset::Utf16),
             varchar(20, Utf8),
         ];
         assert_eq!(types(samples::MAP_TEXTS), expected);
@@ -549,7 +546,7 @@ mod tests {
             SourceType::Enum { labels: labels(&["a", "b,c", "é"]) },
             SourceType::Enum { labels: labels(&["é", "x"]) },
             SourceType::Set { labels: labels(&["x", "y", "z"]) },
-            unsupported("ENUM in character set sjis (#13)"),
+            SourceType::Enum { labels: labels(&["表", "b"]) },
             SourceType::VarChar { max_bytes: 3, charset: Charset::Latin1 },
             SourceType::Set { labels: labels(&["ü", "o"]) },
             SourceType::Enum { labels: labels(&["q", "w"]) },

@@ -155,10 +155,9 @@ pub fn compare(columns: &[String], bound: &[String], strict: &str, last: &str) -
 
 /// An expression whose value is a literal of the column's value; `None` when the type has none.
 fn literal(name: &str, ty: &SourceType) -> Option<String> {
-    let charset = |charset: &Charset| match charset {
-        Charset::Utf8 => format!("CONCAT('_utf8mb4 X''', HEX(CONVERT({name} USING utf8mb4)), '''')"),
-        Charset::Latin1 => format!("CONCAT('_latin1 X''', HEX({name}), '''')"),
-        Charset::Binary => format!("CONCAT('X''', HEX({name}), '''')"),
+    let charset = |charset: &Charset| {
+        let introducer = if *charset == Charset::Binary { String::new() } else { format!("_{charset} ") };
+        format!("CONCAT('{introducer}X''', HEX({name}), '''')")
     };
     Some(match ty {
         SourceType::Int { .. } | SourceType::Decimal { .. } => format!("CAST({name} AS CHAR)"),
@@ -246,7 +245,7 @@ mod tests {
     fn ends_are_printed_by_the_server() {
         let text = SourceType::VarChar { max_bytes: 80, charset: Charset::Utf8 };
         let query = cuts(&[text, INT]).next_end(bound(&["_utf8mb4 X'41'", "7"]).as_ref(), 1000);
-        assert!(query.starts_with("SELECT CONCAT('_utf8mb4 X''', HEX(CONVERT(`c0` USING utf8mb4)), ''''), CAST(`c1`"));
+        assert!(query.starts_with("SELECT CONCAT('_utf8mb4 X''', HEX(`c0`), ''''), CAST(`c1`"));
         assert!(query.ends_with(" ORDER BY `c0`, `c1` LIMIT 1 OFFSET 999"), "{query}");
     }
 

@@ -1,8 +1,90 @@
-//! Character sets by collation id (TABLE_MAP, QUERY) and by name (`information_schema`), and which of them we decode.
+//! Character sets: by name (`information_schema`), by collation id (TABLE_MAP, QUERY), and what their text is in UTF-8.
 //!
-//! Ids are those of `information_schema.collations` of MySQL 9.7. An id that is not here is unknown, never guessed.
+//! Ids are those of `information_schema.collations` of MySQL 9.7. An id or a name that is not here is unknown, never
+//! guessed.
 
-use crate::schema::types::Charset;
+mod decode;
+mod table;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use decode::{BadText, Use};
+
+/// The character sets, each with its name and the most bytes of a character (`MAXLEN`).
+macro_rules! charsets {
+    ($($charset:ident $name:literal $bytes:literal,)*) => {
+        /// A character set of MySQL 9.7.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum Charset {
+            $(#[doc = $name] $charset,)*
+        }
+
+        impl Charset {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$charset,)*];
+
+            /// Its name in MySQL.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$charset => $name,)*
+                }
+            }
+
+            /// The most bytes of a character.
+            pub fn bytes_per_char(self) -> u64 {
+                match self {
+                    $(Self::$charset => $bytes,)*
+                }
+            }
+        }
+    };
+}
+
+charsets! {
+    Armscii8 "armscii8" 1,
+    Ascii "ascii" 1,
+    Big5 "big5" 2,
+    Binary "binary" 1,
+    Cp1250 "cp1250" 1,
+    Cp1251 "cp1251" 1,
+    Cp1256 "cp1256" 1,
+    Cp1257 "cp1257" 1,
+    Cp850 "cp850" 1,
+    Cp852 "cp852" 1,
+    Cp866 "cp866" 1,
+    Cp932 "cp932" 2,
+    Dec8 "dec8" 1,
+    Eucjpms "eucjpms" 3,
+    Euckr "euckr" 2,
+    Gb18030 "gb18030" 4,
+    Gb2312 "gb2312" 2,
+    Gbk "gbk" 2,
+    Geostd8 "geostd8" 1,
+    Greek "greek" 1,
+    Hebrew "hebrew" 1,
+    Hp8 "hp8" 1,
+    Keybcs2 "keybcs2" 1,
+    Koi8r "koi8r" 1,
+    Koi8u "koi8u" 1,
+    Latin1 "latin1" 1,
+    Latin2 "latin2" 1,
+    Latin5 "latin5" 1,
+    Latin7 "latin7" 1,
+    Macce "macce" 1,
+    Macroman "macroman" 1,
+    Sjis "sjis" 2,
+    Swe7 "swe7" 1,
+    Tis620 "tis620" 1,
+    Ucs2 "ucs2" 2,
+    Ujis "ujis" 3,
+    Utf16 "utf16" 4,
+    Utf16le "utf16le" 4,
+    Utf32 "utf32" 4,
+    Utf8mb3 "utf8mb3" 3,
+    Utf8 "utf8mb4" 4,
+}
 
 /// First id, last id, character set; sorted by id, without overlaps.
 const COLLATIONS: &[(u64, u64, &str)] = &[
@@ -116,14 +198,26 @@ pub fn charset_name(collation: u64) -> Option<&'static str> {
 }
 
 impl Charset {
-    /// The character set of this name, if this version decodes it.
+    /// The character set of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "utf8mb4" | "utf8mb3" | "utf8" | "ascii" => Some(Self::Utf8),
-            "latin1" => Some(Self::Latin1),
-            "binary" => Some(Self::Binary),
-            _ => None,
-        }
+        let name = if name == "utf8" { "utf8mb3" } else { name };
+        Self::ALL.iter().copied().find(|charset| charset.name() == name)
+    }
+
+    /// The character set of a collation id; `None` when the id is unknown.
+    pub fn of_collation(collation: u64) -> Option<Self> {
+        charset_name(collation).and_then(Self::from_name)
+    }
+
+    /// Whether its text is UTF-8 as it is stored.
+    pub fn is_utf8(self) -> bool {
+        matches!(self, Self::Utf8 | Self::Utf8mb3 | Self::Ascii)
+    }
+}
+
+impl fmt::Display for Charset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -138,17 +232,9 @@ pub fn charset_of_collation(collation: &str) -> String {
     full_name(collation.split('_').next().unwrap_or_default())
 }
 
-/// The most bytes of a character (`MAXLEN` of `information_schema.character_sets`); `None` for an unknown name.
+/// The most bytes of a character; `None` for an unknown name.
 pub fn bytes_per_char(charset: &str) -> Option<u64> {
-    match charset {
-        "armscii8" | "ascii" | "binary" | "cp1250" | "cp1251" | "cp1256" | "cp1257" | "cp850" | "cp852" | "cp866"
-        | "dec8" | "geostd8" | "greek" | "hebrew" | "hp8" | "keybcs2" | "koi8r" | "koi8u" | "latin1" | "latin2"
-        | "latin5" | "latin7" | "macce" | "macroman" | "swe7" | "tis620" => Some(1),
-        "big5" | "cp932" | "euckr" | "gb2312" | "gbk" | "sjis" | "ucs2" => Some(2),
-        "eucjpms" | "ujis" | "utf8mb3" => Some(3),
-        "gb18030" | "utf16" | "utf16le" | "utf32" | "utf8mb4" => Some(4),
-        _ => None,
-    }
+    Charset::from_name(charset).map(Charset::bytes_per_char)
 }
 
 /// UTF-8 of MySQL's latin1.
@@ -193,17 +279,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_decoded() {
-        let decoded = |collation| charset_name(collation).and_then(Charset::from_name);
-        let check = |collation, expected| assert_eq!(decoded(collation), expected, "{collation}");
-        for collation in [255, 45, 46, 224, 33, 83, 223, 11, 65] {
-            check(collation, Some(Charset::Utf8));
+    fn every_collation_is_of_a_character_set() {
+        assert_eq!(Charset::ALL.len(), 41);
+        assert!(Charset::ALL.iter().all(|&charset| COLLATIONS.iter().any(|(_, _, name)| *name == charset.name())));
+        let check = |collation, expected| assert_eq!(Charset::of_collation(collation), Some(expected), "{collation}");
+        for collation in [255, 45, 46, 224] {
+            check(collation, Charset::Utf8);
+        }
+        for collation in [33, 83, 223] {
+            check(collation, Charset::Utf8mb3);
         }
         for collation in [5, 8, 15, 31, 47, 48, 49, 94] {
-            check(collation, Some(Charset::Latin1));
+            check(collation, Charset::Latin1);
         }
-        check(63, Some(Charset::Binary));
-        check(28, None);
+        check(11, Charset::Ascii);
+        check(63, Charset::Binary);
+        check(28, Charset::Gbk);
+        assert_eq!(Charset::of_collation(324), None);
+        assert_eq!(Charset::from_name("utf8"), Some(Charset::Utf8mb3));
+        assert_eq!(Charset::from_name("utf9"), None);
     }
 
     #[test]

@@ -117,12 +117,7 @@ impl ColumnType {
 
     /// Without a character set a column holds bytes.
     fn charset(&self) -> Option<Charset> {
-        match self.charset.as_deref() {
-            None | Some("binary") => Some(Charset::Binary),
-            Some("utf8mb4" | "utf8mb3" | "utf8" | "ascii") => Some(Charset::Utf8),
-            Some("latin1") => Some(Charset::Latin1),
-            Some(_) => None,
-        }
+        self.charset.as_deref().map_or(Some(Charset::Binary), Charset::from_name)
     }
 
     /// The labels in COLUMN_TYPE, which are in UTF-8 whatever the column's character set; but in the binary log they
@@ -133,14 +128,14 @@ impl ColumnType {
         parse_labels(list)
     }
 
-    /// A label of an ENUM or SET that may not be what the server says: its dictionary has `?` for characters beyond U+FFFF,
-    /// and is not made for labels of bytes.
+    /// A label of an ENUM or SET that may not be what the server says: its dictionary has `?` for characters beyond U+FFFF
+    /// and for codes that are none, and is not made for labels of bytes.
     pub fn doubtful_label(&self) -> Option<String> {
         let is_labelled = matches!(self.data_type.to_ascii_lowercase().as_str(), "enum" | "set");
         let is_doubtful = |label: &String| match self.charset.as_deref() {
             None | Some("binary") => label.contains('?') || !label.is_ascii(),
-            Some("utf8mb4") => label.contains('?'),
-            Some(_) => false,
+            Some("utf8mb3" | "latin1" | "ascii") => false,
+            Some(_) => label.contains('?'),
         };
         self.labels().filter(|_| is_labelled)?.into_iter().find(is_doubtful)
     }
@@ -247,7 +242,8 @@ mod tests {
         };
         check(&text("utf8mb4"), SourceType::Char { max_bytes: 1020, charset: Charset::Utf8 });
         check(&text("latin1"), SourceType::Char { max_bytes: 1020, charset: Charset::Latin1 });
-        check(&text("sjis"), SourceType::Unsupported { name: "CHAR in character set sjis".to_owned() });
+        check(&text("sjis"), SourceType::Char { max_bytes: 1020, charset: Charset::Sjis });
+        check(&text("utf9"), SourceType::Unsupported { name: "CHAR in character set utf9".to_owned() });
         check(&column("longblob", "longblob"), SourceType::Blob { length_bytes: 4, charset: Charset::Binary });
     }
 
@@ -274,6 +270,7 @@ mod tests {
         check("enum('a','ü🎁')", Some("utf8mb4"), None);
         check("enum('a','?')", Some("latin1"), None);
         check("enum('a','?')", Some("utf8mb3"), None);
+        check("enum('a','?')", Some("cp1250"), Some("?"));
         check("enum('a','ü')", None, Some("ü"));
         check("enum('a','b')", Some("binary"), None);
         assert_eq!(column("varchar", "varchar(3)").doubtful_label(), None);

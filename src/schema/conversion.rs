@@ -8,10 +8,8 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a type that is not named is copied, which is always right")]
 
 use crate::schema::catalog::ColumnDefinition;
+use crate::schema::charset::bytes_per_char;
 use crate::schema::types::{Charset, SourceType};
-
-/// Most bytes of UTF-8 that a character of latin1 takes.
-const LATIN1_CHARACTER_BYTES_MAX: u64 = 3;
 
 /// Whether the values of `old` are all kept in `new`.
 ///
@@ -63,7 +61,9 @@ fn keeps_characters(old: &ColumnDefinition, new: &ColumnDefinition, from: &Sourc
         _ if before == after => true,
         ("binary", _) | (_, "binary") => false,
         (_, "utf8mb4") | ("latin1" | "ascii", "utf8mb3") | ("ascii", "latin1") => true,
-        _ => is_strict,
+        // MySQL refuses what these do not have. Of others that is not sure: it makes U+6661 another character in cp932.
+        (_, "utf8mb3" | "latin1" | "ascii" | "ucs2" | "utf16" | "utf16le" | "utf32") => is_strict,
+        _ => false,
     }
 }
 
@@ -130,12 +130,18 @@ fn keeps_text(old: &ColumnDefinition, new: &ColumnDefinition, from: &SourceType,
         _ => return false,
     }
     let (Some(held), Some(room)) = (room(from, charset(old)), room(to, charset(new))) else { return false };
-    let grows = charset(old) == "latin1" && charset(new) != "latin1";
-    let bytes = if grows { held.characters * LATIN1_CHARACTER_BYTES_MAX } else { held.bytes };
+    let (before, after) = (charset(old), charset(new));
+    let bytes = if grows(before, after) { held.characters * character_bytes(after) } else { held.bytes };
     match to {
         T::Blob { .. } => bytes <= room.bytes,
         _ => held.characters <= room.characters,
     }
+}
+
+/// Whether a text may take more bytes in another character set.
+fn grows(before: &str, after: &str) -> bool {
+    let is_utf8 = |charset| matches!(charset, "utf8mb3" | "utf8mb4");
+    before != after && !(is_utf8(after) && (is_utf8(before) || before == "ascii"))
 }
 
 /// How much text a type holds.
@@ -158,11 +164,42 @@ fn room(ty: &SourceType, charset: &str) -> Option<Room> {
     }
 }
 
-/// MAXLEN of `information_schema.CHARACTER_SETS`.
+/// The most bytes of a character.
 pub(super) fn character_bytes(charset: &str) -> u64 {
-    match charset {
-        "utf8mb4" => 4,
-        "utf8mb3" | "utf8" => 3,
-        _ => 1,
+    bytes_per_char(charset).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::column::ColumnType;
+
+    fn column(data_type: &str, octets: u64, charset: &str) -> ColumnDefinition {
+        let ty = ColumnType {
+            data_type: data_type.to_owned(),
+            column_type: data_type.to_owned(),
+            octets: Some(octets),
+            charset: Some(charset.to_owned()),
+            ..ColumnType::default()
+        };
+        ColumnDefinition { name: "c".to_owned(), ty, nullable: true, is_generated: false }
+    }
+
+    #[test]
+    fn a_character_set_keeps_text_that_it_surely_has_and_has_room_for() {
+        let check = |old: (&str, u64, &str), new: (&str, u64, &str), is_strict, expected| {
+            let (old, new) = (column(old.0, old.1, old.2), column(new.0, new.1, new.2));
+            assert_eq!(super::check(&old, &new, is_strict).is_ok(), expected, "{old:?} {new:?}");
+        };
+        check(("varchar", 20, "sjis"), ("varchar", 40, "utf8mb4"), false, true);
+        check(("varchar", 20, "sjis"), ("varchar", 36, "utf8mb4"), false, false);
+        check(("varchar", 40, "utf8mb4"), ("varchar", 20, "ucs2"), true, true);
+        check(("varchar", 40, "utf8mb4"), ("varchar", 20, "ucs2"), false, false);
+        check(("varchar", 40, "utf8mb4"), ("varchar", 20, "cp932"), true, false);
+        check(("varchar", 10, "sjis"), ("varchar", 20, "sjis"), true, true);
+        check(("text", 65_535, "sjis"), ("text", 65_535, "utf8mb4"), true, false);
+        check(("text", 65_535, "sjis"), ("mediumtext", 16_777_215, "utf8mb4"), true, true);
+        check(("text", 65_535, "latin1"), ("text", 65_535, "utf8mb4"), true, false);
+        check(("text", 65_535, "utf8mb3"), ("text", 65_535, "utf8mb4"), true, true);
     }
 }

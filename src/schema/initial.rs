@@ -160,6 +160,7 @@ fn text(column: &ColumnDefinition, source: &SourceType, value: &str) -> Option<S
     let has_all = match charset {
         "utf8mb4" => true,
         "utf8mb3" | "utf8" => value.chars().all(|c| u32::from(c) <= 0xffff),
+        "swe7" => false,
         _ => value.is_ascii(),
     };
     let (max_bytes, is_char, is_bytes) = match source {

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::schema::charset::Charset;
+
 /// A table's name on either side.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct TableName {
@@ -43,17 +45,6 @@ pub struct SourceColumn {
     pub ty: SourceType,
     /// Whether NULL is allowed.
     pub nullable: bool,
-}
-
-/// How text becomes UTF-8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Charset {
-    /// utf8mb4, utf8mb3, ascii: the bytes are UTF-8 already.
-    Utf8,
-    /// latin1, which in MySQL is windows-1252 with 81 8D 8F 90 9D as C1 controls.
-    Latin1,
-    /// No text: bytes.
-    Binary,
 }
 
 /// A type of MySQL, with what its bytes in a row image depend on.
@@ -101,18 +92,8 @@ pub enum SourceType {
     Geometry,
     /// VECTOR.
     Vector,
-    /// What this version refuses, by name: `VARCHAR in character set sjis`, `BLOB COMPRESSED of MariaDB`, ..
+    /// What this version refuses, by name: `BLOB COMPRESSED of MariaDB`, ..
     Unsupported { name: String },
-}
-
-impl std::fmt::Display for Charset {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Charset::Utf8 => "utf8",
-            Charset::Latin1 => "latin1",
-            Charset::Binary => "binary",
-        })
-    }
 }
 
 /// For a message, in MySQL's words as far as a row image knows them.

@@ -2,6 +2,8 @@
 
 use crate::error::{Error, ErrorKind};
 
+use crate::schema::charset::BadText;
+
 use super::image::{Fault, big_endian, is_null, little_endian, raw_value, take};
 use super::plan::{Op, RowPlan};
 use super::temporal;
@@ -93,6 +95,19 @@ pub(super) fn told(fault: Fault, value: &str) -> (ErrorKind, String) {
         Fault::NoSuchLabel => {
             (ErrorKind::BadRow, format!("{value} is beyond the labels of the ENUM or SET: mend the row in MySQL"))
         }
+        Fault::BadText(BadText { charset, at, is_ambiguous: false }) => {
+            let text =
+                format!("bytes {value} are no text in {charset}, from byte {} on: mend the row in MySQL", at + 1);
+            (ErrorKind::BadRow, text)
+        }
+        Fault::BadText(BadText { charset, at, is_ambiguous: true }) => {
+            let text = format!(
+                "bytes {value} have, from byte {} on, a character of which {charset} has another code too, and in a key \
+                 the two could not be told apart: mend the row in MySQL",
+                at + 1
+            );
+            (ErrorKind::BadRow, text)
+        }
         Fault::AmbiguousEmpty => {
             let text = "the empty string of an invalid value, in a key that has a member '': mend the row in MySQL";
             (ErrorKind::BadRow, text.to_owned())
@@ -153,7 +168,9 @@ pub(super) fn value_text(op: Op, fault: Fault, raw: &[u8]) -> String {
         | Op::Vector(_)
         | Op::Bytes(_)
         | Op::Padded(_)
-        | Op::Latin1(_) => None,
+        | Op::Utf8(..)
+        | Op::Latin1(_)
+        | Op::Text(_) => None,
     };
     text.unwrap_or_else(|| hex(raw))
 }

@@ -5,6 +5,7 @@
 
 use crate::binlog::json::JsonFault;
 use crate::binlog::json_diff::DiffFault;
+use crate::schema::charset::BadText;
 
 /// Why a value cannot be carried over. Small and copied: the text is made only when the row has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) enum Fault {
     OutOfRange,
     /// An ENUM index or SET bit without a label.
     NoSuchLabel,
+    /// Text that is none in its character set, or, in a key, may be another one's as well.
+    BadText(BadText),
     /// An empty string that stands for two different values, in a key.
     AmbiguousEmpty,
     /// A vector without elements, where that stands for NULL.

@@ -6,6 +6,7 @@
 //! ENUM and SET labels differ from one another, and an empty string that stands for two values is refused row by row.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::charset::Use;
 use crate::schema::mapping::{self, Fit, TargetFeatures};
 use crate::schema::target::TargetColumn;
 use crate::schema::types::{Charset, SourceColumn, SourceType};
@@ -13,7 +14,7 @@ use crate::schema::types::{Charset, SourceColumn, SourceType};
 use super::image::{Skip, Width, skips};
 use super::number::{DecimalLayout, VECTOR_LENGTH_BYTES, Vector};
 use super::temporal::{Fraction, OldTimeUnit};
-use super::text::{LabelArena, Labels, Prefix};
+use super::text::{LabelArena, Labels, Prefix, Text};
 
 /// The columns that every row carries after the source's own, with their types.
 const ROW_TAIL: [(&str, &str); 2] = [("_version", "UInt64"), ("_is_deleted", "UInt8")];
@@ -45,7 +46,9 @@ pub(super) enum Op {
     Bit(u8),
     Bytes(Prefix),
     Padded(Prefix),
+    Utf8(Prefix, Charset),
     Latin1(Prefix),
+    Text(Text),
     Json(Prefix),
     Vector(Vector),
     Enum(Labels),
@@ -197,9 +200,9 @@ impl RowPlan {
             SourceType::Bit { bits } => Op::Bit(Some(bits.div_ceil(8)).filter(|bytes| (1..=8).contains(bytes))?),
             SourceType::Char { max_bytes, charset: Charset::Binary } => Op::Padded(short_prefix(*max_bytes)),
             SourceType::Char { max_bytes, charset } | SourceType::VarChar { max_bytes, charset } => {
-                text_op(short_prefix(*max_bytes), *charset)
+                text_op(short_prefix(*max_bytes), *charset, is_key)
             }
-            SourceType::Blob { length_bytes, charset } => text_op(blob_prefix(*length_bytes)?, *charset),
+            SourceType::Blob { length_bytes, charset } => text_op(blob_prefix(*length_bytes)?, *charset, is_key),
             SourceType::Json => Op::Json(blob_prefix(4)?),
             SourceType::Geometry => Op::Bytes(blob_prefix(4)?),
             SourceType::Vector => Op::Vector(Vector { empty_is_null: column.nullable }),
@@ -232,8 +235,9 @@ impl RowPlan {
         if most <= ROW_BOUND_BYTES {
             return RowBound::Constant(most + ROW_TAIL_BYTES);
         }
-        // Strings are as long as in the image, apart from their lengths; text in latin1 and JSON may grow beyond.
-        let is_string = |op| matches!(op, Op::Bytes(_) | Op::Latin1(_) | Op::Json(_) | Op::Vector(_));
+        // Strings are as long as in the image, apart from their lengths; converted text and JSON may grow beyond.
+        let is_string =
+            |op| matches!(op, Op::Bytes(_) | Op::Utf8(..) | Op::Latin1(_) | Op::Text(_) | Op::Json(_) | Op::Vector(_));
         let besides = |column: &ColumnOp| if is_string(column.op) { 6 } else { self.most_bytes(column) };
         let fixed = self.columns.iter().map(besides);
         RowBound::ImagePlus(fixed.fold(ROW_TAIL_BYTES, usize::saturating_add))
@@ -243,8 +247,8 @@ impl RowPlan {
     fn most_bytes(&self, column: &ColumnOp) -> usize {
         let value = match (column.op.written(), column.op) {
             (Written::Fixed(bytes), _) => bytes,
-            (_, Op::Bytes(prefix) | Op::Padded(prefix)) => 5 + prefix.max as usize,
-            (_, Op::Latin1(prefix)) => 5 + 3 * prefix.max as usize,
+            (_, Op::Bytes(prefix) | Op::Utf8(prefix, _) | Op::Padded(prefix)) => 5 + prefix.max as usize,
+            (_, Op::Latin1(prefix) | Op::Text(Text { prefix, .. })) => 5 + 3 * prefix.max as usize,
             (_, Op::Enum(labels)) => 5 + self.labels.longest(labels),
             (_, Op::Set(labels)) => 5 + self.labels.all(labels),
             (Written::String | Written::Floats, _) => u32::MAX as usize,
@@ -265,7 +269,8 @@ impl Op {
             Op::OldTime(_) | Op::OldDateTime | Op::OldTimestamp => Written::Fixed(8),
             Op::Decimal128(_) => Written::Fixed(16),
             Op::Decimal256(_) => Written::Fixed(32),
-            Op::Bytes(_) | Op::Padded(_) | Op::Latin1(_) | Op::Json(_) | Op::Enum(_) | Op::Set(_) => Written::String,
+            Op::Bytes(_) | Op::Utf8(..) | Op::Padded(_) | Op::Latin1(_) | Op::Text(_) => Written::String,
+            Op::Json(_) | Op::Enum(_) | Op::Set(_) => Written::String,
             Op::Vector(_) => Written::Floats,
         }
     }
@@ -295,9 +300,10 @@ impl Op {
             Op::OldDateTime => Width::Fixed(8),
             Op::OldTimestamp => Width::Fixed(4),
             Op::Bit(bytes) => Width::Fixed(bytes),
-            Op::Bytes(prefix) | Op::Padded(prefix) | Op::Latin1(prefix) | Op::Json(prefix) => {
+            Op::Bytes(prefix) | Op::Utf8(prefix, _) | Op::Padded(prefix) | Op::Latin1(prefix) | Op::Json(prefix) => {
                 Width::Prefixed(prefix.bytes)
             }
+            Op::Text(text) => Width::Prefixed(text.prefix.bytes),
             Op::Vector(_) => Width::Prefixed(VECTOR_LENGTH_BYTES),
             Op::Enum(labels) | Op::Set(labels) => Width::Fixed(labels.bytes),
         }
@@ -325,11 +331,17 @@ fn decimal_op(precision: u8, layout: DecimalLayout) -> Op {
     }
 }
 
-fn text_op(prefix: Prefix, charset: Charset) -> Op {
-    match charset {
-        Charset::Utf8 | Charset::Binary => Op::Bytes(prefix),
-        Charset::Latin1 => Op::Latin1(prefix),
+fn text_op(prefix: Prefix, charset: Charset, is_key: bool) -> Op {
+    if charset == Charset::Binary {
+        return Op::Bytes(prefix);
     }
+    if charset == Charset::Latin1 {
+        return Op::Latin1(prefix);
+    }
+    if charset.is_utf8() {
+        return Op::Utf8(prefix, charset);
+    }
+    Op::Text(Text { prefix, charset, purpose: if is_key { Use::Key } else { Use::Value } })
 }
 
 /// Bytes of an ENUM's index in an image.

@@ -229,8 +229,17 @@ impl LookedUp {
         };
         // ClickHouse before 26.8 takes no Date32 outside 1900..2299 for what it is; the number is right everywhere.
         let target = if literal == Literal::Days { format!("toInt32({name})") } else { name };
-        Some(Self { source: quoted_name(&source.name), target, literal })
+        let name = quoted_name(&source.name);
+        let source = if let Literal::Text(charset) = literal { compared_text(name, charset) } else { name };
+        Some(Self { source, target, literal })
     }
+}
+
+/// What MySQL compares with a text in utf8mb4. A column in utf8 or latin1 as it is, so that an index serves; of others,
+/// MySQL would convert the literal to their character set, where one character may have several codes.
+fn compared_text(name: String, charset: Charset) -> String {
+    let is_one_to_one = charset.is_utf8() || charset == Charset::Latin1;
+    if is_one_to_one { name } else { format!("CONVERT({name} USING utf8mb4)") }
 }
 
 impl Literal {
@@ -307,9 +316,9 @@ fn ticks(text: &str, fsp: u8) -> i64 {
 /// The CRC32 of a value, in MySQL's SQL and in ClickHouse's; `None` when there is no text that both make of it.
 fn hash(column: &SourceColumn) -> Option<(String, String)> {
     let (source, target) = (quoted_name(&column.name), sql::identifier(&column.name));
-    let text = |charset: &Charset| match charset {
-        Charset::Utf8 | Charset::Binary => source.clone(),
-        Charset::Latin1 => format!("CONVERT({source} USING utf8mb4)"),
+    let text = |charset: &Charset| {
+        let is_same = charset.is_utf8() || *charset == Charset::Binary;
+        if is_same { source.clone() } else { format!("CONVERT({source} USING utf8mb4)") }
     };
     let moment = |fsp: u8| {
         let factor = 10_i64.pow(u32::from(6 - fsp.min(6)));

@@ -2,7 +2,7 @@
 
 use super::parser::Parser;
 use crate::schema::change::WrittenColumn;
-use crate::schema::charset::{decode_latin1, full_name};
+use crate::schema::charset::{Charset, Use, full_name};
 
 const REAL_AS_FLOAT: u64 = 0x1;
 /// Of MySQL 9. In MariaDB the bit is SIMULTANEOUS_ASSIGNMENT; both of utf8mb3 and utf8mb4 are decoded alike.
@@ -37,12 +37,11 @@ impl Label {
     fn text(self, charset: Option<&str>) -> Option<String> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Bytes(bytes) => match charset? {
-                "utf8mb4" | "utf8mb3" => String::from_utf8(bytes).ok(),
-                "latin1" => Some(decode_latin1(&bytes)),
-                "binary" => bytes.is_ascii().then(|| decode_latin1(&bytes)),
-                _ => None,
-            },
+            Self::Bytes(bytes) => {
+                let charset = Charset::from_name(charset?)?;
+                let label = charset.text(&bytes, Use::Value).ok()?;
+                (charset != Charset::Binary || label.is_ascii()).then_some(label)
+            }
         }
     }
 }

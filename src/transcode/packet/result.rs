@@ -3,10 +3,7 @@
 //! Type codes of `field_types.h`, as the classic protocol's column definitions carry them. No IO.
 
 use super::Selected;
-use crate::schema::charset::charset_name;
 use crate::schema::types::{Charset, SourceType};
-
-const BINARY_COLLATION: u16 = 63;
 
 /// A column definition, as far as the bytes of its values depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +61,7 @@ impl ResultColumn {
     }
 
     fn is_in(self, charset: Charset) -> bool {
-        match charset {
-            Charset::Binary => self.collation == BINARY_COLLATION,
-            Charset::Latin1 => charset_name(self.collation.into()) == Some("latin1"),
-            Charset::Utf8 => matches!(charset_name(self.collation.into()), Some("utf8mb4" | "utf8mb3" | "ascii")),
-        }
+        Charset::of_collation(self.collation.into()) == Some(charset)
     }
 }
 
