@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::cable::{Cable, Trouble};
 use crate::load::{self, Load};
-use crate::schedule::{Fault, Kind, LENGTH_MS, Process, schedule};
+use crate::schedule::{Fault, Kind, LENGTH_MS, Process, add_kills, schedule};
 use crate::supervisor::Supervisor;
 use crate::support::bridge::{Bridge, Config, SourcePosition, Stopped};
 use crate::support::fixture::Fixture;
@@ -40,6 +40,8 @@ fn memory_limit_bytes(seed: u64) -> u64 {
 pub struct Program {
     pub binary: Option<PathBuf>,
     pub environment: Vec<(&'static str, &'static str)>,
+    /// So many times it is killed besides what the schedule does.
+    pub kills: u64,
 }
 
 /// What a schedule came to.
@@ -112,7 +114,8 @@ impl Lane {
         let database = format!("sb_faults_{}_{seed}_{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
         let test = Fixture::named(self.servers.lend(), database);
         let config = self.config(&test, seed, program);
-        let faults = schedule(seed);
+        let mut faults = schedule(seed);
+        add_kills(&mut faults, program.kills);
         self.met.lock().clear();
         load::create(&test);
         let bridge = Supervisor::start(&config);
@@ -138,7 +141,7 @@ impl Lane {
         config.set("pipeline.retry_max_interval", "2s");
         config.set("pipeline.shutdown_timeout", "5s");
         config.set("snapshot.chunk_rows", 5000);
-        config.set("state.checkpoint_interval", "1s");
+        config.set("state.checkpoint_interval", if seed.is_multiple_of(5) { "1s" } else { "100ms" });
         if let Some(binary) = &program.binary {
             config.use_program(binary, &program.environment);
         }

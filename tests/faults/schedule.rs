@@ -91,6 +91,14 @@ pub fn schedule(seed: u64) -> Vec<Fault> {
     faults
 }
 
+/// Kills of the bridge at even distances.
+pub fn add_kills(faults: &mut Vec<Fault>, count: u64) {
+    let kill =
+        |number| Fault { at_ms: number * LENGTH_MS / (count + 1), for_ms: 500, kind: Kind::Kill(Process::Bridge) };
+    faults.extend((1..=count).map(kill));
+    faults.sort_by_key(|fault| fault.at_ms);
+}
+
 fn between(random: &mut Random, from: u64, to: u64) -> u64 {
     from + random.below(to - from)
 }
