@@ -11,7 +11,6 @@ use crate::position::Version;
 use crate::rowbinary::Body;
 use crate::schema::target::InsertColumns;
 
-use super::fault::value_text;
 use super::image::{raw_value, take};
 use super::layout::{Column, Layout};
 use super::plan::{ColumnOp, ROW_TAIL_BYTES, RowPlan};
@@ -132,7 +131,7 @@ impl RowPlan {
     }
 
     /// A value as text; `None` when the image does not hold it.
-    fn value_of(&self, index: usize, column: &ColumnOp, cell: Cell<'_>) -> Option<String> {
+    pub(super) fn value_of(&self, index: usize, column: &ColumnOp, cell: Cell<'_>) -> Option<String> {
         let mut out = Vec::new();
         let written = match cell {
             Cell::Absent => return None,
@@ -146,7 +145,7 @@ impl RowPlan {
             Err(fault) => {
                 let mut bytes = cell.bytes();
                 let raw = raw_value(&mut bytes, column.width).unwrap_or_default();
-                Some(format!("{} (not carried over)", value_text(column.op, fault, raw)))
+                Some(format!("{} (not carried over)", self.value_text(column, fault, raw)))
             }
         }
     }

@@ -47,7 +47,13 @@ impl Table {
         if source.key.is_empty() {
             return Err(Error::new(ErrorKind::TableShape, "it has no PRIMARY KEY to tell its rows apart by"));
         }
-        let rows = RowPlan::compile(&copy_columns(&source.columns), &source.key, &target.columns)?;
+        let rows = RowPlan::compile_chosen(
+            &copy_columns(&source.columns),
+            &source.key,
+            &target.columns,
+            &source.choices,
+            None,
+        )?;
         let columns = rows.insert_columns();
         let values = columns.len().saturating_sub(TAIL_COLUMNS);
         let layout = Layout::new(columns.get(..values).unwrap_or_default(), &source.key)?;

@@ -21,6 +21,7 @@ use stream_bridge::message::{Ack, Batch, Job, Origin, Save};
 use stream_bridge::position::{Position, Timeline};
 use stream_bridge::rowbinary::{self, Body, ChunkPool};
 use stream_bridge::schema::catalog::SourceTable;
+use stream_bridge::schema::choices::Choices;
 use stream_bridge::schema::mapping::TargetFeatures;
 use stream_bridge::schema::target::{InsertColumns, TargetColumn, TargetTable};
 use stream_bridge::schema::types::{Charset, SourceColumn, SourceType, TableName};
@@ -104,7 +105,7 @@ fn varchar(name: &str) -> SourceColumn {
 
 fn source(columns: Vec<SourceColumn>, key: Vec<usize>) -> SourceTable {
     let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
-    SourceTable { name, columns, key, allows_zero_dates: false }
+    SourceTable { name, columns, key, allows_zero_dates: false, choices: Choices::default() }
 }
 
 /// `id Int32, name String`, keyed by `id`.
