@@ -33,6 +33,8 @@ pub enum Form {
     Uuid,
     /// The number of each label.
     Enum { bytes: u8, members: Vec<(String, i16)> },
+    /// A document, if nothing of it would be lost.
+    Json,
     /// MySQL's own text of it.
     Text,
 }
@@ -105,10 +107,11 @@ pub fn of(ty: &SourceType, base: &Base) -> Option<Form> {
         Base::Date if *ty == SourceType::Date => Some(Form::Days),
         Base::Uuid if is_uuid(ty) => Some(Form::Uuid),
         Base::Enum { bytes, members } => enumeration(ty, *bytes, members),
+        Base::Json { .. } if is_document(ty) => Some(Form::Json),
         Base::String if has_text(ty) => Some(Form::Text),
         Base::Int { .. } | Base::Bool | Base::Float32 | Base::Float64 | Base::Decimal { .. } | Base::Date => None,
         Base::Date32 | Base::DateTime { .. } | Base::DateTime64 { .. } | Base::Time64 { .. } | Base::String => None,
-        Base::Uuid | Base::Floats | Base::Other(_) => None,
+        Base::Uuid | Base::Json { .. } | Base::Floats | Base::Other(_) => None,
     }
 }
 
@@ -130,11 +133,11 @@ pub fn others(ty: &SourceType) -> &'static str {
         }
         ty if is_uuid(ty) => "UUID",
         SourceType::Enum { .. } => "Enum8 or Enum16 with all its labels",
+        SourceType::Json => "JSON",
         SourceType::Char { .. }
         | SourceType::VarChar { .. }
         | SourceType::Blob { .. }
         | SourceType::Set { .. }
-        | SourceType::Json
         | SourceType::Geometry
         | SourceType::Vector
         | SourceType::Unsupported { .. } => "",
@@ -241,6 +244,11 @@ fn is_uuid(ty: &SourceType) -> bool {
         | SourceType::Vector
         | SourceType::Unsupported { .. } => false,
     }
+}
+
+/// JSON, also as the text that a copy reads it as; what is a TEXT in the source is refused before.
+fn is_document(ty: &SourceType) -> bool {
+    matches!(ty, SourceType::Json | SourceType::Blob { length_bytes: 4, charset: Charset::Utf8 })
 }
 
 fn has_text(ty: &SourceType) -> bool {

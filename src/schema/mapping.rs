@@ -87,7 +87,11 @@ pub fn chosen_type(
 /// # Errors
 /// [`ErrorKind::TableShape`] naming the type to create the column with.
 pub fn accepts(column: &SourceColumn, is_key: bool, features: TargetFeatures, target_type_text: &str) -> Result<()> {
-    fit_with(column, is_key, features, target_type_text).map(|_| ())
+    let fit = fit_with(column, is_key, features, target_type_text)?;
+    if fit.form == Form::Json && column.ty != SourceType::Json {
+        return Err(misfit(column, is_key, features, target_type_text));
+    }
+    Ok(())
 }
 
 /// As [`accepts`], and whether it is what the user has chosen.
@@ -101,6 +105,7 @@ pub fn accepts_chosen(
     text: &str,
     choice: ColumnChoice<'_>,
 ) -> Result<()> {
+    accepts(column, is_key, features, text)?;
     let fit = fit_with(column, is_key, features, text)?;
     if let Some(written) = choice.written_type() {
         let wanted = chosen_type(column, is_key, false, features, choice)?;
@@ -140,7 +145,7 @@ pub fn is_default(column: &SourceColumn, target_type_text: &str) -> bool {
 }
 
 fn fit_with(column: &SourceColumn, is_key: bool, features: TargetFeatures, text: &str) -> Result<Fit> {
-    let default = target_type(column, is_key, false, features)?;
+    target_type(column, is_key, false, features)?;
     let target = TargetType::parse(text);
     // An array cannot be Nullable: NULL is the empty one, which no vector is.
     let needs_nullable = column.nullable && column.ty != SourceType::Vector;
@@ -149,13 +154,21 @@ fn fit_with(column: &SourceColumn, is_key: bool, features: TargetFeatures, text:
     if let Some(form) = form.filter(|_| null_fits) {
         return Ok(Fit { nullable: target.nullable, form });
     }
+    Err(misfit(column, is_key, features, text))
+}
+
+fn misfit(column: &SourceColumn, is_key: bool, features: TargetFeatures, text: &str) -> Error {
+    let default = match target_type(column, is_key, false, features) {
+        Ok(default) => default,
+        Err(error) => return error,
+    };
     let others = form::others(&column.ty);
     let others = if others.is_empty() { String::new() } else { format!(", or as {others}") };
     let text = format!(
         "the target's type {text} does not take {} of the source: create the column as {default}{others}",
         mysql_type(column)
     );
-    Err(Error::new(ErrorKind::TableShape, text).at_column(&column.name))
+    Error::new(ErrorKind::TableShape, text).at_column(&column.name)
 }
 
 /// What an existing target column of type `text` becomes when its source column was `before` and becomes `after`, whose

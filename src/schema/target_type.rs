@@ -45,6 +45,8 @@ pub enum Base {
     Uuid,
     /// `Enum8(..)`, `Enum16(..)`: `bytes` is 1 or 2. Without members, only as written by a user.
     Enum { bytes: u8, members: Vec<(String, i16)> },
+    /// `JSON`, `JSON(..)` with its parameters.
+    Json { parameters: String },
     /// `Array(Float32)`
     Floats,
     /// What no value is written for.
@@ -84,6 +86,7 @@ impl Base {
             "DateTime" => Self::DateTime { zone: None },
             "String" => Self::String,
             "UUID" => Self::Uuid,
+            "JSON" => Self::Json { parameters: String::new() },
             "Enum8" => Self::Enum { bytes: 1, members: Vec::new() },
             "Enum16" => Self::Enum { bytes: 2, members: Vec::new() },
             "Array(Float32)" => Self::Floats,
@@ -97,7 +100,7 @@ impl Base {
             Self::DateTime { zone } | Self::DateTime64 { zone, .. } => Some(zone.as_deref()),
             Self::Int { .. } | Self::Bool | Self::Float32 | Self::Float64 | Self::Decimal { .. } | Self::Date => None,
             Self::Date32 | Self::Time64 { .. } | Self::String | Self::Uuid | Self::Enum { .. } => None,
-            Self::Floats | Self::Other(_) => None,
+            Self::Json { .. } | Self::Floats | Self::Other(_) => None,
         }
     }
 
@@ -157,6 +160,8 @@ impl fmt::Display for Base {
                     members.iter().map(|(name, number)| format!("{} = {number}", quoted(name))).collect();
                 if members.is_empty() { Ok(()) } else { write!(f, "({})", members.join(", ")) }
             }
+            Self::Json { parameters } if parameters.is_empty() => f.write_str("JSON"),
+            Self::Json { parameters } => write!(f, "JSON({parameters})"),
             Self::Floats => f.write_str("Array(Float32)"),
             Self::Other(text) => f.write_str(text),
         }
@@ -203,6 +208,9 @@ fn parametric(text: &str) -> Option<Base> {
         let (precision, scale) = parameters.split_once(',').unwrap_or((parameters, "0"));
         let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
         return ((1..=76).contains(&precision) && scale <= precision).then_some(Base::Decimal { precision, scale });
+    }
+    if let Some(parameters) = inside(text, "JSON") {
+        return Some(Base::Json { parameters: parameters.to_owned() });
     }
     let (bytes, members) = match inside(text, "Enum8") {
         Some(members) => (1, members),
@@ -294,6 +302,8 @@ mod tests {
             "Enum8('' = 0, 'it\\'s' = 1, 'a,b = 7)\\\\' = -128, 'ü\\n' = 3)",
             "Nullable(Enum16('x' = 1000))",
             "Array(Float32)",
+            "Nullable(JSON)",
+            "JSON(max_dynamic_paths=8, a.b UInt32)",
             "Map(String, Int8)",
         ] {
             let parsed = TargetType::parse(text);

@@ -13,6 +13,7 @@ use crate::schema::form::Form;
 use crate::schema::types::{Charset, SourceType};
 
 use super::image::{Fault, Width, little_endian, raw_value};
+use super::json_object;
 use super::mysql_text::Text;
 use super::plan::{ColumnOp, KeyRule, Op};
 use super::sparse::Cell;
@@ -61,6 +62,7 @@ enum Written {
     Days,
     Uuid { is_text: bool, is_key: bool },
     Enum { bytes: u8, numbers: Vec<Option<i16>> },
+    Json,
     Text(Text),
 }
 
@@ -96,6 +98,7 @@ impl Chosen {
             Form::Enum { bytes, members } => {
                 Written::Enum { bytes: *bytes, numbers: numbers(column.ty, members, column.is_key) }
             }
+            Form::Json => Written::Json,
             Form::Text => Written::Text(Text::of(column.ty)?),
         };
         Some(Self { op, form, or_null: column.or_null, text: Text::of(column.ty), name: column.name.to_owned() })
@@ -114,13 +117,13 @@ impl Chosen {
             Written::Seconds { .. } => 4,
             Written::Days => 2,
             Written::Uuid { .. } => 16,
-            Written::Text(_) => 0,
+            Written::Json | Written::Text(_) => 0,
         }
     }
 
     /// Whether good values are the default type's.
     pub(super) fn is_default(&self) -> bool {
-        self.form == Written::Default
+        matches!(self.form, Written::Default | Written::Json)
     }
 }
 
@@ -166,6 +169,7 @@ impl RowPlan {
             | Written::Ticks { .. }
             | Written::Seconds { .. }
             | Written::Days
+            | Written::Json
             | Written::Uuid { .. } => self.by_default(chosen.op, input, out)?,
         }
         match &chosen.form {
@@ -177,6 +181,7 @@ impl RowPlan {
             Written::Ticks { from, to } => ticks(out, start, *from, *to),
             Written::Seconds { from } => seconds(out, start, *from),
             Written::Days => days(out, start),
+            Written::Json => document(out, start),
             Written::Uuid { is_text: false, .. } => uuid_of_bytes(out, start),
             Written::Uuid { is_text: true, is_key } => uuid_of_text(out, start, *is_key),
             Written::Default | Written::Enum { .. } | Written::Text(_) => Ok(()),
@@ -187,6 +192,23 @@ impl RowPlan {
     fn by_default(&self, op: Op, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let column = ColumnOp { op, width: op.width(), nullable: false, key: KeyRule::None };
         self.value(&column, input, out)
+    }
+
+    /// Whether a document that was put together at the end of `out` is kept as it is, where that matters.
+    pub(super) fn check_document(&self, op: Op, out: &[u8], start: usize) -> Result<(), Fault> {
+        let is_json = self.chosen_of(op).is_some_and(|chosen| chosen.form == Written::Json);
+        if is_json { document(out, start) } else { Ok(()) }
+    }
+
+    /// Whether a bad value is NULL; those of JSON diffs are counted here, too.
+    pub(super) fn is_null_instead(&self, column: &ColumnOp) -> bool {
+        let Some(chosen) = self.chosen_of(column.op).filter(|chosen| chosen.or_null && column.nullable) else {
+            return false;
+        };
+        if let (Some(bad_values), Some(reason)) = (&self.bad_values, Fault::NotKept.reason()) {
+            bad_values.count(&chosen.name, reason);
+        }
+        true
     }
 
     /// The op that reads a column's values.
@@ -333,6 +355,12 @@ fn days(out: &mut Vec<u8>, start: usize) -> Result<(), Fault> {
     out.truncate(start);
     rowbinary::fixed(out, u16::try_from(days).map_err(|_| Fault::BeyondTarget)?.to_le_bytes());
     Ok(())
+}
+
+fn document(out: &[u8], start: usize) -> Result<(), Fault> {
+    let string = out.get(start..).unwrap_or_default();
+    let length_bytes = string.iter().position(|&byte| byte < 0x80).map_or(0, |last| last + 1);
+    if json_object::is_kept(string.get(length_bytes..).unwrap_or_default()) { Ok(()) } else { Err(Fault::NotKept) }
 }
 
 /// A string of 16 bytes as the two halves of a number, each with its lowest byte first.

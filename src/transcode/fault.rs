@@ -13,6 +13,19 @@ const NO_DIFFS: &str = "SET PERSIST binlog_row_value_options='', and in every se
 const OTHER_TYPE: &str =
     "mend the row in MySQL, or choose another type for the column (`types`, `on_bad_value`) and `resync`";
 
+/// Why a value has no counterpart: the names in `/status` and `/metrics`.
+pub const REASONS: [&str; 9] = [
+    "no_such_day",
+    "no_value",
+    "no_such_label",
+    "out_of_range",
+    "inexact",
+    "not_boolean",
+    "not_uuid",
+    "no_member",
+    "not_kept",
+];
+
 impl Fault {
     /// The name of what is wrong with a value that is whole; `None` for rows that are damaged or lack something, and for
     /// dates that are NULL in any case.
@@ -26,6 +39,7 @@ impl Fault {
             Fault::NotBoolean => Some("not_boolean"),
             Fault::NotUuid => Some("not_uuid"),
             Fault::NoMember => Some("no_member"),
+            Fault::NotKept => Some("not_kept"),
             Fault::Truncated | Fault::TooLong | Fault::Null | Fault::ZeroDate | Fault::AmbiguousEmpty => None,
             Fault::EmptyVector | Fault::Json(_) | Fault::Diff(_) | Fault::NoDocument | Fault::UnknownOptions => None,
         }
@@ -146,6 +160,11 @@ pub(super) fn told(fault: Fault, value: &str) -> (ErrorKind, String) {
         Fault::NotUuid => {
             (ErrorKind::BadRow, format!("{value} is no UUID (in a key, with lower case digits): {OTHER_TYPE}"))
         }
+        Fault::NotKept => {
+            let text = "the document is no object, or has null members, empty objects or names with dots, which \
+                        ClickHouse's JSON does not keep";
+            (ErrorKind::BadRow, format!("{text}: {OTHER_TYPE}; {value}"))
+        }
         Fault::NoMember => {
             (ErrorKind::BadRow, format!("{value} has no member in the target's Enum: add it, or {OTHER_TYPE}"))
         }
@@ -206,4 +225,26 @@ fn value_text(op: Op, fault: Fault, raw: &[u8]) -> String {
 /// The first bytes of a value.
 pub(super) fn hex(raw: &[u8]) -> String {
     raw.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02X}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_listed() {
+        let bad = [
+            Fault::NoSuchDay,
+            Fault::OutOfRange,
+            Fault::NoSuchLabel,
+            Fault::BeyondTarget,
+            Fault::Inexact,
+            Fault::NotBoolean,
+            Fault::NotUuid,
+            Fault::NoMember,
+            Fault::NotKept,
+        ];
+        assert_eq!(bad.map(|fault| fault.reason().unwrap_or_default()), REASONS);
+        assert_eq!((Fault::Truncated.reason(), Fault::ZeroDate.reason()), (None, None));
+    }
 }

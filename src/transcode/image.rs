@@ -43,6 +43,8 @@ pub(super) enum Fault {
     NotBoolean,
     /// No UUID, for a UUID.
     NotUuid,
+    /// A document that ClickHouse's JSON does not keep as it is.
+    NotKept,
     /// A label that is no member of the Enum that was chosen for it.
     NoMember,
 }

@@ -14,6 +14,7 @@ mod double;
 mod fault;
 mod image;
 mod json;
+mod json_object;
 mod last;
 pub mod layout;
 mod mysql_text;
@@ -27,6 +28,7 @@ mod temporal;
 mod text;
 mod wide;
 
+pub use fault::REASONS;
 pub use last::LastRows;
 pub use plan::RowPlan;
 

@@ -14,7 +14,7 @@ use crate::schema::target::InsertColumns;
 use super::image::{raw_value, take};
 use super::layout::{Column, Layout};
 use super::plan::{ColumnOp, ROW_TAIL_BYTES, RowPlan};
-use super::sparse::{Cell, Row, patched};
+use super::sparse::{Cell, Row};
 use super::{RowsCursor, null};
 
 /// Of an image no more is kept.
@@ -137,7 +137,7 @@ impl RowPlan {
             Cell::Absent => return None,
             Cell::Null => null(column, &mut out),
             Cell::Value(mut bytes) => self.value(column, &mut bytes, &mut out),
-            Cell::Patched { document, diffs } => patched(column, document, diffs, &mut out),
+            Cell::Patched { document, diffs } => self.patched(column, document, diffs, &mut out),
         };
         match written {
             Ok(()) => Some(Column::of(self.target_column(index)?).ok()?.whole_text(&out)),
