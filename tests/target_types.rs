@@ -447,7 +447,10 @@ fn chosen_types_and_schema_changes() {
          ENGINE = ReplacingMergeTree(_version, _is_deleted) ORDER BY id",
     );
     let columns = [("a", "Int64"), ("e", "Enum8"), ("d", "String"), ("later", "DateTime"), ("born", "String")];
-    let mut bridge = Bridge::start(&with_rules(&test, vec![rule(&test, "t", "types", &columns)]));
+    let config = with_rules(&test, vec![rule(&test, "t", "types", &columns)]);
+    let planned = run_command("plan", &config).text();
+    assert!(planned.contains("`e` Enum8('' = 0, 'x' = 1, 'y' = 2),\n    `d` Nullable(String),"), "{planned}");
+    let mut bridge = Bridge::start(&config);
     bridge.wait_all_streaming(&test, PATIENCE);
     assert_eq!(target_types(&test, "t"), "id Int32, a Int64, e Enum8('' = 0, 'x' = 1, 'y' = 2), d Nullable(String)");
     // In place: a wider source type, one more label, a new column that has a type.

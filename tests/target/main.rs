@@ -407,8 +407,8 @@ fn existing_tables_are_checked() {
         &["`name`: the target's type Int8"],
     );
     check(
-        format!("(id Int8, `a b` Int32, name String, {own}) ENGINE = {engine} ORDER BY (id, `a b`)"),
-        &["`id`: the target's type Int8"],
+        format!("(id Float64, `a b` Int32, name String, {own}) ENGINE = {engine} ORDER BY (id, `a b`)"),
+        &["`id`: the target's type Float64"],
     );
     check(format!("({columns}, {own}, more Int8) ENGINE = {engine} ORDER BY (id, `a b`)"), &["no DEFAULT"]);
     check(
