@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use stream_bridge::clickhouse::{Client, tables as targets};
 use stream_bridge::config::Config;
 use stream_bridge::message::CopyOrder;
+use stream_bridge::metrics::bad_values::Counts;
 use stream_bridge::mysql::chunks::{Chunk, Cuts};
 use stream_bridge::mysql::select::{Select, select_list};
 use stream_bridge::mysql::source::Source;
@@ -134,7 +135,7 @@ impl<'a> Rig<'a> {
             saved: Vec::new(),
             flag: Arc::default(),
         };
-        let table = CopyTable::new(&order, version).unwrap();
+        let table = CopyTable::new(&order, version, &Counts::default()).unwrap();
         let mut select = Select::open(&config.mysql).unwrap();
         let mut chunks: Vec<Chunk> = Vec::new();
         while let Some(begin) = chunks.last().map_or(Some(Chunk::first()), Chunk::next) {

@@ -21,6 +21,7 @@ use stream_bridge::router::tables::{Shape, State, Table as Replicated};
 use stream_bridge::router::{Beginning, Router, Settings, Wiring};
 use stream_bridge::rowbinary::{Body, ChunkPool};
 use stream_bridge::schema::catalog::SourceTable;
+use stream_bridge::schema::choices::Choices;
 use stream_bridge::schema::mapping::TargetFeatures;
 use stream_bridge::schema::target::TargetTable;
 use stream_bridge::schema::types::{Charset, SourceColumn, SourceType, TableName};
@@ -195,7 +196,13 @@ fn replicated(number: u32) -> Replicated {
     };
     let (name, columns) = (table_name(number), vec![int("id", false), int("k", true)]);
     let target = TargetTable { name: name.clone(), columns: default_target(&columns, &[0]) };
-    let source = SourceTable { name: name.clone(), columns, key: vec![0], allows_zero_dates: false };
+    let source = SourceTable {
+        name: name.clone(),
+        columns,
+        key: vec![0],
+        allows_zero_dates: false,
+        choices: Choices::default(),
+    };
     Replicated::new(name, State::Streaming, String::new(), Some(Shape::new(&source, target)))
 }
 

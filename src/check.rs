@@ -22,7 +22,7 @@ use crate::mysql::select::Select;
 use crate::mysql::source::{ServerFacts, Source};
 use crate::mysql::tables::FoundTable;
 use crate::schema::catalog::{Definition, SourceTable};
-use crate::schema::mapping::TargetFeatures;
+use crate::schema::mapping::{self, TargetFeatures};
 use crate::schema::types::{SourceType, TableName};
 
 /// Connections that are enough to look around.
@@ -71,7 +71,7 @@ impl Inspected {
             target_name: replicate.target_name(&found.table.name),
             copy_where: replicate.copy_where(&found.table.name).map(str::to_owned),
             definition: found.definition,
-            source: found.table,
+            source: SourceTable { choices: replicate.choices(&found.table.name), ..found.table },
             target: None,
             misfits: Vec::new(),
         }
@@ -124,6 +124,7 @@ fn unanswered(error: &Error) -> Problem {
 impl Inspection {
     fn inspect_targets(&mut self, client: &Client, config: &Config) -> Result<()> {
         self.notes.extend(dates_note(client.features().version, &self.tables));
+        self.notes.extend(choices_notes(&self.tables));
         let features = client.target_features();
         for table in &mut self.tables {
             table.target = tables::existing_table(client, &table.target_name)?;
@@ -214,7 +215,41 @@ pub fn misfits(source: &SourceTable, target: Option<&ExistingTable>, features: T
         // Its column types are the source's problem already; its column names are not.
         None => reserved_names(source),
     };
-    problems.into_iter().map(|problem| problem.of_table(&source.name)).collect()
+    problems
+        .into_iter()
+        .chain(refused_choices(source, features))
+        .map(|problem| problem.of_table(&source.name))
+        .collect()
+}
+
+/// Types that were chosen and cannot be.
+fn refused_choices(source: &SourceTable, features: TargetFeatures) -> Vec<Problem> {
+    let refused = source.columns.iter().enumerate().filter_map(|(index, column)| {
+        let (is_key, choice) = (source.key.contains(&index), source.choices.of(&column.name));
+        let chosen = mapping::chosen_type(column, is_key, source.allows_zero_dates, features, choice);
+        let by_default = mapping::target_type(column, is_key, source.allows_zero_dates, features);
+        // What has no default type is the source's problem.
+        chosen.err().filter(|_| by_default.is_ok())
+    });
+    let problem = |error: Error| {
+        let repair = format!("mend `types` or `on_bad_value` in the [[replicate.rule]] of {}", source.name);
+        Problem::new(format!("{}: {error}", source.name), repair)
+    };
+    refused.map(problem).collect()
+}
+
+/// Columns that something is said of and that are not there; they may come yet.
+fn choices_notes(tables: &[Inspected]) -> impl Iterator<Item = String> {
+    let missing = |source: &'_ SourceTable| {
+        let is_there =
+            |name: &str| source.columns.iter().any(|column| column.name.to_lowercase() == name.to_lowercase());
+        let missing: Vec<&str> = source.choices.columns().filter(|name| !is_there(name)).collect();
+        (!missing.is_empty()).then(|| {
+            let names = missing.join(", ");
+            format!("{} has no column {names} yet, which `types` or `on_bad_value` speak of", source.name)
+        })
+    };
+    tables.iter().filter_map(move |table| missing(&table.source))
 }
 
 /// These problems as one error.
@@ -349,6 +384,7 @@ fn print(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::choices::Choices;
     use crate::schema::types::SourceColumn;
 
     #[test]
@@ -366,7 +402,13 @@ mod tests {
         let note = |version, ty| {
             let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
             let columns = vec![SourceColumn { name: "at".to_owned(), ty, nullable: false }];
-            let source = SourceTable { name: name.clone(), columns, key: Vec::new(), allows_zero_dates: false };
+            let source = SourceTable {
+                name: name.clone(),
+                columns,
+                key: Vec::new(),
+                allows_zero_dates: false,
+                choices: Choices::default(),
+            };
             let definition = Definition::default();
             let (target, copy_where, misfits) = (None, None, Vec::new());
             let table = Inspected { definition, source, target_name: name, target, misfits, copy_where };

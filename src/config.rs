@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::choices::Choices;
 use crate::schema::types::TableName;
 pub use files::Files;
 use section::Section;
@@ -240,6 +241,8 @@ pub struct Rule {
     pub rename: Option<TableName>,
     /// `where`: the rows that the initial copy takes, as an SQL condition.
     pub copy_where: Option<String>,
+    /// `types` and `on_bad_value`: what is said of single columns.
+    pub choices: Choices,
 }
 
 /// `[pipeline]`
@@ -424,6 +427,11 @@ impl ReplicateConfig {
     /// Which rows of a source table are copied; `None`: all.
     pub fn copy_where(&self, source: &TableName) -> Option<&str> {
         self.rule(source).and_then(|rule| rule.copy_where.as_deref())
+    }
+
+    /// What is said of a source table's columns.
+    pub fn choices(&self, source: &TableName) -> Choices {
+        self.rule(source).map(|rule| rule.choices.clone()).unwrap_or_default()
     }
 
     fn rule(&self, source: &TableName) -> Option<&Rule> {

@@ -85,7 +85,7 @@ pub fn run(config: Config) -> Result<()> {
     let (from_snapshot, copied) = bounded(BODIES);
     let snapshot = {
         let (budget, stop) = (Arc::clone(&budget), Arc::clone(&stop));
-        Arc::new(Snapshot::new(config.clone(), client, limits(&config), budget, stop, to_snapshot))
+        Arc::new(Snapshot::new(config.clone(), client, limits(&config), budget, stop, status.counts(), to_snapshot))
     };
     for number in 0..config.snapshot.connections {
         let (snapshot, to_router) = (Arc::clone(&snapshot), from_snapshot.clone());

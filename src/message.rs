@@ -126,7 +126,8 @@ pub enum FromSnapshot {
 #[derive(Debug)]
 pub enum ToSnapshot {
     /// Make the shadow `id` of a table, in the shape that the source has at this position or later.
-    Prepare { table: TableIndex, name: TableName, id: Uuid, position: Position },
+    /// `before` is what is known of it until then.
+    Prepare { table: TableIndex, name: TableName, id: Uuid, position: Position, before: Option<Box<Definition>> },
     /// Copy a table.
     Copy(Box<CopyOrder>),
 }

@@ -2,19 +2,24 @@
 //!
 //! The router writes it a few times a second, HTTP reads it: the only lock between them, far from the data path (I3).
 
+pub mod bad_values;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::retention::{Needed, Retention};
+use bad_values::{BadValue, Counts};
 
 /// The picture, shared.
 #[derive(Debug)]
 pub struct Status {
     picture: Mutex<(Picture, Instant)>,
     retention: Mutex<Option<(Retention, Instant)>>,
+    counts: Arc<Counts>,
 }
 
 /// `GET /status` (DESIGN 9; other programs rely on the names).
@@ -94,13 +99,15 @@ pub struct TablePicture {
     pub parts: Option<u64>,
     /// How much of its copy is done; `null` without one, and until its key ranges are known.
     pub copied_percent: Option<u8>,
+    /// Values that became NULL by `on_bad_value` since the start, by column and reason.
+    pub bad_values: Vec<BadValue>,
 }
 
 impl Status {
     /// A pipeline that is starting.
     pub fn starting() -> Self {
         let picture = Picture { state: "starting".to_owned(), ..Picture::default() };
-        Self { picture: Mutex::new((picture, Instant::now())), retention: Mutex::default() }
+        Self { picture: Mutex::new((picture, Instant::now())), retention: Mutex::default(), counts: Arc::default() }
     }
 
     /// Replaces the picture; `moved_at` is since when the oldest batch waits, or when nothing did.
@@ -111,6 +118,11 @@ impl Status {
     /// The picture as it is now.
     pub fn picture(&self) -> Picture {
         Picture { retention: self.retention(), ..self.picture.lock().0.clone() }
+    }
+
+    /// Where values that become NULL are counted.
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
     }
 
     /// What the source was found to keep.

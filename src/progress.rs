@@ -26,6 +26,7 @@ pub fn run(status: &Status, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         std::thread::sleep(LINE_INTERVAL);
         let picture = status.picture();
+        status.counts().news().iter().for_each(|news| log::warn!("{news}"));
         let copying: Vec<&TablePicture> = picture.tables.iter().filter(|table| is_copied(table)).collect();
         has_copied |= !copying.is_empty();
         if told_at.elapsed() >= LOG_INTERVAL {

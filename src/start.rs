@@ -380,7 +380,8 @@ impl Starting<'_> {
             self.made.copies.push(CopyOrder { index, ..order });
         }
         let known = schema.and_then(|schema| schema.known);
-        let shaped = known.as_ref().map(|known| known.definition.source_table(source.allows_zero_dates));
+        let shaped =
+            known.as_ref().map(|known| known.definition.source_table(source.allows_zero_dates, source.choices.clone()));
         let shaped = shaped.as_ref().unwrap_or(&source);
         let target = match state {
             State::Drifted => target.map(|target| intended(shaped, target, self.client.target_features())),
@@ -551,7 +552,7 @@ fn gone_tables(config: &Config, inspection: &Inspection, states: &[TableState]) 
         let definition = known.unwrap_or_else(|| Definition { name: name.clone(), ..Definition::default() });
         let target_name = config.replicate.target_name(&name);
         let target = targets::existing_table(client, &target_name)?;
-        let source = definition.source_table(zero_dates);
+        let source = definition.source_table(zero_dates, config.replicate.choices(&name));
         let inspected = Inspected { definition, source, target_name, target, misfits: Vec::new(), copy_where: None };
         // Nothing is left to copy, unless it is only taken for a helper, of a table that came later: then that begins anew.
         let is_helper = config.replicate.selection.helped_by(&name, &|base| there.contains(base)).is_some();
@@ -621,7 +622,7 @@ fn resumed(table: Inspected, saved: TableState, inspection: &Inspection) -> Chos
 fn misfits_at_position(table: &Inspected, schema: &Option<SavedSchema>, inspection: &Inspection) -> Vec<Problem> {
     match (schema, &inspection.client) {
         (Some(SavedSchema { known: Some(known), .. }), Some(client)) => {
-            let source = known.definition.source_table(table.source.allows_zero_dates);
+            let source = known.definition.source_table(table.source.allows_zero_dates, table.source.choices.clone());
             misfits(&source, table.target.as_ref(), client.target_features())
         }
         (Some(_) | None, _) => table.misfits.clone(),
@@ -632,10 +633,17 @@ fn misfits_at_position(table: &Inspected, schema: &Option<SavedSchema>, inspecti
 mod tests {
     use super::*;
     use crate::clickhouse::tables::ExistingTable;
+    use crate::schema::choices::Choices;
 
     fn inspected(has_target: bool) -> Inspected {
         let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
-        let source = SourceTable { name: name.clone(), columns: Vec::new(), key: Vec::new(), allows_zero_dates: false };
+        let source = SourceTable {
+            name: name.clone(),
+            columns: Vec::new(),
+            key: Vec::new(),
+            allows_zero_dates: false,
+            choices: Choices::default(),
+        };
         let definition = Definition { name: name.clone(), ..Definition::default() };
         let target = has_target.then(|| ExistingTable {
             table: TargetTable { name: name.clone(), columns: Vec::new() },
@@ -643,6 +651,7 @@ mod tests {
             engine_full: String::new(),
             sorting_key: String::new(),
             partition_key: String::new(),
+            time_zone: String::new(),
         });
         Inspected { definition, source, target_name: name, target, misfits: Vec::new(), copy_where: None }
     }

@@ -14,6 +14,7 @@ use stream_bridge::config::{ClickHouseConfig, Files, Secret};
 use stream_bridge::error::ErrorKind;
 use stream_bridge::schema::catalog::{ColumnDefinition, Definition, KeyPart};
 use stream_bridge::schema::change::{Altered, Initial, Origin};
+use stream_bridge::schema::choices::Choices;
 use stream_bridge::schema::column::ColumnType;
 use stream_bridge::schema::effect::{Effect, TargetChange, effect};
 use stream_bridge::schema::mapping::TargetFeatures;
@@ -329,7 +330,7 @@ fn altered(
     let altered = Altered { origins: definition.columns.iter().map(origin).collect(), definition };
     let name = TableName { database: test.database.clone(), table: table.to_owned() };
     let target = tables::created(client, &name).unwrap();
-    (effect(&old, &altered, true, false, &target, FEATURES), target)
+    (effect(&old, &altered, true, false, &target, FEATURES, &Choices::default()), target)
 }
 
 fn definition(test: &Fixture, table: &str) -> Definition {

@@ -228,10 +228,29 @@ fn what_is_not_built_is_refused_not_skipped() {
     check("clickhouse", "current_views = true", "current_views");
     refused(&TWELVE_LINES.replace("http://", "https://"), &["clickhouse.tls_ca", "is needed with https"]);
     refused(&with("clickhouse", "tls_ca = \"no.pem\""), &["clickhouse.tls_ca", "https://"]);
-    for line in ["order_by = [\"id\"]", "ignore_deletes = true", "types = { a = \"String\" }"] {
+    for line in ["order_by = [\"id\"]", "ignore_deletes = true", "settings = { a = 1 }"] {
         let text = format!("{TWELVE_LINES}[[replicate.rule]]\ntable = \"shop.a\"\n{line}\n");
         refused(&text, &["replicate.rule[1].", "not built yet in this version"]);
     }
+}
+
+#[test]
+fn columns_have_types_and_policies() {
+    let rule = |line: &str| format!("{TWELVE_LINES}[[replicate.rule]]\ntable = \"shop.a\"\n{line}\n");
+    accepted(&rule("types = { a = \"Decimal(20,4)\", b = \"LowCardinality(Nullable(String))\" }"), &["Decimal(20,4)"]);
+    accepted(&rule("on_bad_value = { a = \"null\", b = \"string\", c = \"fail\" }"), &["a = \"null\""]);
+    accepted(&rule("types = { a = \"String\" }\non_bad_value = { a = \"string\" }"), &[]);
+    let problem = |line: &str, parts: &[&str]| {
+        refused(&rule(line), &[&["replicate.rule[1]."], parts].concat());
+    };
+    problem("types = { a = \"Strin\" }", &["types", "\"Strin\" is no type that a may have", "a = \"String\""]);
+    problem("types = { a = 7 }", &["types.a = 7", "string"]);
+    problem("types = \"String\"", &["types = \"String\"", "must be written types = { column = \"..\" }"]);
+    problem("on_bad_value = { a = \"drop\" }", &["on_bad_value.a = \"drop\"", "fail", "null", "string"]);
+    problem(
+        "types = { a = \"Int8\" }\non_bad_value = { A = \"string\" }",
+        &["types", "a cannot be Int8: on_bad_value = \"string\" makes it String"],
+    );
 }
 
 #[test]

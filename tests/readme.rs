@@ -17,11 +17,13 @@ use stream_bridge::position::{Position, Timeline, Version};
 use stream_bridge::router::transaction::Stream;
 use stream_bridge::rowbinary::{Body, ChunkPool};
 use stream_bridge::schema::charset::{Charset, Use};
+use stream_bridge::schema::choices::{ColumnChoice, OnBadValue};
 use stream_bridge::schema::column::ColumnType;
-use stream_bridge::schema::mapping::{TargetFeatures, target_type};
+use stream_bridge::schema::form::Form;
+use stream_bridge::schema::mapping::{TargetFeatures, accepts, chosen_type, fit, target_type};
 use stream_bridge::schema::target::TargetColumn;
 use stream_bridge::schema::types::{SourceColumn, SourceType};
-use stream_bridge::transcode::{Limits, RowPlan, RowsCursor, RowsKind, Stride};
+use stream_bridge::transcode::{Limits, REASONS, RowPlan, RowsCursor, RowsKind, Stride};
 
 const README: &str = include_str!("../README.md");
 
@@ -230,6 +232,102 @@ fn refused_in_keys(charset: Charset) -> usize {
     let is_one = |code: &[u8]| (1..code.len()).all(|at| !is_text(&code[..at], Use::Value));
     let codes = one.chain(two).chain(three);
     codes.filter(|code| is_text(code, Use::Value) && !is_text(code, Use::Key) && is_one(code)).count()
+}
+
+/// Types of ClickHouse: what README calls them together, and the ones that stand for them here.
+const CHOICES: &[(&str, &[&str])] = &[
+    (
+        "integers",
+        &[
+            "Int8", "Int16", "Int32", "Int64", "Int128", "Int256", "UInt8", "UInt16", "UInt32", "UInt64", "UInt128",
+            "UInt256",
+        ],
+    ),
+    ("Int64", &["Int64"]),
+    ("Bool", &["Bool"]),
+    ("Float32", &["Float32"]),
+    ("Float64", &["Float64"]),
+    ("Decimal", &["Decimal(9, 2)", "Decimal(20, 5)", "Decimal(76, 40)"]),
+    ("Date", &["Date"]),
+    ("Date32", &["Date32"]),
+    ("DateTime", &["DateTime", "DateTime('UTC')"]),
+    ("DateTime of any zone", &["DateTime('Asia/Tokyo')"]),
+    ("DateTime64", &["DateTime64(0)", "DateTime64(2, 'UTC')", "DateTime64(9, 'UTC')"]),
+    ("DateTime64 of any zone", &["DateTime64(2, 'Asia/Tokyo')"]),
+    ("Time64", &["Time64(2)", "Time64(6)"]),
+    ("String", &["String"]),
+    ("UUID", &["UUID"]),
+    ("Enum8", &["Enum8('a' = 1, 'b' = 2)"]),
+    ("Enum16", &["Enum16('' = 0, 'b' = 300, 'a' = 1)"]),
+    ("JSON", &["JSON", "JSON(a UInt8)"]),
+    ("nothing else", &[]),
+    ("never", &["Array(Float32)", "FixedString(16)", "Map(String, Int8)", "Enum8('a' = 1)", "Decimal(77, 1)", "IPv4"]),
+];
+
+/// As [`source_type`], with the lengths that matter for a choice.
+fn chosen_source(name: &str) -> SourceType {
+    let (data_type, octets, precision) = match name {
+        "BINARY(16)" => ("binary", Some(16), None),
+        "VARBINARY(16)" => ("varbinary", Some(16), None),
+        "BIT(1)" => ("bit", None, Some(1)),
+        // Too short for a UUID's text.
+        "CHAR" | "VARCHAR" => (name, Some(35), None),
+        _ => return source_type(name),
+    };
+    let (data_type, column_type) = (data_type.to_lowercase(), name.to_lowercase());
+    let charset = data_type.ends_with("char").then(|| "utf8mb4".to_owned());
+    ColumnType { data_type, column_type, precision, octets, charset, ..ColumnType::default() }.source_type()
+}
+
+/// Every pair of a type of MySQL and one of ClickHouse: README's table names those that there are, and no other.
+#[test]
+fn chosen_types() {
+    let (mut wrong, mut variants) = (Vec::new(), BTreeSet::new());
+    for row in table("MySQL column") {
+        let told: BTreeSet<&str> = items(&row[1])
+            .into_iter()
+            .flat_map(|name| {
+                let found = CHOICES.iter().find(|(choice, _)| *choice == name);
+                found.unwrap_or_else(|| panic!("{name} is not known here")).1.iter().copied()
+            })
+            .collect();
+        for name in items(&row[0]) {
+            let ty = chosen_source(name);
+            variants.insert(variant(&ty));
+            let column = SourceColumn { name: "c".to_owned(), ty, nullable: false };
+            let features = TargetFeatures { time64: true };
+            for target in CHOICES.iter().flat_map(|(_, targets)| targets.iter().copied()).collect::<BTreeSet<_>>() {
+                let is_taken = accepts(&column, false, features, target).is_ok();
+                let is_default = fit(&column, false, target).is_ok_and(|fit| fit.form == Form::Default);
+                if is_taken != told.contains(target) && !is_default {
+                    wrong.push(format!("{name} in {target} is {}", if is_taken { "taken" } else { "refused" }));
+                }
+            }
+        }
+    }
+    wrong.extend(VARIANTS.iter().filter(|it| !variants.contains(*it)).map(|it| format!("no choice for {it}")));
+    report(&wrong);
+}
+
+#[test]
+fn policies_and_reasons() {
+    let mut wrong = Vec::new();
+    for row in table("`on_bad_value`") {
+        let (policy, is_key) = row[0].strip_suffix(" in a key").map_or((row[0].as_str(), false), |name| (name, true));
+        let on_bad_value: OnBadValue = toml::Value::from(policy).try_into().unwrap();
+        let column = SourceColumn { name: "c".to_owned(), ty: SourceType::Date, nullable: false };
+        let choice = ColumnChoice { ty: None, on_bad_value };
+        let found = chosen_type(&column, is_key, false, TargetFeatures { time64: true }, choice);
+        let found = found.unwrap_or_else(|_| "refused".to_owned());
+        if found != row[1] {
+            wrong.push(format!("{} becomes {found}, README says {}", row[0], row[1]));
+        }
+    }
+    let told: Vec<String> = table("reason").into_iter().map(|row| row[0].clone()).collect();
+    if told != REASONS {
+        wrong.push(format!("the reasons are {REASONS:?}, README says {told:?}"));
+    }
+    report(&wrong);
 }
 
 /// Every character set of MySQL 9.7 is carried over, as README says.

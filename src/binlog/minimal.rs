@@ -10,6 +10,7 @@ use std::fmt::Write;
 use super::table_map::{Labelled, TableMap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::catalog::{ColumnDefinition, Definition};
+use crate::schema::choices::Choices;
 use crate::schema::types::{SourceColumn, SourceType};
 
 /// Columns of a shape that a message shows: with all of a wide table's it would be unreadable.
@@ -21,7 +22,7 @@ impl TableMap {
     /// # Errors
     /// `TableShape`, with both shapes, when the definition is not that of the map's rows.
     pub fn completed(mut self, definition: &Definition) -> Result<Self> {
-        let known = definition.source_table(false);
+        let known = definition.source_table(false, Choices::default());
         let is_same = self.columns.len() == known.columns.len();
         let pairs = || self.columns.iter().zip(&known.columns).enumerate();
         let other = pairs().find(|(index, (logged, known))| !self.is_same(*index, logged, known));

@@ -11,7 +11,9 @@ use crate::clickhouse::sql::{self, Token};
 use crate::clickhouse::tables::{ExistingTable, IS_DELETED, VERSION, key_names};
 use crate::error::Problem;
 use crate::schema::catalog::SourceTable;
+use crate::schema::form;
 use crate::schema::mapping::{self, TargetFeatures};
+use crate::schema::target_type::TargetType;
 use crate::schema::types::{SourceColumn, TableName};
 
 /// Everything that keeps `existing` from being the target of `source`.
@@ -133,7 +135,8 @@ fn check_column(
 ) -> Option<Problem> {
     let is_key = source.key.contains(&index);
     // What has no target type at all is reported with the source.
-    let wanted = mapping::target_type(column, is_key, source.allows_zero_dates, features).ok()?;
+    let choice = source.choices.of(&column.name);
+    let wanted = mapping::chosen_type(column, is_key, source.allows_zero_dates, features, choice).ok()?;
     let (name, table) = (sql::identifier(&column.name), sql::table(&existing.table.name));
     let Some((ty, kind)) = find(existing, &column.name) else {
         let text = format!("{}: column {name} is missing", existing.table.name);
@@ -144,12 +147,22 @@ fn check_column(
         let repair = format!("ALTER TABLE {table} MODIFY COLUMN {name} REMOVE {kind};");
         return Some(Problem::new(text, repair));
     }
-    let refusal = mapping::accepts(column, is_key, features, ty).err()?;
-    if is_key {
-        return Some(rename_away(&existing.table.name, format!("column {name}: {}", refusal.text)));
+    let refusal = mapping::accepts_chosen(column, is_key, features, ty, choice).err().map(|error| error.text.clone());
+    let refusal = refusal.or_else(|| other_clock(column, ty, existing))?;
+    // An ALTER to a chosen type may cut values in silence.
+    if is_key || choice.written_type().is_some() {
+        return Some(rename_away(&existing.table.name, format!("column {name}: {refusal}")));
     }
-    let text = format!("{}: column {name}: {}", existing.table.name, refusal.text);
+    let text = format!("{}: column {name}: {refusal}", existing.table.name);
     Some(Problem::new(text, format!("ALTER TABLE {table} MODIFY COLUMN {name} {wanted};")))
+}
+
+/// A wall clock without a time zone is shown in the server's.
+fn other_clock(column: &SourceColumn, ty: &str, existing: &ExistingTable) -> Option<String> {
+    let has_no_zone = TargetType::parse(ty).base.zone() == Some(None);
+    let is_other = form::is_wall_clock(&column.ty) && has_no_zone && !form::is_utc(&existing.time_zone);
+    let zone = &existing.time_zone;
+    is_other.then(|| format!("{ty} is shown in the server's time zone {zone}, which moves a DATETIME: give it 'UTC'"))
 }
 
 /// A column's type and default kind.
@@ -183,6 +196,7 @@ fn rename_away(table: &TableName, text: String) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::choices::Choices;
     use crate::schema::target::{TargetColumn, TargetTable};
     use crate::schema::types::SourceType;
 
@@ -196,6 +210,7 @@ mod tests {
             columns: vec![column("id", false), column("a b", false), column("n", true)],
             key: vec![0, 1],
             allows_zero_dates: false,
+            choices: Choices::default(),
         }
     }
 
@@ -211,6 +226,7 @@ mod tests {
                     .to_owned(),
             sorting_key: "`a b`, id".to_owned(),
             partition_key: String::new(),
+            time_zone: "UTC".to_owned(),
         };
         change(&mut table);
         table
@@ -264,7 +280,7 @@ mod tests {
         }
         one("partition key toYYYYMM(n) uses `n`", rename, |table| table.partition_key = "toYYYYMM(n)".to_owned());
         one("no column _version UInt64", rename, |table| table.table.columns[3].ty = "UInt32".to_owned());
-        one("column `id`: the target's type Int8", rename, |table| table.table.columns[0].ty = "Int8".to_owned());
+        one("column `id`: the target's type Float64", rename, |table| table.table.columns[0].ty = "Float64".to_owned());
         one(
             "`n`: the target's type Int32",
             "ALTER TABLE `shop`.`orders` MODIFY COLUMN `n` Nullable(Int32);",

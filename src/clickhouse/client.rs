@@ -19,10 +19,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::rowbinary::Body;
 use crate::schema::mapping::TargetFeatures;
 use crate::schema::target::InsertColumns;
+use crate::schema::target_type::{Base, TargetType};
 use crate::schema::types::TableName;
 
 /// A longer statement goes into the body: balancers take as little as 16 KiB of URL, ClickHouse 1 MiB.
 const URL_QUERY_BYTES_MAX: usize = 16 << 10;
+/// Documents come as text, and what looks like a date in them is none. Only sent where they matter: old servers know neither.
+const JSON_SETTINGS: &str =
+    "&input_format_binary_read_json_as_string=1&input_format_try_infer_dates=0&input_format_try_infer_datetimes=0";
 
 /// The setting by which columns of a body that the table lacks are passed over.
 const SKIP_UNKNOWN: &str = "input_format_skip_unknown_fields";
@@ -183,6 +187,9 @@ impl InsertRequest {
             "{client_settings}&optimize_on_insert={optimize}\
              &max_insert_block_size={block_rows}&min_insert_block_size_rows={block_rows}"
         );
+        if columns.0.iter().any(|column| matches!(TargetType::parse(&column.ty).base, Base::Json { .. })) {
+            settings.push_str(JSON_SETTINGS);
+        }
         let encoded = url_encoded(statement);
         let mut head = Vec::new();
         if encoded.len() <= URL_QUERY_BYTES_MAX {

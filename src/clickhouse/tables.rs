@@ -34,6 +34,8 @@ pub struct ExistingTable {
     pub sorting_key: String,
     /// The PARTITION BY expression, empty without one.
     pub partition_key: String,
+    /// The server's time zone, which columns without one are shown in.
+    pub time_zone: String,
 }
 
 /// The columns of the target of `source`: its own, then `_version` and `_is_deleted`.
@@ -47,7 +49,8 @@ pub fn target_columns(source: &SourceTable, features: TargetFeatures) -> Result<
             let text = format!("the name {} is taken by Stream Bridge: rename the column", column.name);
             return Err(Error::new(ErrorKind::TableShape, text).at_column(&column.name).at_table(&source.name));
         }
-        let ty = mapping::target_type(column, source.key.contains(&index), source.allows_zero_dates, features)
+        let (is_key, choice) = (source.key.contains(&index), source.choices.of(&column.name));
+        let ty = mapping::chosen_type(column, is_key, source.allows_zero_dates, features, choice)
             .map_err(|error| error.at_table(&source.name))?;
         columns.push(TargetColumn { name: column.name.clone(), ty });
     }
@@ -173,9 +176,12 @@ pub fn existing_table(client: &Client, name: &TableName) -> Result<Option<Existi
         engine_full: String,
         sorting_key: String,
         partition_key: String,
+        time_zone: String,
     }
+    // A view has no more than the name of its engine.
     let select = format!(
-        "SELECT engine_full, sorting_key, partition_key FROM system.tables WHERE database = {} AND name = {}",
+        "SELECT if(engine_full = '', engine, engine_full) AS engine_full, sorting_key, partition_key, \
+         timezone() AS time_zone FROM system.tables WHERE database = {} AND name = {}",
         sql::text(&name.database),
         sql::text(&name.table)
     );
@@ -187,6 +193,7 @@ pub fn existing_table(client: &Client, name: &TableName) -> Result<Option<Existi
         engine_full: found.engine_full,
         sorting_key: found.sorting_key,
         partition_key: found.partition_key,
+        time_zone: found.time_zone,
     }))
 }
 
@@ -258,6 +265,7 @@ pub fn number(client: &Client, select: &str) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::choices::Choices;
     use crate::schema::types::{SourceColumn, SourceType};
 
     fn source(key: Vec<usize>, names: &[&str]) -> SourceTable {
@@ -268,6 +276,7 @@ mod tests {
             columns: names.iter().map(column).collect(),
             key,
             allows_zero_dates: false,
+            choices: Choices::default(),
         }
     }
 

@@ -10,6 +10,8 @@ use super::{
     Rule, Secret, SnapshotConfig, Start, StateConfig, VerifyConfig,
 };
 use crate::position::file_number;
+use crate::schema::choices::{Choices, OnBadValue};
+use crate::schema::target_type::{Base, TargetType};
 use crate::schema::types::TableName;
 
 /// `name`
@@ -158,15 +160,34 @@ fn colliding_targets(replicate: &ReplicateConfig) -> Vec<String> {
 }
 
 fn rule(section: &mut Section) -> Option<Rule> {
-    for key in ["exclude_columns", "rename_columns", "order_by", "partition_by", "settings", "types"] {
+    for key in ["exclude_columns", "rename_columns", "order_by", "partition_by", "settings"] {
         section.not_built_at_all(key);
     }
-    section.not_built_at_all("on_bad_value");
     section.not_built("ignore_deletes", false);
-    let table = one_table(section, "table")?;
+    let table = one_table(section, "table");
     let rename = if section.is_given("rename") { one_table(section, "rename") } else { None };
     let copy_where = section.is_given("where").then(|| section.filled("where", ""));
-    Some(Rule { table, rename, copy_where })
+    let choices = choices(section);
+    Some(Rule { table: table?, rename, copy_where, choices })
+}
+
+/// `types` and `on_bad_value`.
+fn choices(section: &mut Section) -> Choices {
+    let choices = Choices { types: section.by_name("types"), on_bad_value: section.by_name("on_bad_value") };
+    for (column, text) in &choices.types {
+        let ty = TargetType::parse(text);
+        if matches!(ty.base, Base::Other(_)) {
+            let text =
+                format!("{text:?} is no type that {column} may have; for example types = {{ {column} = \"String\" }}");
+            section.problem("types", &text);
+        }
+        let is_text = choices.of(column).on_bad_value == OnBadValue::String;
+        if is_text && ty.base != Base::String {
+            let text = format!("{column} cannot be {text}: on_bad_value = \"string\" makes it String");
+            section.problem("types", &text);
+        }
+    }
+    choices
 }
 
 fn one_table(section: &mut Section, key: &'static str) -> Option<TableName> {

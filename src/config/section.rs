@@ -4,6 +4,7 @@
 //! of them. What is left over when the section is finished is unknown. Values in force are kept for `config` to show;
 //! secrets are neither kept nor quoted.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -153,6 +154,33 @@ impl Section {
             self.problem(key, "must be a list of texts; for example [\"shop.*\", \"app.orders\"]");
         }
         values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect()
+    }
+
+    /// A table of an enum's names, or of texts, by name.
+    pub fn by_name<T: DeserializeOwned>(&mut self, key: &str) -> BTreeMap<String, T> {
+        self.optional.push(key.to_owned());
+        let table = match self.given.get(key).cloned() {
+            None => return BTreeMap::new(),
+            Some(Value::Table(table)) => table,
+            Some(other) => {
+                let text =
+                    format!("{}{}: must be written {key} = {{ column = \"..\" }}", self.path_of(key), quote(&other));
+                self.problems.push(text);
+                toml::Table::new()
+            }
+        };
+        self.effective.insert(key.to_owned(), Value::Table(table.clone()));
+        let mut found = BTreeMap::new();
+        for (name, value) in table {
+            match value.clone().try_into() {
+                Ok(value) => drop(found.insert(name, value)),
+                Err(error) => {
+                    let text = format!("{}.{name}{}: {}", self.path_of(key), quote(&value), error.message());
+                    self.problems.push(text);
+                }
+            }
+        }
+        found
     }
 
     fn array(&mut self, key: &str) -> Vec<Value> {

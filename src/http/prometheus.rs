@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use prometheus::TextEncoder;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+use crate::metrics::bad_values::BadValue;
 use crate::metrics::{Picture, TablePicture};
 
 /// So many tables have samples of their own.
@@ -97,8 +98,23 @@ fn by_table(picture: &Picture) -> Vec<MetricFamily> {
         family("table_state", "1 for the state that the table is in.", gauge, state),
         family("table_rows_total", "Rows acked by ClickHouse.", counter, each(|table| Some(table.rows as f64))),
         family("table_lag_seconds", "As lag_seconds.", gauge, each(|table| Some(table.lag_seconds))),
+        family(
+            "table_bad_values_total",
+            "Values that became NULL by on_bad_value, by column and reason.",
+            counter,
+            bad_values(&told),
+        ),
         family("table_parts", "Active parts of the target.", gauge, each(|table| Some(table.parts? as f64))),
     ]
+}
+
+fn bad_values<'a>(tables: &[&'a TablePicture]) -> Vec<Sample<'a>> {
+    let all = tables.iter().flat_map(|table| table.bad_values.iter().map(|values| (table.name.as_str(), values)));
+    let sample = |(table, values): (&'a str, &'a BadValue)| {
+        let labels = vec![("table", table), ("column", values.column.as_str()), ("reason", values.reason)];
+        (labels, values.values as f64)
+    };
+    all.map(sample).collect()
 }
 
 /// Those that need attention, then by name.

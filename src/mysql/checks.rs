@@ -244,6 +244,7 @@ fn problem(text: impl Into<String>, repair: impl Into<String>) -> Problem {
 mod tests {
     use super::*;
     use crate::schema::catalog::{ColumnDefinition, Definition, SourceTable};
+    use crate::schema::choices::Choices;
     use crate::schema::column::ColumnType;
     use crate::schema::types::SourceColumn;
 
@@ -269,7 +270,7 @@ mod tests {
         let columns = vec![SourceColumn { name: "id".to_owned(), ty, nullable: false }];
         FoundTable {
             definition: Definition::default(),
-            table: SourceTable { name, columns, key, allows_zero_dates: false },
+            table: SourceTable { name, columns, key, allows_zero_dates: false, choices: Choices::default() },
             prefix_key_columns: Vec::new(),
             cascading_keys: Vec::new(),
         }

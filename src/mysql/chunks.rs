@@ -186,6 +186,7 @@ fn literal(name: &str, ty: &SourceType) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::choices::Choices;
     use crate::schema::types::SourceColumn;
 
     fn cuts(types: &[SourceType]) -> Cuts {
@@ -196,7 +197,13 @@ mod tests {
         });
         let name = TableName { database: "d".to_owned(), table: "t`".to_owned() };
         let key = (0..types.len()).collect();
-        Cuts::of(&SourceTable { name, columns: columns.collect(), key, allows_zero_dates: false })
+        Cuts::of(&SourceTable {
+            name,
+            columns: columns.collect(),
+            key,
+            allows_zero_dates: false,
+            choices: Choices::default(),
+        })
     }
 
     const INT: SourceType = SourceType::Int { bytes: 4, unsigned: false };

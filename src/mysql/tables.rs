@@ -10,6 +10,7 @@ use crate::mysql::connection::Row;
 use crate::mysql::source::{Source, optional_text, text};
 use crate::schema::catalog::{ColumnDefinition, Definition, KeyPart, SourceTable};
 use crate::schema::charset::charset_of_collation;
+use crate::schema::choices::Choices;
 use crate::schema::column::ColumnType;
 use crate::schema::types::TableName;
 
@@ -57,7 +58,7 @@ impl ReadTable {
         let Self { definition, cascading_keys } = self;
         let prefixes = definition.key.iter().filter(|part| part.is_prefix);
         let prefix_key_columns = prefixes.map(|part| part.column.clone()).collect();
-        let table = definition.source_table(allows_zero_dates);
+        let table = definition.source_table(allows_zero_dates, Choices::default());
         FoundTable { definition, table, prefix_key_columns, cascading_keys }
     }
 }

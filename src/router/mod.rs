@@ -193,7 +193,7 @@ impl Router {
         let now = Instant::now();
         let mut router = Self {
             stream: Stream::new(claim.timeline, claim.position.clone()),
-            tables: Tables::default(),
+            tables: Tables::counting(status.counts()),
             batcher: Batcher::new(settings.pace.clone(), now),
             ledger: Ledger::default(),
             saver: Saver::new(settings.save_pace, claim, now),

@@ -224,6 +224,7 @@ impl Router {
             lag_seconds: self.lag_seconds(Some(index)),
             parts: self.batcher.parts(index),
             copied_percent: self.copies.get(&index).and_then(Copy::percent),
+            bad_values: self.tables.bad_values(index),
         }
     }
 

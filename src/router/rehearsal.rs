@@ -43,9 +43,10 @@ pub enum Outcome {
 impl Router {
     /// A router for one rehearsal; the tables come with their targets, if those are there.
     pub fn for_rehearsal(settings: Settings, tables: Vec<(Definition, Option<TargetTable>)>) -> Self {
-        let zero_dates = settings.allows_zero_dates;
+        let (zero_dates, replicate) = (settings.allows_zero_dates, settings.replicate.clone());
         let table = |(definition, target): (Definition, Option<TargetTable>)| {
-            let shape = target.map(|target| Shape::new(&definition.source_table(zero_dates), target));
+            let choices = replicate.choices(&definition.name);
+            let shape = target.map(|target| Shape::new(&definition.source_table(zero_dates, choices), target));
             let mut table = Table::new(definition.name.clone(), State::Streaming, String::new(), shape);
             table.known = Some(Known { since: Version::default(), definition });
             table

@@ -181,7 +181,8 @@ impl Router {
         let Some((&table, resync)) = self.resyncs.iter_mut().find(|(_, resync)| is_it(resync)) else { return };
         resync.phase = Phase::Preparing;
         let name = self.tables.list()[table].name.clone();
-        self.orders.push(ToSnapshot::Prepare { table, name, id: resync.id, position: self.stream.reached() });
+        let before = self.tables.list()[table].known.as_ref().map(|known| Box::new(known.definition.clone()));
+        self.orders.push(ToSnapshot::Prepare { table, name, id: resync.id, position: self.stream.reached(), before });
     }
 
     /// A shadow was made.
@@ -418,6 +419,7 @@ mod tests {
     use crate::router::copy::tests::{chunk, router};
     use crate::router::transaction::Step;
     use crate::schema::catalog::{Definition, SourceTable};
+    use crate::schema::choices::Choices;
     use crate::schema::target::TargetTable;
     use crate::transcode::Stride;
 
@@ -429,7 +431,13 @@ mod tests {
     fn copying(router: &mut Router) -> TableIndex {
         let now = Instant::now();
         router.begin_resync(0, now);
-        let source = SourceTable { name: name("t"), columns: Vec::new(), key: Vec::new(), allows_zero_dates: false };
+        let source = SourceTable {
+            name: name("t"),
+            columns: Vec::new(),
+            key: Vec::new(),
+            allows_zero_dates: false,
+            choices: Choices::default(),
+        };
         let target = TargetTable { name: name("shadow"), columns: Vec::new() };
         let id = router.resyncs[&0].id;
         router.prepared(

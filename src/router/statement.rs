@@ -17,7 +17,7 @@ use crate::config::DropPolicy;
 use crate::error::{Error, Result};
 use crate::message::{EventSpan, TableIndex};
 use crate::position::{Position, Version};
-use crate::schema::catalog::{Definition, Known};
+use crate::schema::catalog::{Definition, Known, SourceTable};
 use crate::schema::change::{AlterTable, CreateTable, CreatedShape, SchemaChange};
 use crate::schema::ddl::{self, Touched};
 use crate::schema::effect::{self, Effect, TargetChange};
@@ -191,7 +191,8 @@ impl Router {
         let target = table.target().ok_or("it has no target")?;
         let altered = old.altered(alter, None)?;
         let (zero_dates, features) = (self.settings.allows_zero_dates, self.settings.features);
-        let effect = effect::effect(old, &altered, ran.is_strict, zero_dates, target, features);
+        let choices = self.settings.replicate.choices(&table.name);
+        let effect = effect::effect(old, &altered, ran.is_strict, zero_dates, target, features, &choices);
         Ok((Known { since: ran.end, definition: altered.definition }, effect))
     }
 
@@ -252,10 +253,14 @@ impl Router {
         };
         let mut definition = create.definition(like, None).ok()?;
         definition.name = self.stored(&create.name);
-        let source = definition.source_table(self.settings.allows_zero_dates);
+        let source = self.source_table(&definition);
         let has_whole_key = !definition.key.is_empty() && definition.key.iter().all(|part| !part.is_prefix);
         let columns = targets::target_columns(&source, self.settings.features).ok().filter(|_| has_whole_key)?;
         Some((definition, TargetTable { name: self.settings.replicate.target_name(&create.name), columns }))
+    }
+
+    fn source_table(&self, definition: &Definition) -> SourceTable {
+        definition.source_table(self.settings.allows_zero_dates, self.settings.replicate.choices(&definition.name))
     }
 
     fn begin_table(&mut self, definition: Definition, target: TargetTable, ran: &Ran<'_>) {
@@ -267,7 +272,7 @@ impl Router {
         }
         let begun = self.tables.get_mut(table);
         (begun.state, begun.reason) = (State::Streaming, String::new());
-        let source = Box::new(definition.source_table(self.settings.allows_zero_dates));
+        let source = Box::new(self.source_table(&definition));
         let known = Known { since: ran.end, definition };
         self.at_barrier(table, target, DdlAction::Create(source), known, ran);
     }
@@ -333,7 +338,8 @@ impl Router {
         ran: &Ran<'_>,
     ) {
         let key = known.definition.key.iter().map(|part| part.column.clone()).collect();
-        self.tables.reshape(table, Shape { key, target: target.clone() });
+        let choices = self.settings.replicate.choices(&self.tables.list()[table].name);
+        self.tables.reshape(table, Shape { key, target: target.clone(), choices });
         let statement = format!("{} at {}:{}", ran.quoted(), self.stream.file(), ran.span.offset);
         let ddl = Ddl { table: target, floor: ran.end.0, action, statement };
         self.begin_barrier(table, ddl, known, old, ran.start, ran.now);

@@ -21,9 +21,11 @@ use crate::binlog::event::Event;
 use crate::binlog::table_map::{TableMap, TableMapHead};
 use crate::error::{Action, Error, ErrorKind, Result};
 use crate::message::TableIndex;
+use crate::metrics::bad_values::{BadValue, Counts};
 use crate::position::Version;
 use crate::rowbinary::Body;
 use crate::schema::catalog::{Definition, Known, SourceTable};
+use crate::schema::choices::Choices;
 use crate::schema::target::{InsertColumns, TargetTable};
 use crate::schema::types::TableName;
 use crate::transcode::RowPlan;
@@ -81,6 +83,8 @@ pub struct Shape {
     pub key: Vec<String>,
     /// The target's columns.
     pub target: TargetTable,
+    /// What the user says of its columns.
+    pub choices: Choices,
 }
 
 /// How the rows of one table id become rows of the target.
@@ -101,6 +105,8 @@ pub struct Tables {
     /// The shadows of tables that have one.
     shadows: HashMap<TableIndex, TableIndex>,
     maps: FxHashMap<u64, Map>,
+    /// Values that became NULL.
+    counts: Arc<Counts>,
 }
 
 /// Where the rows of a table id go.
@@ -152,7 +158,7 @@ impl Shape {
     /// The shape of `source` in `target`.
     pub fn new(source: &SourceTable, target: TargetTable) -> Self {
         let key = source.key.iter().filter_map(|&index| source.columns.get(index)).map(|column| column.name.clone());
-        Self { key: key.collect(), target }
+        Self { key: key.collect(), target, choices: source.choices.clone() }
     }
 }
 
@@ -194,8 +200,8 @@ impl Table {
     }
 
     /// The plan for the rows of a map of the version `at`, where the table is as it is `known` to be.
-    fn plan(&self, map: TableMap, known: Option<&Known>, at: Version) -> Result<TablePlan> {
-        let Some(Shape { key, target }) = &self.shape else {
+    fn plan(&self, map: TableMap, known: Option<&Known>, at: Version, counts: &Counts) -> Result<TablePlan> {
+        let Some(Shape { key, target, choices }) = &self.shape else {
             return Err(shape_error("has no target yet"));
         };
         let map = if map.has_full_metadata { map } else { map.completed(definition_at(known, at)?)? };
@@ -207,7 +213,8 @@ impl Table {
                 "its key in the stream is {names:?}, but the target was made for {key:?}"
             )));
         }
-        let rows = RowPlan::compile(&map.columns, map_key, &target.columns)?;
+        let bad_values = Some(counts.of(&self.name));
+        let rows = RowPlan::compile_chosen(&map.columns, map_key, &target.columns, choices, bad_values)?;
         let columns = Arc::new(InsertColumns(rows.insert_columns()));
         Ok(TablePlan { rows, columns })
     }
@@ -225,6 +232,16 @@ fn definition_at(known: Option<&Known>, at: Version) -> Result<&Definition> {
 }
 
 impl Tables {
+    /// None yet; values that become NULL are counted in `counts`.
+    pub fn counting(counts: Arc<Counts>) -> Self {
+        Self { counts, ..Self::default() }
+    }
+
+    /// Values of this table that became NULL.
+    pub fn bad_values(&self, index: TableIndex) -> Vec<BadValue> {
+        self.counts.of(&self.list[index].name).all()
+    }
+
     /// Adds a table; its index is the number of tables before it.
     pub fn add(&mut self, table: Table) -> TableIndex {
         let index = self.list.len();
@@ -390,7 +407,7 @@ impl Tables {
             }
             let plan = TableMap::parse(event).and_then(|map| {
                 table.is_unnamed |= !map.has_full_metadata;
-                table.plan(map, changed(index).or(table.known.as_ref()), at)
+                table.plan(map, changed(index).or(table.known.as_ref()), at, &self.counts)
             });
             match plan {
                 Ok(plan) => planned.push((index, Arc::new(plan))),
@@ -430,7 +447,12 @@ mod tests {
         let name = |table: &str| TableName { database: "d".to_owned(), table: table.to_owned() };
         let table = |target: &str| {
             let target = TargetTable { name: name(target), columns: Vec::new() };
-            Table::new(name("t"), State::Streaming, String::new(), Some(Shape { key: Vec::new(), target }))
+            Table::new(
+                name("t"),
+                State::Streaming,
+                String::new(),
+                Some(Shape { key: Vec::new(), target, choices: Choices::default() }),
+            )
         };
         let mut tables = Tables::default();
         let old = tables.add(table("t"));

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::position::Version;
+use crate::schema::choices::Choices;
 use crate::schema::column::ColumnType;
 use crate::schema::types::{SourceColumn, TableName};
 
@@ -20,6 +21,9 @@ pub struct SourceTable {
     pub key: Vec<usize>,
     /// Whether the server's sql_mode lets zero and partial dates in.
     pub allows_zero_dates: bool,
+    /// What the user says of its columns.
+    #[serde(default)]
+    pub choices: Choices,
 }
 
 /// A table's definition.
@@ -68,7 +72,7 @@ pub struct KeyPart {
 
 impl Definition {
     /// What rows and copies need of it.
-    pub fn source_table(&self, allows_zero_dates: bool) -> SourceTable {
+    pub fn source_table(&self, allows_zero_dates: bool, choices: Choices) -> SourceTable {
         let column = |column: &ColumnDefinition| SourceColumn {
             name: column.name.clone(),
             ty: column.ty.source_type(),
@@ -80,6 +84,7 @@ impl Definition {
             columns: self.columns.iter().map(column).collect(),
             key: self.key.iter().filter_map(position).collect(),
             allows_zero_dates,
+            choices,
         }
     }
 }

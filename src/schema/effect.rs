@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::catalog::{ColumnDefinition, Definition, KeyPart};
 use crate::schema::change::{Altered, Initial, Origin};
+use crate::schema::choices::Choices;
+use crate::schema::form::Form;
 use crate::schema::mapping::{self, TargetFeatures};
 use crate::schema::target::{TargetColumn, TargetTable};
-use crate::schema::types::SourceColumn;
+use crate::schema::types::{SourceColumn, SourceType};
 use crate::schema::{conversion, initial};
 
 /// The columns that are ours.
@@ -122,7 +124,7 @@ impl TargetTable {
 }
 
 /// What `altered` does to `target`, which holds the rows of `old`. `is_strict` and `allows_zero_dates` are those of the
-/// ALTER's sql_mode.
+/// ALTER's sql_mode; `choices` are what the user says of the table's columns.
 pub fn effect(
     old: &Definition,
     altered: &Altered,
@@ -130,8 +132,9 @@ pub fn effect(
     allows_zero_dates: bool,
     target: &TargetTable,
     features: TargetFeatures,
+    choices: &Choices,
 ) -> Effect {
-    let alter = Alter { old, altered, is_strict, allows_zero_dates, target, features };
+    let alter = Alter { old, altered, is_strict, allows_zero_dates, target, features, choices };
     match alter.changes() {
         Ok(changes) if changes.is_empty() => Effect::Nothing,
         Ok(changes) => Effect::Alter(changes),
@@ -149,6 +152,7 @@ struct Alter<'a> {
     allows_zero_dates: bool,
     target: &'a TargetTable,
     features: TargetFeatures,
+    choices: &'a Choices,
 }
 
 impl Alter<'_> {
@@ -275,16 +279,20 @@ impl Alter<'_> {
             return Err(format!("column {} becomes generated or plain", new.name));
         }
         conversion::check(old, new, self.is_strict).map_err(|why| format!("column {}: {why}", new.name))?;
-        let accepts = |column: &SourceColumn| mapping::accepts(column, is_key, self.features, &current.ty);
         let (before, after) = (source_column(old), source_column(new));
-        if accepts(&after).is_ok() {
+        let fit = |column: &SourceColumn| mapping::fit(column, is_key, &current.ty).map_err(|error| error.to_string());
+        let (form, kept) = (fit(&before)?.form, fit(&after));
+        if form == Form::Text && before.ty != after.ty && !has_one_text(&before.ty, &after.ty) {
+            return Err(format!("column {}: its values have another text", new.name));
+        }
+        if kept.is_ok_and(|kept| kept.form == form || form.is_chosen() && !matches!(kept.form, Form::Text)) {
             return Ok(None);
         }
-        accepts(&before).map_err(|error| error.to_string())?;
         if is_key {
             return Err(format!("column {} of the PRIMARY KEY changes its type", new.name));
         }
-        let ty = mapping::widened_type(&after, self.features, &current.ty).map_err(|error| error.to_string())?;
+        let ty =
+            mapping::widened_type(&before, &after, self.features, &current.ty).map_err(|error| error.to_string())?;
         Ok(Some(TargetChange::Modify(TargetColumn { name: new.name.clone(), ty })))
     }
 
@@ -292,8 +300,12 @@ impl Alter<'_> {
         if new.is_generated {
             return Err(format!("the values of the generated column {} are not known", new.name));
         }
-        let ty = mapping::target_type(&source_column(new), false, self.allows_zero_dates, self.features)
+        let (column, choice) = (source_column(new), self.choices.of(&new.name));
+        let ty = mapping::chosen_type(&column, false, self.allows_zero_dates, self.features, choice)
             .map_err(|error| error.to_string())?;
+        if choice.written_type().is_some() && !matches!(initial, Initial::Implicit | Initial::Null if new.nullable) {
+            return Err(format!("rows that are there get column {} in its chosen type from a copy", new.name));
+        }
         let default = initial::expression(new, initial, &ty).map_err(|why| format!("column {}: {why}", new.name))?;
         if self.target.column(&new.name).is_some_and(|existing| existing.ty != ty) {
             return Err(format!("the target has another column {}", new.name));
@@ -301,6 +313,14 @@ impl Alter<'_> {
         let column = TargetColumn { name: new.name.clone(), ty };
         Ok(Some(TargetChange::Add { column, default, place }))
     }
+}
+
+/// Whether values that both types have are shown alike: whole numbers are.
+fn has_one_text(before: &SourceType, after: &SourceType) -> bool {
+    matches!(
+        (before, after),
+        (SourceType::Int { .. }, SourceType::Int { .. }) | (SourceType::Bit { .. }, SourceType::Bit { .. })
+    )
 }
 
 fn source_column(column: &ColumnDefinition) -> SourceColumn {
@@ -360,7 +380,7 @@ mod tests {
         let columns: Vec<_> = new.iter().map(|(name, ty, _)| (*name, *ty)).collect();
         let origins = new.iter().map(|(_, _, index)| index.map_or(Origin::New(Initial::Implicit), Origin::Old));
         let altered = Altered { definition: definition(&columns, key), origins: origins.collect() };
-        effect(&old(), &altered, true, false, target, FEATURES)
+        effect(&old(), &altered, true, false, target, FEATURES, &Choices::default())
     }
 
     const ID: (&str, &str, Option<usize>) = ("id", "int", Some(0));
@@ -444,8 +464,8 @@ mod tests {
         copied(&[ID, A, B, ("x", "int", None)], &["id"], &with_x, "another column x");
         copied(&[ID, A, ("x", "varchar(10)", Some(2))], &["id"], &with_x, "both a column b and a column x");
         copied(&[ID, A, B], &["id"], &target(&[("id", "Int32"), ("b", "String")]), "no column a");
-        let narrow = target(&[("id", "Int32"), ("a", "Nullable(Int8)"), ("b", "String")]);
-        copied(&[ID, ("a", "bigint null", Some(1)), B], &["id"], &narrow, "Nullable(Int8)");
+        let narrow = target(&[("id", "Int32"), ("a", "Nullable(Float64)"), ("b", "String")]);
+        copied(&[ID, ("a", "bigint null", Some(1)), B], &["id"], &narrow, "Nullable(Float64)");
         copied(&[ID, A, A], &["id"], &here, "two columns");
         copied(&[ID, A, ("x", "int null", Some(1))], &["id"], &here, "two columns made of one");
         copied(&[ID, A, ("x", "int", Some(99))], &["id"], &here, "hold together");
@@ -458,7 +478,7 @@ mod tests {
         let target = target(&[TARGET, &[("g", "Nullable(Int32)")]].concat());
         let origins = (0..4).map(Origin::Old).collect();
         let mut altered = Altered { definition: old.clone(), origins };
-        let judged = |altered: &Altered| effect(&old, altered, true, false, &target, FEATURES);
+        let judged = |altered: &Altered| effect(&old, altered, true, false, &target, FEATURES, &Choices::default());
         assert_eq!(judged(&altered), Effect::Nothing);
         altered.definition.columns[1].ty.column_type = "int(11) zerofill".to_owned();
         assert!(matches!(judged(&altered), Effect::Copy(why) if why.contains("type of a")));

@@ -29,9 +29,11 @@ use crate::clickhouse::Client;
 use crate::config::Config;
 use crate::error::{Action, Error, ErrorKind, Result};
 use crate::message::{Budget, CopyOrder, FromSnapshot, TableIndex, ToSnapshot, wait_unless};
+use crate::metrics::bad_values::Counts;
 use crate::mysql::chunks::Chunk;
 use crate::mysql::source::Source;
 use crate::position::{Position, Version};
+use crate::schema::catalog::Definition;
 use crate::schema::types::TableName;
 use crate::transcode::Limits;
 
@@ -52,6 +54,7 @@ pub struct Snapshot {
     limits: Limits,
     budget: Arc<Budget>,
     stop: Arc<AtomicBool>,
+    counts: Arc<Counts>,
     orders: Receiver<ToSnapshot>,
     /// What orders have come to.
     tasks: (Sender<Task>, Receiver<Task>),
@@ -64,7 +67,7 @@ pub struct Snapshot {
 #[derive(Debug)]
 enum Task {
     /// Make a shadow.
-    Prepare { table: TableIndex, name: TableName, id: Uuid, position: Arc<Position> },
+    Prepare { table: TableIndex, name: TableName, id: Uuid, position: Arc<Position>, before: Option<Box<Definition>> },
     /// Begin a table's copy, or go on with it.
     Begin(Box<CopyOrder>),
     /// Find the end of this chunk, and those of the ones behind it.
@@ -76,8 +79,8 @@ enum Task {
 impl Task {
     fn of(order: ToSnapshot) -> Self {
         match order {
-            ToSnapshot::Prepare { table, name, id, position } => {
-                Task::Prepare { table, name, id, position: Arc::new(position) }
+            ToSnapshot::Prepare { table, name, id, position, before } => {
+                Task::Prepare { table, name, id, position: Arc::new(position), before }
             }
             ToSnapshot::Copy(order) => Task::Begin(order),
         }
@@ -133,6 +136,7 @@ impl Snapshot {
         limits: Limits,
         budget: Arc<Budget>,
         stop: Arc<AtomicBool>,
+        counts: Arc<Counts>,
         orders: Receiver<ToSnapshot>,
     ) -> Self {
         let bytes = limits.bytes.min(budget.limit_bytes() / 16);
@@ -140,7 +144,7 @@ impl Snapshot {
         let paced = usize::try_from(config.snapshot.max_rows_per_second).unwrap_or(usize::MAX);
         let rows = if paced == 0 { limits.rows } else { limits.rows.min(paced) };
         let (limits, pace) = (Limits { rows, bytes }, Mutex::new(Instant::now()));
-        Self { config, client, limits, budget, stop, orders, tasks: unbounded(), cuts: unbounded(), pace }
+        Self { config, client, limits, budget, stop, counts, orders, tasks: unbounded(), cuts: unbounded(), pace }
     }
 
     /// One thread's work: until the process stops. `to_router` is bounded.
@@ -205,9 +209,9 @@ impl Snapshot {
         };
         session.see(task.position())?;
         match task {
-            Task::Prepare { table, name, id, .. } => {
+            Task::Prepare { table, name, id, before, .. } => {
                 session.pass_schema_changes(name)?;
-                let new = prepare::shadow(&self.config, &self.client, session, name, *id)?;
+                let new = prepare::shadow(&self.config, &self.client, session, name, *id, before.as_deref())?;
                 tell(to_router, FromSnapshot::Prepared(*table, Box::new(new)));
                 Ok(())
             }
@@ -223,7 +227,7 @@ impl Snapshot {
             Some(version) => version,
             None => self.version_without_gtid(order)?,
         };
-        let table = Arc::new(CopyTable::new(order, version)?);
+        let table = Arc::new(CopyTable::new(order, version, &self.counts)?);
         let cut = begin(&order.saved).map(|begin| Task::Cut(Arc::clone(&table), begin));
         let remaining = remaining(&order.saved);
         if let (None, true, Some(last)) = (&cut, remaining.is_empty(), order.saved.last()) {

@@ -11,6 +11,7 @@ use crate::checkpoint::CopyChunk;
 use crate::config::MysqlConfig;
 use crate::error::Result;
 use crate::message::{CopyOrder, FromSnapshot, TableIndex};
+use crate::metrics::bad_values::Counts;
 use crate::mysql::chunks::{Chunk, Cuts};
 use crate::mysql::select::{Select, select_list};
 use crate::mysql::source::{end_of_log, quoted};
@@ -45,9 +46,10 @@ impl CopyTable {
     ///
     /// # Errors
     /// [`ErrorKind::TableShape`] naming the column that does not fit.
-    pub fn new(order: &CopyOrder, version: Version) -> Result<Self> {
+    pub fn new(order: &CopyOrder, version: Version, counts: &Counts) -> Result<Self> {
         let CopyOrder { source, target, .. } = order;
-        let rows = RowPlan::compile(&copy_columns(&source.columns), &source.key, &target.columns)?;
+        let (columns, bad_values) = (copy_columns(&source.columns), Some(counts.of(&source.name)));
+        let rows = RowPlan::compile_chosen(&columns, &source.key, &target.columns, &source.choices, bad_values)?;
         let insert = Arc::new(InsertColumns(rows.insert_columns()));
         Ok(Self {
             index: order.index,

@@ -16,16 +16,36 @@ pub(super) fn text(number: f64, out: &mut Vec<u8>) {
         out.push(b'-');
     }
     let (digits, point) = shortest(number.abs());
+    out.extend_from_slice(placed(&digits, point).as_bytes());
+}
+
+/// The text outside of JSON, where a whole number has no `.0`; `None` of what is not finite.
+pub(super) fn plain_text(number: f64) -> Option<String> {
+    let mut out = Vec::new();
+    number.is_finite().then(|| text(number, &mut out))?;
+    let text = String::from_utf8(out).ok()?;
+    Some(text.strip_suffix(".0").unwrap_or(&text).to_owned())
+}
+
+/// As [`plain_text`], of a number whose digits are written as `-d.ddde-dd`.
+pub(super) fn plain_of(text: &str) -> String {
+    let (sign, text) = text.strip_prefix('-').map_or(("", text), |text| ("-", text));
+    let (digits, point) = digits_and_point(text);
+    let text = placed(&digits, point);
+    format!("{sign}{}", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// The digits with the point in its place.
+fn placed(digits: &str, point: i32) -> String {
     let whole_digits = usize::try_from(point).unwrap_or(0);
-    let text = match digits.split_at_checked(whole_digits) {
+    match digits.split_at_checked(whole_digits) {
         Some(("", part)) if PLAIN_POINTS.contains(&point) => {
             format!("0.{}{part}", "0".repeat(point.unsigned_abs() as usize))
         }
         Some((whole, part)) if !whole.is_empty() && !part.is_empty() => format!("{whole}.{part}"),
         _ if PLAIN_POINTS.contains(&point) => format!("{digits:0<whole_digits$}.0"),
-        _ => with_exponent(&digits, point - 1),
-    };
-    out.extend_from_slice(text.as_bytes());
+        _ => with_exponent(digits, point - 1),
+    }
 }
 
 /// `d.ddde-dd`
@@ -38,13 +58,17 @@ fn with_exponent(digits: &str, exponent: i32) -> String {
 
 /// The digits, and where the point is, counted from before the first one.
 fn shortest(number: f64) -> (String, i32) {
-    let text = format!("{number:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (digits, point) = (digits.replace('.', ""), exponent.parse::<i32>().unwrap_or(0) + 1);
+    let (digits, point) = digits_and_point(&format!("{number:e}"));
     match even_tie(number, &digits, point) {
         Some(even) => (even, point),
         None => (digits, point),
     }
+}
+
+/// Of `d.ddde-dd`.
+fn digits_and_point(text: &str) -> (String, i32) {
+    let (digits, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    (digits.replace('.', ""), exponent.parse::<i32>().unwrap_or(0) + 1)
 }
 
 /// The even digits that are one less, if they are as near to the number as `digits` and read back to it too.
@@ -63,6 +87,14 @@ fn even_tie(number: f64, digits: &str, point: i32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn outside_of_documents() {
+        let text = |number: f64| plain_text(number).unwrap();
+        assert_eq!([text(0.0), text(-0.0), text(100.0), text(1e15), text(0.25)], ["0", "-0", "100", "1e15", "0.25"]);
+        assert_eq!(plain_text(f64::NAN), None);
+        assert_eq!([plain_of("-1.5e2"), plain_of("0e0"), plain_of("1e20")], ["-150", "0", "1e20"]);
+    }
 
     /// All as a server printed them.
     #[test]

@@ -5,12 +5,52 @@ use crate::error::{Error, ErrorKind};
 use crate::schema::charset::BadText;
 
 use super::image::{Fault, big_endian, is_null, little_endian, raw_value, take};
-use super::plan::{Op, RowPlan};
+use super::plan::{ColumnOp, Op, RowPlan};
 use super::temporal;
 
 /// Bytes of a value that a message shows.
 const SHOWN_BYTES: usize = 32;
 const NO_DIFFS: &str = "SET PERSIST binlog_row_value_options='', and in every session that has another value";
+
+const OTHER_TYPE: &str =
+    "mend the row in MySQL, or choose another type for the column (`types`, `on_bad_value`) and `resync`";
+
+/// Why a value has no counterpart: the names in `/status` and `/metrics`.
+pub const REASONS: [&str; 10] = [
+    "no_such_day",
+    "no_value",
+    "no_such_label",
+    "no_text",
+    "out_of_range",
+    "inexact",
+    "not_boolean",
+    "not_uuid",
+    "no_member",
+    "not_kept",
+];
+
+impl Fault {
+    /// The name of what is wrong with a value that is whole; `None` for rows that are damaged or lack something, and for
+    /// dates that are NULL in any case.
+    pub(super) fn reason(self) -> Option<&'static str> {
+        match self {
+            Fault::NoSuchDay => Some("no_such_day"),
+            Fault::OutOfRange => Some("no_value"),
+            Fault::NoSuchLabel => Some("no_such_label"),
+            Fault::BadText(BadText { is_ambiguous: false, .. }) => Some("no_text"),
+            Fault::BeyondTarget => Some("out_of_range"),
+            Fault::Inexact => Some("inexact"),
+            Fault::NotBoolean => Some("not_boolean"),
+            Fault::NotUuid => Some("not_uuid"),
+            Fault::NoMember => Some("no_member"),
+            Fault::NotKept => Some("not_kept"),
+            Fault::Truncated | Fault::TooLong | Fault::Null | Fault::ZeroDate | Fault::AmbiguousEmpty => None,
+            // Only in keys, which are never NULL.
+            Fault::BadText(BadText { is_ambiguous: true, .. }) => None,
+            Fault::EmptyVector | Fault::Json(_) | Fault::Diff(_) | Fault::NoDocument | Fault::UnknownOptions => None,
+        }
+    }
+}
 
 /// A value that could not be carried over, in a row that was put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +98,7 @@ impl RowPlan {
 
     /// `raw` is the value without its length.
     fn explain_raw(&self, column: usize, fault: Fault, raw: &[u8]) -> Error {
-        let value = self.columns.get(column).map_or_else(String::new, |column| value_text(column.op, fault, raw));
+        let value = self.columns.get(column).map_or_else(String::new, |column| self.value_text(column, fault, raw));
         let (kind, text) = told(fault, &value);
         match self.source_name(column) {
             Some(name) => Error::new(kind, text).at_column(name),
@@ -128,6 +168,25 @@ pub(super) fn told(fault: Fault, value: &str) -> (ErrorKind, String) {
             let text = format!("JSON diffs without the document before them: {NO_DIFFS}, or binlog_row_image='FULL'");
             (ErrorKind::TableShape, text)
         }
+        Fault::BeyondTarget => {
+            (ErrorKind::BadRow, format!("{value} is outside of the target column's range: {OTHER_TYPE}"))
+        }
+        Fault::Inexact => {
+            let text = format!("{value} has more decimals than the target column: {OTHER_TYPE}");
+            (ErrorKind::BadRow, text)
+        }
+        Fault::NotBoolean => (ErrorKind::BadRow, format!("{value} is neither 0 nor 1, for a Bool: {OTHER_TYPE}")),
+        Fault::NotUuid => {
+            (ErrorKind::BadRow, format!("{value} is no UUID (in a key, with lower case digits): {OTHER_TYPE}"))
+        }
+        Fault::NotKept => {
+            let text = "the document is no object, or has null members, empty objects or names with dots, which \
+                        ClickHouse's JSON does not keep";
+            (ErrorKind::BadRow, format!("{text}: {OTHER_TYPE}; {value}"))
+        }
+        Fault::NoMember => {
+            (ErrorKind::BadRow, format!("{value} has no member in the target's Enum: add it, or {OTHER_TYPE}"))
+        }
         Fault::UnknownOptions => {
             let text = format!("a row with options that this version does not know: {NO_DIFFS}");
             (ErrorKind::TableShape, text)
@@ -135,8 +194,16 @@ pub(super) fn told(fault: Fault, value: &str) -> (ErrorKind, String) {
     }
 }
 
+impl RowPlan {
+    /// The value as MySQL shows it, where that helps; else its bytes.
+    pub(super) fn value_text(&self, column: &ColumnOp, fault: Fault, raw: &[u8]) -> String {
+        let chosen = fault.reason().and_then(|_| self.text_of(column.op, raw));
+        chosen.unwrap_or_else(|| value_text(self.reading(column.op), fault, raw))
+    }
+}
+
 /// The value as MySQL shows it, where that helps; else its bytes.
-pub(super) fn value_text(op: Op, fault: Fault, raw: &[u8]) -> String {
+fn value_text(op: Op, fault: Fault, raw: &[u8]) -> String {
     let text = match op {
         Op::OldDateTime => raw.try_into().ok().map(u64::from_le_bytes).map(|value| format!("{value:014}")),
         Op::OldTimestamp if fault == Fault::ZeroDate => Some("0000-00-00 00:00:00".to_owned()),
@@ -170,7 +237,8 @@ pub(super) fn value_text(op: Op, fault: Fault, raw: &[u8]) -> String {
         | Op::Padded(_)
         | Op::Utf8(..)
         | Op::Latin1(_)
-        | Op::Text(_) => None,
+        | Op::Text(_)
+        | Op::Chosen(_) => None,
     };
     text.unwrap_or_else(|| hex(raw))
 }
@@ -178,4 +246,28 @@ pub(super) fn value_text(op: Op, fault: Fault, raw: &[u8]) -> String {
 /// The first bytes of a value.
 pub(super) fn hex(raw: &[u8]) -> String {
     raw.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02X}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::charset::Charset;
+
+    #[test]
+    fn every_reason_is_listed() {
+        let bad = [
+            Fault::NoSuchDay,
+            Fault::OutOfRange,
+            Fault::NoSuchLabel,
+            Fault::BadText(BadText { charset: Charset::Utf8, at: 0, is_ambiguous: false }),
+            Fault::BeyondTarget,
+            Fault::Inexact,
+            Fault::NotBoolean,
+            Fault::NotUuid,
+            Fault::NoMember,
+            Fault::NotKept,
+        ];
+        assert_eq!(bad.map(|fault| fault.reason().unwrap_or_default()), REASONS);
+        assert_eq!((Fault::Truncated.reason(), Fault::ZeroDate.reason()), (None, None));
+    }
 }

@@ -38,6 +38,18 @@ pub(super) enum Fault {
     NoDocument,
     /// An after image with options that are not known.
     UnknownOptions,
+    /// Outside of the range of the type that was chosen for it.
+    BeyondTarget,
+    /// With a fraction that the type that was chosen for it has no room for.
+    Inexact,
+    /// Neither 0 nor 1, for a Bool.
+    NotBoolean,
+    /// No UUID, for a UUID.
+    NotUuid,
+    /// A document that ClickHouse's JSON does not keep as it is.
+    NotKept,
+    /// A label that is no member of the Enum that was chosen for it.
+    NoMember,
 }
 
 /// Where a value ends.

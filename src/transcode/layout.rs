@@ -1,6 +1,6 @@
 //! Rows of RowBinary taken apart: where each value ends, the key's bytes, and a value as text for a person.
 //!
-//! The types are the closed set that [`crate::schema::mapping`] writes; another one is an error when the layout is made,
+//! The types are the closed set that [`crate::schema::target_type`] knows; another one is an error when the layout is made,
 //! never a guess at a length. A key is the bytes of its columns one after the other, which is injective because every
 //! value tells its own end; floats are keys by value, so -0.0 is 0.0. Pure.
 
@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::target::TargetColumn;
+use crate::schema::target_type::{Base, TargetType};
 
 /// Bytes of a long value that are shown.
 const SHOWN: usize = 40;
@@ -20,10 +21,16 @@ const SHOWN_BEFORE: usize = 8;
 /// How a value's bytes are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Two's complement of 1, 2, 4 or 8 bytes.
+    /// Two's complement of 1 to 32 bytes; an Enum is its number.
     Int(usize),
-    /// 1, 2, 4 or 8 bytes.
+    /// 1 to 32 bytes; a Bool is 0 or 1.
     UInt(usize),
+    /// Two halves of 8 bytes.
+    Uuid,
+    /// Days since 1970, 2 bytes.
+    Date,
+    /// Seconds since 1970, 4 bytes.
+    DateTime,
     /// IEEE, 4 bytes.
     Float32,
     /// IEEE, 8 bytes.
@@ -152,13 +159,12 @@ impl Column {
     /// # Errors
     /// As [`Layout::new`].
     pub fn of(target: &TargetColumn) -> Result<Self> {
-        let inner = inside(&target.ty, "LowCardinality").unwrap_or(&target.ty);
-        let inner_of_null = inside(inner, "Nullable");
-        let kind = kind(inner_of_null.unwrap_or(inner)).ok_or_else(|| {
+        let ty = TargetType::parse(&target.ty);
+        let kind = kind(&ty.base).ok_or_else(|| {
             let text = format!("values of type {} cannot be compared by this version", target.ty);
             Error::new(ErrorKind::TableShape, text).at_column(&target.name)
         })?;
-        Ok(Self { name: target.name.clone(), kind, nullable: inner_of_null.is_some() })
+        Ok(Self { name: target.name.clone(), kind, nullable: ty.nullable })
     }
 
     /// Length of the value that `bytes` begin with, NULL flag included.
@@ -169,7 +175,9 @@ impl Column {
         }
         let len = flag.checked_add(match self.kind {
             Kind::Int(len) | Kind::UInt(len) | Kind::Decimal(len, _) => len,
-            Kind::Float32 | Kind::Date32 => 4,
+            Kind::Date => 2,
+            Kind::Float32 | Kind::Date32 | Kind::DateTime => 4,
+            Kind::Uuid => 16,
             Kind::Float64 | Kind::DateTime64(_) | Kind::Time64(_) => 8,
             Kind::String => {
                 let (count, head) = leb128(bytes.get(flag..)?)?;
@@ -189,6 +197,7 @@ impl Column {
             Kind::Float64 => f64::from_le_bytes(fixed(value)) == 0.0,
             Kind::Int(_) | Kind::UInt(_) | Kind::Decimal(..) | Kind::Date32 => false,
             Kind::DateTime64(_) | Kind::Time64(_) | Kind::String | Kind::Floats => false,
+            Kind::Uuid | Kind::Date | Kind::DateTime => false,
         };
         if is_zero {
             key.resize(key.len() + value.len(), 0);
@@ -219,7 +228,10 @@ impl Column {
             Kind::Decimal(_, scale) => decimal(value, scale),
             Kind::Float32 => format!("{:?}", f32::from_le_bytes(fixed(value))),
             Kind::Float64 => format!("{:?}", f64::from_le_bytes(fixed(value))),
+            Kind::Date => date(u16::from_le_bytes(fixed(value)).into()),
             Kind::Date32 => date(i32::from_le_bytes(fixed(value)).into()),
+            Kind::DateTime => date_time(u32::from_le_bytes(fixed(value)).into(), 0),
+            Kind::Uuid => uuid(fixed(value)),
             Kind::DateTime64(fsp) => date_time(i64::from_le_bytes(fixed(value)), fsp),
             Kind::Time64(fsp) => time(i64::from_le_bytes(fixed(value)), fsp),
             Kind::String | Kind::Floats => {
@@ -235,45 +247,39 @@ fn fixed<const N: usize>(value: &[u8]) -> [u8; N] {
     value.try_into().unwrap_or([0; N])
 }
 
-fn inside<'a>(text: &'a str, wrapper: &str) -> Option<&'a str> {
-    text.strip_prefix(wrapper)?.strip_prefix('(')?.strip_suffix(')')
-}
-
-fn kind(ty: &str) -> Option<Kind> {
-    Some(match ty {
-        "Int8" => Kind::Int(1),
-        "Int16" => Kind::Int(2),
-        "Int32" => Kind::Int(4),
-        "Int64" => Kind::Int(8),
-        "UInt8" => Kind::UInt(1),
-        "UInt16" => Kind::UInt(2),
-        "UInt32" => Kind::UInt(4),
-        "UInt64" => Kind::UInt(8),
-        "Float32" => Kind::Float32,
-        "Float64" => Kind::Float64,
-        "Date32" => Kind::Date32,
-        "String" => Kind::String,
-        "Array(Float32)" => Kind::Floats,
-        _ => return parametric(ty),
+fn kind(base: &Base) -> Option<Kind> {
+    Some(match base {
+        Base::Int { bytes, is_signed: true } | Base::Enum { bytes, .. } => Kind::Int(usize::from(*bytes)),
+        Base::Int { bytes, is_signed: false } => Kind::UInt(usize::from(*bytes)),
+        Base::Bool => Kind::UInt(1),
+        Base::Float32 => Kind::Float32,
+        Base::Float64 => Kind::Float64,
+        Base::Date => Kind::Date,
+        Base::Date32 => Kind::Date32,
+        Base::DateTime { .. } => Kind::DateTime,
+        Base::DateTime64 { precision, .. } => Kind::DateTime64(usize::from(*precision)),
+        Base::Time64 { precision } => Kind::Time64(usize::from(*precision)),
+        Base::Decimal { precision, scale } => {
+            let bytes = match precision {
+                ..=9 => 4,
+                10..=18 => 8,
+                19..=38 => 16,
+                39.. => 32,
+            };
+            Kind::Decimal(bytes, usize::from(*scale))
+        }
+        // As rows have it; verify does not read it back.
+        Base::String | Base::Json { .. } => Kind::String,
+        Base::Uuid => Kind::Uuid,
+        Base::Floats => Kind::Floats,
+        Base::Other(_) => return None,
     })
 }
 
-fn parametric(ty: &str) -> Option<Kind> {
-    if let Some(fsp) = inside(ty, "Time64") {
-        return Some(Kind::Time64(fsp.parse().ok()?));
-    }
-    if let Some(parameters) = inside(ty, "DateTime64") {
-        return Some(Kind::DateTime64(parameters.split(',').next()?.parse().ok()?));
-    }
-    let (precision, scale) = inside(ty, "Decimal")?.split_once(',')?;
-    let bytes = match precision.trim().parse().ok()? {
-        1..=9_u8 => 4,
-        10..=18 => 8,
-        19..=38 => 16,
-        39..=76 => 32,
-        _ => return None,
-    };
-    Some(Kind::Decimal(bytes, scale.trim().parse().ok()?))
+fn uuid(value: [u8; 16]) -> String {
+    // The lower half comes last.
+    let halves = u128::from_le_bytes(value);
+    uuid::Uuid::from_u128(halves.rotate_left(64)).to_string()
 }
 
 /// An unsigned LEB128 number and the bytes it takes.
@@ -290,7 +296,7 @@ fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// A little-endian number in two's complement with `scale` decimals.
-fn decimal(bytes: &[u8], scale: usize) -> String {
+pub(super) fn decimal(bytes: &[u8], scale: usize) -> String {
     let is_negative = bytes.last().is_some_and(|&byte| byte >= 0x80);
     let mut magnitude = bytes.to_vec();
     if is_negative {
@@ -342,13 +348,13 @@ fn date(days: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-fn date_time(ticks: i64, fsp: usize) -> String {
+pub(super) fn date_time(ticks: i64, fsp: usize) -> String {
     let per_second = ticks_per_second(fsp);
     let (seconds, fraction) = (ticks.div_euclid(per_second), ticks.rem_euclid(per_second));
     format!("{} {}", date(seconds.div_euclid(86_400)), clock(seconds.rem_euclid(86_400), fraction, fsp))
 }
 
-fn time(ticks: i64, fsp: usize) -> String {
+pub(super) fn time(ticks: i64, fsp: usize) -> String {
     let per_second = ticks_per_second(fsp);
     let sign = if ticks < 0 { "-" } else { "" };
     // No TIME is near the number that has no opposite.
@@ -447,6 +453,12 @@ mod tests {
         assert_eq!(text("DateTime64(0, 'UTC')", &951_782_400_i64.to_le_bytes()), "2000-02-29 00:00:00");
         assert_eq!(text("Time64(3)", &(-3_020_399_500_i64).to_le_bytes()), "-838:59:59.500");
         assert_eq!(text("Float32", &0.1_f32.to_le_bytes()), "0.1");
+        assert_eq!(text("Date", &1_u16.to_le_bytes()), "1970-01-02");
+        assert_eq!(text("DateTime('UTC')", &u32::MAX.to_le_bytes()), "2106-02-07 06:28:15");
+        assert_eq!(text("Enum8('a' = -1)", &[255]), "-1");
+        assert_eq!(text("Bool", &[1]), "1");
+        let halves = [7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8];
+        assert_eq!(text("Nullable(UUID)", &[&[0], &halves[..]].concat()), "00010203-0405-0607-0809-0a0b0c0d0e0f");
         assert_eq!(text("String", "\u{3}é!".as_bytes()), "'é!'");
         assert_eq!(text("String", &[2, 0xff, 0]), "0xFF00");
     }

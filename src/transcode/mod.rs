@@ -9,12 +9,15 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod chosen;
 mod double;
 mod fault;
 mod image;
 mod json;
+mod json_object;
 mod last;
 pub mod layout;
+mod mysql_text;
 mod number;
 pub mod packet;
 mod patch;
@@ -23,7 +26,9 @@ pub mod refused;
 mod sparse;
 mod temporal;
 mod text;
+mod wide;
 
+pub use fault::REASONS;
 pub use last::LastRows;
 pub use plan::RowPlan;
 
@@ -128,6 +133,22 @@ impl RowPlan {
     /// [`TableShape`](crate::error::ErrorKind::TableShape) when the images lack columns that the rows need,
     /// [`CorruptStream`](crate::error::ErrorKind::CorruptStream) when they do not end where they should. `rows` then stands at the row that failed, and nothing of it is in `body`.
     pub fn append_rows(
+        &self,
+        rows: &mut RowsCursor<'_>,
+        body: &mut Body,
+        pool: &mut ChunkPool,
+        limits: Limits,
+    ) -> error::Result<()> {
+        let begun = *rows;
+        let done = self.append_all(rows, body, pool, limits);
+        if let Some(bad_values) = &self.bad_values {
+            self.note_first_rows(bad_values, &begun);
+        }
+        done
+    }
+
+    #[inline(always)]
+    fn append_all(
         &self,
         rows: &mut RowsCursor<'_>,
         body: &mut Body,
@@ -266,6 +287,7 @@ impl RowPlan {
             Op::Vector(vector) => number::vector(input, vector, out)?,
             Op::Enum(labels) => self.labels.enumeration(input, labels, out)?,
             Op::Set(labels) => self.labels.set(input, labels, out)?,
+            Op::Chosen(at) => self.chosen(at, column.nullable, input, out)?,
         }
         Ok(())
     }

@@ -5,13 +5,20 @@
 //! DEFAULT. On key columns every mapping must be injective, or two rows of MySQL become one: so a key is never NULL, its
 //! ENUM and SET labels differ from one another, and an empty string that stands for two values is refused row by row.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::bad_values::BadValues;
 use crate::schema::charset::Use;
-use crate::schema::mapping::{self, Fit, TargetFeatures};
+use crate::schema::choices::{Choices, OnBadValue};
+use crate::schema::form::Form;
+use crate::schema::mapping::{self, TargetFeatures};
 use crate::schema::target::TargetColumn;
 use crate::schema::types::{Charset, SourceColumn, SourceType};
 
+use super::chosen::{self, Chosen, ChosenOp};
 use super::image::{Skip, Width, skips};
+use super::mysql_text;
 use super::number::{DecimalLayout, VECTOR_LENGTH_BYTES, Vector};
 use super::temporal::{Fraction, OldTimeUnit};
 use super::text::{LabelArena, Labels, Prefix, Text};
@@ -53,6 +60,7 @@ pub(super) enum Op {
     Vector(Vector),
     Enum(Labels),
     Set(Labels),
+    Chosen(ChosenOp),
 }
 
 /// How many bytes a value is written as.
@@ -106,6 +114,10 @@ pub struct RowPlan {
     /// Over the values of all columns, when none is NULL.
     pub(super) skips: Vec<Skip>,
     pub(super) labels: LabelArena,
+    /// What [`Op::Chosen`] names.
+    pub(super) chosen: Vec<Chosen>,
+    /// Where values that become NULL are counted.
+    pub(super) bad_values: Option<Arc<BadValues>>,
     pub(super) bound: RowBound,
     /// Columns up to the last one of the key; 0 without a key.
     pub(super) key_end: usize,
@@ -119,6 +131,20 @@ impl RowPlan {
     /// # Errors
     /// [`ErrorKind::TableShape`] naming the column that does not fit, and what mends it.
     pub fn compile(source: &[SourceColumn], key: &[usize], target: &[TargetColumn]) -> Result<Self> {
+        Self::compile_chosen(source, key, target, &Choices::default(), None)
+    }
+
+    /// As [`RowPlan::compile`], with what becomes of bad values, and where those that become NULL are counted.
+    ///
+    /// # Errors
+    /// As [`RowPlan::compile`].
+    pub fn compile_chosen(
+        source: &[SourceColumn],
+        key: &[usize],
+        target: &[TargetColumn],
+        choices: &Choices,
+        bad_values: Option<Arc<BadValues>>,
+    ) -> Result<Self> {
         if source.is_empty() {
             return Err(shape("the table has no columns"));
         }
@@ -126,13 +152,16 @@ impl RowPlan {
             columns: Vec::with_capacity(source.len()),
             skips: Vec::new(),
             labels: LabelArena::default(),
+            chosen: Vec::new(),
+            bad_values: None,
             bound: RowBound::Constant(0),
             key_end: 0,
             insert_columns: Vec::with_capacity(source.len() + ROW_TAIL.len()),
         };
         for (index, column) in source.iter().enumerate() {
             let is_key = key.contains(&index);
-            plan.add(column, is_key, target).map_err(|error| error.at_column(&column.name))?;
+            let or_null = choices.of(&column.name).on_bad_value == OnBadValue::Null;
+            plan.add(column, is_key, or_null, target).map_err(|error| error.at_column(&column.name))?;
         }
         for (name, ty) in ROW_TAIL {
             plan.insert_columns.push(tail_column(target, name, ty)?);
@@ -143,7 +172,7 @@ impl RowPlan {
         }
         plan.bound = plan.row_bound();
         plan.skips = skips(plan.columns.iter().map(|column| column.width));
-        Ok(plan)
+        Ok(plan.counting(bad_values))
     }
 
     /// Name of source column `index`.
@@ -161,27 +190,43 @@ impl RowPlan {
         self.insert_columns.get(index).filter(|_| index < self.columns.len())
     }
 
-    fn add(&mut self, column: &SourceColumn, is_key: bool, target: &[TargetColumn]) -> Result<()> {
+    fn add(&mut self, column: &SourceColumn, is_key: bool, or_null: bool, target: &[TargetColumn]) -> Result<()> {
         if ROW_TAIL.iter().any(|(name, _)| *name == column.name) {
             return Err(shape("the name is reserved for the replicator's own column; rename it in MySQL"));
         }
         let target = target.iter().find(|candidate| candidate.name == column.name);
         let target = target.ok_or_else(|| missing(column, is_key))?;
         let fit = mapping::fit(column, is_key, &target.ty)?;
-        let op = self.op(column, fit, is_key).unwrap_or_else(|| Err(shape("the type's parameters are impossible")))?;
+        if or_null && !fit.nullable {
+            return Err(shape("on_bad_value = \"null\" needs a Nullable column"));
+        }
+        let op = self.op(column, &fit.form, is_key);
+        let op = op.unwrap_or_else(|| Err(shape("the type's parameters are impossible")))?;
+        let width = op.width();
+        let op = self.in_form(column, op, &fit.form, is_key, or_null)?;
         let key = match (is_key, &column.ty) {
             (false, _) => KeyRule::None,
             (true, SourceType::Float) => KeyRule::Float32,
             (true, SourceType::Double) => KeyRule::Float64,
             (true, _) => KeyRule::Bytes,
         };
-        self.columns.push(ColumnOp { op, width: op.width(), nullable: fit.nullable, key });
+        self.columns.push(ColumnOp { op, width, nullable: fit.nullable, key });
         self.insert_columns.push(target.clone());
         Ok(())
     }
 
-    /// The op of a type; `None` when its parameters are out of MySQL's ranges.
-    fn op(&mut self, column: &SourceColumn, fit: Fit, is_key: bool) -> Option<Result<Op>> {
+    /// `op`, or one that makes its values those of a form that is not the default type's.
+    fn in_form(&mut self, column: &SourceColumn, op: Op, form: &Form, is_key: bool, or_null: bool) -> Result<Op> {
+        let SourceColumn { name, ty, .. } = column;
+        let Some(chosen) = Chosen::new(&chosen::Column { name, ty, is_key, or_null }, form, op) else { return Ok(op) };
+        let index = u16::try_from(self.chosen.len()).map_err(|_| shape("more columns than a plan holds"))?;
+        let at = ChosenOp { index, bytes: chosen.bytes(), width: op.width() };
+        self.chosen.push(chosen);
+        Ok(Op::Chosen(at))
+    }
+
+    /// The op of a default type; `None` when its parameters are out of MySQL's ranges.
+    fn op(&mut self, column: &SourceColumn, form: &Form, is_key: bool) -> Option<Result<Op>> {
         Some(Ok(match &column.ty {
             SourceType::Int { bytes, unsigned } => int_op(*bytes, *unsigned)?,
             SourceType::Float => Op::Copy4,
@@ -189,11 +234,11 @@ impl RowPlan {
             SourceType::Decimal { precision, scale } => decimal_op(*precision, DecimalLayout::new(*precision, *scale)?),
             SourceType::Year => Op::Year,
             SourceType::Date => Op::Date,
-            SourceType::Time { fsp } if fit.time_as_microseconds => Op::Time(Fraction::microseconds(*fsp)?),
+            SourceType::Time { fsp } if *form == Form::Microseconds => Op::Time(Fraction::microseconds(*fsp)?),
             SourceType::Time { fsp } => Op::Time(Fraction::exact(*fsp)?),
             SourceType::DateTime { fsp } => Op::DateTime(Fraction::exact(*fsp)?),
             SourceType::Timestamp { fsp } => Op::Timestamp(Fraction::exact(*fsp)?),
-            SourceType::OldTime if fit.time_as_microseconds => Op::OldTime(OldTimeUnit::Microseconds),
+            SourceType::OldTime if *form == Form::Microseconds => Op::OldTime(OldTimeUnit::Microseconds),
             SourceType::OldTime => Op::OldTime(OldTimeUnit::Seconds),
             SourceType::OldDateTime => Op::OldDateTime,
             SourceType::OldTimestamp => Op::OldTimestamp,
@@ -238,19 +283,27 @@ impl RowPlan {
         // Strings are as long as in the image, apart from their lengths; converted text and JSON may grow beyond.
         let is_string =
             |op| matches!(op, Op::Bytes(_) | Op::Utf8(..) | Op::Latin1(_) | Op::Text(_) | Op::Json(_) | Op::Vector(_));
-        let besides = |column: &ColumnOp| if is_string(column.op) { 6 } else { self.most_bytes(column) };
+        let besides = |column: &ColumnOp| if is_string(self.sized_as(column.op)) { 6 } else { self.most_bytes(column) };
         let fixed = self.columns.iter().map(besides);
         RowBound::ImagePlus(fixed.fold(ROW_TAIL_BYTES, usize::saturating_add))
     }
 
+    /// The op whose values have this one's lengths.
+    fn sized_as(&self, op: Op) -> Op {
+        let Op::Chosen(at) = op else { return op };
+        self.chosen.get(usize::from(at.index)).filter(|chosen| chosen.is_default()).map_or(op, |chosen| chosen.op)
+    }
+
     /// The most bytes that a column takes in a row.
     fn most_bytes(&self, column: &ColumnOp) -> usize {
-        let value = match (column.op.written(), column.op) {
+        let op = self.sized_as(column.op);
+        let value = match (op.written(), op) {
             (Written::Fixed(bytes), _) => bytes,
             (_, Op::Bytes(prefix) | Op::Utf8(prefix, _) | Op::Padded(prefix)) => 5 + prefix.max as usize,
             (_, Op::Latin1(prefix) | Op::Text(Text { prefix, .. })) => 5 + 3 * prefix.max as usize,
             (_, Op::Enum(labels)) => 5 + self.labels.longest(labels),
             (_, Op::Set(labels)) => 5 + self.labels.all(labels),
+            (_, Op::Chosen(_)) => 5 + mysql_text::Text::BYTES_MAX,
             (Written::String | Written::Floats, _) => u32::MAX as usize,
         };
         value + usize::from(column.nullable)
@@ -272,6 +325,8 @@ impl Op {
             Op::Bytes(_) | Op::Utf8(..) | Op::Padded(_) | Op::Latin1(_) | Op::Text(_) => Written::String,
             Op::Json(_) | Op::Enum(_) | Op::Set(_) => Written::String,
             Op::Vector(_) => Written::Floats,
+            Op::Chosen(ChosenOp { bytes: 0, .. }) => Written::String,
+            Op::Chosen(ChosenOp { bytes, .. }) => Written::Fixed(usize::from(bytes)),
         }
     }
 
@@ -283,7 +338,7 @@ impl Op {
         }
     }
 
-    fn width(self) -> Width {
+    pub(super) fn width(self) -> Width {
         match self {
             Op::Copy1 | Op::Year => Width::Fixed(1),
             Op::Copy2 => Width::Fixed(2),
@@ -306,6 +361,7 @@ impl Op {
             Op::Text(text) => Width::Prefixed(text.prefix.bytes),
             Op::Vector(_) => Width::Prefixed(VECTOR_LENGTH_BYTES),
             Op::Enum(labels) | Op::Set(labels) => Width::Fixed(labels.bytes),
+            Op::Chosen(at) => at.width,
         }
     }
 }
@@ -433,12 +489,7 @@ mod tests {
             &target(&[]),
             "column a: the target lacks it: ALTER TABLE .. ADD COLUMN `a` DateTime64(3, 'UTC')",
         );
-        check(
-            &a,
-            &[0],
-            &target(&[("a", "DateTime")]),
-            "column a: the target's type DateTime does not take DATETIME(3)",
-        );
+        check(&a, &[0], &target(&[("a", "Date")]), "column a: the target's type Date does not take DATETIME(3)");
         check(&a, &[1], &target(&[("a", "DateTime64(3, 'UTC')")]), "the key names a column");
         check(&[source("_version", int())], &[], &target(&[]), "column _version: the name is reserved");
         check(&[], &[], &target(&[]), "no columns");

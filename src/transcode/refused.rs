@@ -11,11 +11,10 @@ use crate::position::Version;
 use crate::rowbinary::Body;
 use crate::schema::target::InsertColumns;
 
-use super::fault::value_text;
 use super::image::{raw_value, take};
 use super::layout::{Column, Layout};
 use super::plan::{ColumnOp, ROW_TAIL_BYTES, RowPlan};
-use super::sparse::{Cell, Row, patched};
+use super::sparse::{Cell, Row};
 use super::{RowsCursor, null};
 
 /// Of an image no more is kept.
@@ -132,13 +131,13 @@ impl RowPlan {
     }
 
     /// A value as text; `None` when the image does not hold it.
-    fn value_of(&self, index: usize, column: &ColumnOp, cell: Cell<'_>) -> Option<String> {
+    pub(super) fn value_of(&self, index: usize, column: &ColumnOp, cell: Cell<'_>) -> Option<String> {
         let mut out = Vec::new();
         let written = match cell {
             Cell::Absent => return None,
             Cell::Null => null(column, &mut out),
             Cell::Value(mut bytes) => self.value(column, &mut bytes, &mut out),
-            Cell::Patched { document, diffs } => patched(column, document, diffs, &mut out),
+            Cell::Patched { document, diffs } => self.patched(column, document, diffs, &mut out),
         };
         match written {
             Ok(()) => Some(Column::of(self.target_column(index)?).ok()?.whole_text(&out)),
@@ -146,7 +145,7 @@ impl RowPlan {
             Err(fault) => {
                 let mut bytes = cell.bytes();
                 let raw = raw_value(&mut bytes, column.width).unwrap_or_default();
-                Some(format!("{} (not carried over)", value_text(column.op, fault, raw)))
+                Some(format!("{} (not carried over)", self.value_text(column, fault, raw)))
             }
         }
     }

@@ -242,7 +242,7 @@ impl RowPlan {
         if options & !OPTION_PARTIAL_JSON != 0 {
             return Err(ValueFault::new(0, Fault::UnknownOptions));
         }
-        let json_columns = self.columns.iter().filter(|column| matches!(column.op, Op::Json(_))).count();
+        let json_columns = self.columns.iter().filter(|column| matches!(self.reading(column.op), Op::Json(_))).count();
         let bytes = if options == 0 { 0 } else { json_columns.div_ceil(8) };
         let diffs = cursor.bytes(bytes).map_err(truncated)?;
         *image = cursor.rest();
@@ -258,7 +258,7 @@ impl RowPlan {
     ) -> Result<(), ValueFault<'a>> {
         let mut json_columns = 0;
         for (index, ((column, old), new)) in self.columns.iter().zip(before).zip(after).enumerate() {
-            let is_json = matches!(column.op, Op::Json(_));
+            let is_json = matches!(self.reading(column.op), Op::Json(_));
             let is_diffs = is_json && is_set(diffs, json_columns);
             json_columns += usize::from(is_json);
             *new = match (*new, *old) {
@@ -290,12 +290,37 @@ impl RowPlan {
                 Cell::Absent => absent(column, deleted, out),
                 Cell::Null => null(column, out),
                 Cell::Value(mut bytes) => self.value(column, &mut bytes, out),
-                Cell::Patched { document, diffs } => patched(column, document, diffs, out),
+                Cell::Patched { document, diffs } => self.patched(column, document, diffs, out),
             };
             written.map_err(|fault| ValueFault { column: index, fault, bytes: cell.bytes() })?;
         }
         rowbinary::version_and_deleted(out, version.0, deleted);
         Ok(())
+    }
+
+    pub(super) fn patched(
+        &self,
+        column: &ColumnOp,
+        document: &[u8],
+        diffs: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let Op::Json(prefix) = self.reading(column.op) else { return Err(Fault::NoDocument) };
+        if column.nullable {
+            out.push(0);
+        }
+        let start = out.len();
+        json::patched_json(document, diffs, prefix, out)?;
+        match self.check_document(column.op, out, start) {
+            Err(Fault::NotKept) if self.is_null_instead(column) => {
+                out.truncate(start);
+                out.last_mut().map_or(Err(Fault::NotKept), |flag| {
+                    *flag = 1;
+                    Ok(())
+                })
+            }
+            done => done,
+        }
     }
 }
 
@@ -319,14 +344,6 @@ fn absent(column: &ColumnOp, deleted: bool, out: &mut Vec<u8>) -> Result<(), Fau
         false => out.resize(out.len() + column.op.default_bytes(), 0),
     }
     Ok(())
-}
-
-pub(super) fn patched(column: &ColumnOp, document: &[u8], diffs: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-    let Op::Json(prefix) = column.op else { return Err(Fault::NoDocument) };
-    if column.nullable {
-        out.push(0);
-    }
-    json::patched_json(document, diffs, prefix, out)
 }
 
 #[cfg(test)]

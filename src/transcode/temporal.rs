@@ -95,6 +95,11 @@ impl Day {
         Ok(Some(self.days_from_civil()))
     }
 
+    /// Whether MySQL may hold it, in the calendar or not. A day of more than 31 has no bits.
+    fn is_in_range(self) -> bool {
+        self.year <= 9999 && self.month <= 12
+    }
+
     fn days_in_month(self) -> u32 {
         let is_leap = self.year.is_multiple_of(4) && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
         match self.month {
@@ -282,6 +287,21 @@ pub(super) fn date_text(bytes: [u8; 3]) -> String {
 pub(super) fn datetime_text(bytes: [u8; 5]) -> Option<String> {
     let parts = DateTimeParts::unpack(bytes)?;
     Some(format!("{} {:02}:{:02}:{:02}", day_text(parts.day), parts.hour, parts.minute, parts.second))
+}
+
+/// A stored DATE in MySQL's words, also one that no calendar has.
+pub(super) fn date_text_in_range(bytes: [u8; 3]) -> Result<String, Fault> {
+    let day = Day::from_date(bytes);
+    if day.is_in_range() { Ok(day_text(day)) } else { Err(Fault::OutOfRange) }
+}
+
+/// A stored DATETIME in MySQL's words, without its fraction, also one that no calendar has.
+pub(super) fn datetime_text_in_range(bytes: [u8; 5]) -> Result<String, Fault> {
+    let parts = DateTimeParts::unpack(bytes).ok_or(Fault::OutOfRange)?;
+    if !parts.day.is_in_range() || parts.hour > 23 || parts.minute > 59 || parts.second > 59 {
+        return Err(Fault::OutOfRange);
+    }
+    datetime_text(bytes).ok_or(Fault::OutOfRange)
 }
 
 fn day_text(day: Day) -> String {

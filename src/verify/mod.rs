@@ -177,6 +177,8 @@ impl Verifier<'_> {
             report.not_compared = reason;
             return Ok(());
         }
+        let choices = self.config.replicate.choices(&source.name);
+        let source = &SourceTable { choices, ..source.clone() };
         let target_name = self.config.replicate.target_name(&source.name);
         let target = targets::existing_table(&self.client, &target_name)?.ok_or_else(|| {
             Error::new(ErrorKind::TableShape, format!("its target {target_name} is not there: `resync` the table"))

@@ -12,7 +12,9 @@ use crate::clickhouse::sql;
 use crate::mysql::chunks::{Bound, Chunk, Cuts, compare, in_parentheses};
 use crate::mysql::source::quoted_name;
 use crate::schema::catalog::SourceTable;
+use crate::schema::form::{self, Form};
 use crate::schema::target::TargetColumn;
+use crate::schema::target_type::TargetType;
 use crate::schema::types::{Charset, SourceColumn, SourceType};
 use crate::transcode::layout::Layout;
 
@@ -111,7 +113,10 @@ impl Cutting {
             finds_keys: looked_up.len() == source.key.len(),
             ranged,
             looked_up,
-            hashes: key().filter_map(|(column, _)| hash(column)).collect(),
+            hashes: key()
+                .filter(|(column, target)| is_read_alike(column, target))
+                .filter_map(|(column, _)| hash(column))
+                .collect(),
         }
     }
 
@@ -199,6 +204,9 @@ impl Cutting {
 
 impl LookedUp {
     fn of(source: &SourceColumn, target: &TargetColumn) -> Option<Self> {
+        if !is_read_alike(source, target) {
+            return None;
+        }
         let name = sql::identifier(&target.name);
         let ty = target.ty.clone();
         let literal = match &source.ty {
@@ -240,6 +248,12 @@ impl LookedUp {
 fn compared_text(name: String, charset: Charset) -> String {
     let is_one_to_one = charset.is_utf8() || charset == Charset::Latin1;
     if is_one_to_one { name } else { format!("CONVERT({name} USING utf8mb4)") }
+}
+
+/// Whether literals and texts of the default type are those of the target's, too.
+fn is_read_alike(source: &SourceColumn, target: &TargetColumn) -> bool {
+    let form = form::of(&source.ty, &TargetType::parse(&target.ty).base);
+    matches!(form, Some(Form::Default | Form::Microseconds | Form::Int { .. }))
 }
 
 impl Literal {
@@ -358,6 +372,7 @@ fn hash(column: &SourceColumn) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::choices::Choices;
     use crate::schema::types::TableName;
 
     fn cutting(types: &[(SourceType, &str)]) -> Cutting {
@@ -372,7 +387,13 @@ mod tests {
         };
         let name = TableName { database: "d".to_owned(), table: "t".to_owned() };
         let columns = types.iter().enumerate().map(column).collect();
-        let source = SourceTable { name, columns, key: (0..types.len()).collect(), allows_zero_dates: false };
+        let source = SourceTable {
+            name,
+            columns,
+            key: (0..types.len()).collect(),
+            allows_zero_dates: false,
+            choices: Choices::default(),
+        };
         Cutting::of(&source, &types.iter().enumerate().map(target).collect::<Vec<_>>())
     }
 

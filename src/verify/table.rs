@@ -4,7 +4,8 @@ use super::part::Cutting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::select::select_list;
 use crate::schema::catalog::SourceTable;
-use crate::schema::target::{InsertColumns, TargetTable};
+use crate::schema::target::{InsertColumns, TargetColumn, TargetTable};
+use crate::schema::target_type::{Base, TargetType};
 use crate::schema::types::TableName;
 use crate::transcode::RowPlan;
 use crate::transcode::layout::Layout;
@@ -47,8 +48,19 @@ impl Table {
         if source.key.is_empty() {
             return Err(Error::new(ErrorKind::TableShape, "it has no PRIMARY KEY to tell its rows apart by"));
         }
-        let rows = RowPlan::compile(&copy_columns(&source.columns), &source.key, &target.columns)?;
+        let rows = RowPlan::compile_chosen(
+            &copy_columns(&source.columns),
+            &source.key,
+            &target.columns,
+            &source.choices,
+            None,
+        )?;
         let columns = rows.insert_columns();
+        let is_json = |column: &&TargetColumn| matches!(TargetType::parse(&column.ty).base, Base::Json { .. });
+        if let Some(column) = columns.iter().find(is_json) {
+            let text = "ClickHouse's JSON is not MySQL's text of it, so that it cannot be compared byte by byte";
+            return Err(Error::new(ErrorKind::TableShape, text).at_column(&column.name));
+        }
         let values = columns.len().saturating_sub(TAIL_COLUMNS);
         let layout = Layout::new(columns.get(..values).unwrap_or_default(), &source.key)?;
         Ok(Self {

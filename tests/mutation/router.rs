@@ -21,6 +21,7 @@ use stream_bridge::router::saves::SavePace;
 use stream_bridge::router::tables::{Shape, State, Table};
 use stream_bridge::router::{Beginning, Router, Settings, Wiring};
 use stream_bridge::schema::catalog::SourceTable;
+use stream_bridge::schema::choices::Choices;
 use stream_bridge::schema::mapping::TargetFeatures;
 use stream_bridge::schema::target::TargetTable;
 use stream_bridge::schema::types::TableName;
@@ -137,6 +138,12 @@ fn table(map: &TableMap) -> Option<Table> {
     let name = TableName { database: map.database.clone(), table: map.table.clone() };
     let key = map.primary_key.clone().unwrap_or_default();
     let target = TargetTable { name: name.clone(), columns: target_columns(&map.columns, &key).ok()? };
-    let source = SourceTable { name: name.clone(), columns: map.columns.clone(), key, allows_zero_dates: true };
+    let source = SourceTable {
+        name: name.clone(),
+        columns: map.columns.clone(),
+        key,
+        allows_zero_dates: true,
+        choices: Choices::default(),
+    };
     Some(Table::new(name, State::Streaming, String::new(), Some(Shape::new(&source, target))))
 }

@@ -21,6 +21,7 @@ use stream_bridge::message::{Ack, Batch, Job, Origin, Save};
 use stream_bridge::position::{Position, Timeline};
 use stream_bridge::rowbinary::{self, Body, ChunkPool};
 use stream_bridge::schema::catalog::SourceTable;
+use stream_bridge::schema::choices::Choices;
 use stream_bridge::schema::mapping::TargetFeatures;
 use stream_bridge::schema::target::{InsertColumns, TargetColumn, TargetTable};
 use stream_bridge::schema::types::{Charset, SourceColumn, SourceType, TableName};
@@ -104,7 +105,7 @@ fn varchar(name: &str) -> SourceColumn {
 
 fn source(columns: Vec<SourceColumn>, key: Vec<usize>) -> SourceTable {
     let name = TableName { database: "shop".to_owned(), table: "orders".to_owned() };
-    SourceTable { name, columns, key, allows_zero_dates: false }
+    SourceTable { name, columns, key, allows_zero_dates: false, choices: Choices::default() }
 }
 
 /// `id Int32, name String`, keyed by `id`.
@@ -406,8 +407,8 @@ fn existing_tables_are_checked() {
         &["`name`: the target's type Int8"],
     );
     check(
-        format!("(id Int8, `a b` Int32, name String, {own}) ENGINE = {engine} ORDER BY (id, `a b`)"),
-        &["`id`: the target's type Int8"],
+        format!("(id Float64, `a b` Int32, name String, {own}) ENGINE = {engine} ORDER BY (id, `a b`)"),
+        &["`id`: the target's type Float64"],
     );
     check(format!("({columns}, {own}, more Int8) ENGINE = {engine} ORDER BY (id, `a b`)"), &["no DEFAULT"]);
     check(
