@@ -213,7 +213,8 @@ impl Alter<'_> {
         let new = &self.altered.definition;
         let same = |(old, new): (&KeyPart, &KeyPart)| old.column == new.column && old.is_prefix == new.is_prefix;
         if self.old.key.len() != new.key.len() || !self.old.key.iter().zip(&new.key).all(same) {
-            return Err("the PRIMARY KEY changes".to_owned());
+            let has_primary = self.old.has_primary_key() || new.has_primary_key();
+            return Err(if has_primary { "the PRIMARY KEY changes" } else { "the UNIQUE key changes" }.to_owned());
         }
         let is_new = |part: &KeyPart| {
             !self.new_columns().any(|(column, origin)| column.name == part.column && matches!(origin, Origin::Old(_)))
