@@ -262,7 +262,7 @@ impl Router {
         let mut definition = create.definition(like, None).ok()?;
         definition.name = self.stored(&create.name);
         let source = definition.source_table(self.settings.allows_zero_dates);
-        let has_whole_key = !definition.key.is_empty() && definition.key.iter().all(|part| !part.is_prefix);
+        let has_whole_key = definition.key.iter().all(|part| !part.is_prefix);
         let columns = targets::target_columns(&source, self.settings.features).ok().filter(|_| has_whole_key)?;
         Some((definition, TargetTable { name: self.settings.replicate.target_name(&create.name), columns }))
     }

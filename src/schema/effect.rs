@@ -17,7 +17,7 @@ use crate::schema::change::{Altered, Initial, Origin};
 use crate::schema::mapping::{self, TargetFeatures};
 use crate::schema::target::{TargetColumn, TargetTable};
 use crate::schema::types::SourceColumn;
-use crate::schema::{conversion, initial};
+use crate::schema::{conversion, initial, keyless};
 
 /// The columns that are ours.
 const RESERVED: [&str; 2] = ["_version", "_is_deleted"];
@@ -190,7 +190,8 @@ impl Alter<'_> {
         }
         for (index, (column, origin)) in self.new_columns().enumerate() {
             let others = || self.new_columns().skip(index + 1);
-            if RESERVED.contains(&column.name.as_str()) {
+            let is_log = self.old.key.is_empty();
+            if RESERVED.contains(&column.name.as_str()) || (is_log && keyless::NAMES.contains(&column.name.as_str())) {
                 return Err(format!("the name {} is taken by Stream Bridge", column.name));
             }
             if others().any(|(other, _)| is_same(&other.name, &column.name)) {

@@ -9,6 +9,7 @@ mod conversion;
 pub mod ddl;
 pub mod effect;
 mod initial;
+pub mod keyless;
 pub mod mapping;
 mod resolve;
 pub mod target;

@@ -6,6 +6,7 @@
 //! ENUM and SET labels differ from one another, and an empty string that stands for two values is refused row by row.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::keyless;
 use crate::schema::mapping::{self, Fit, TargetFeatures};
 use crate::schema::target::TargetColumn;
 use crate::schema::types::{Charset, SourceColumn, SourceType};
@@ -104,12 +105,14 @@ pub struct RowPlan {
     pub(super) bound: RowBound,
     /// Columns up to the last one of the key; 0 without a key.
     pub(super) key_end: usize,
+    /// Whether the target is a log of changes: an UPDATE writes both of its images.
+    pub(super) is_log: bool,
     insert_columns: Vec<TargetColumn>,
 }
 
 impl RowPlan {
     /// The plan for rows of `source`, whose key columns `key` indexes, into a table that has the columns `target`.
-    /// Without a key, no UPDATE changes it.
+    /// Without a key, no UPDATE changes it, unless the target is a log of changes ([`keyless`]).
     ///
     /// # Errors
     /// [`ErrorKind::TableShape`] naming the column that does not fit, and what mends it.
@@ -122,6 +125,7 @@ impl RowPlan {
             labels: LabelArena::default(),
             bound: RowBound::Constant(0),
             key_end: 0,
+            is_log: keyless::is_log(source, key, target),
             insert_columns: Vec::with_capacity(source.len() + ROW_TAIL.len()),
         };
         for (index, column) in source.iter().enumerate() {
@@ -137,6 +141,11 @@ impl RowPlan {
         }
         plan.bound = plan.row_bound();
         Ok(plan)
+    }
+
+    /// Whether the target is a log of changes, in which every image of the stream is a row.
+    pub fn is_log(&self) -> bool {
+        self.is_log
     }
 
     /// Name of source column `index`.

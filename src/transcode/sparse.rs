@@ -124,7 +124,7 @@ impl RowPlan {
             RowsKind::Delete if self.key_end == 0 => sparse.lacks(*index),
             RowsKind::Delete => column.key != KeyRule::None && sparse.lacks(*index),
             // The old key must be there, not only the new one.
-            RowsKind::Update if column.key != KeyRule::None => !is_set(sparse.before, *index),
+            RowsKind::Update if self.is_log || column.key != KeyRule::None => !is_set(sparse.before, *index),
             RowsKind::Update => sparse.lacks(*index),
         };
         let columns = self.columns.iter().enumerate();
@@ -185,7 +185,7 @@ impl RowPlan {
         let diffs = if sparse.has_options { self.options(&mut image)? } else { &[] };
         let rest = self.read(sparse.after, image, &mut row.after)?;
         self.complete(&row.before, &mut row.after, diffs)?;
-        let key_changed = self.key_end > 0 && !self.same_key_cells(row);
+        let key_changed = self.is_log || (self.key_end > 0 && !self.same_key_cells(row));
         let room = self.room(rows.rest.len() - rest.len());
         body.append_rows(pool, if key_changed { 2 * room } else { room }, |out| {
             if key_changed {
