@@ -54,7 +54,8 @@ pub fn statements(client: &Client, ddl: &Ddl, floor: impl Display + LowerHex) ->
         DdlAction::Truncate => vec![raised(), empty_sql(name, &mut present, floor)],
         DdlAction::Create(source) => {
             let statements = tables::create_statements(client, source, name, None)?;
-            statements.into_iter().chain([raised()]).collect()
+            let view = tables::view_statement(source, name, client.target_features())?;
+            statements.into_iter().chain([raised()]).chain(view).collect()
         }
         DdlAction::Drop { keep } => {
             let gone = dropped_name(name, floor);

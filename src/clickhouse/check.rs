@@ -7,8 +7,8 @@
 //! All problems are collected. What an ALTER cannot mend is mended by renaming the table away: no data is touched, and
 //! the next start creates the table anew.
 
-use crate::clickhouse::sql::{self, Token};
 use crate::clickhouse::keyless::{LOG_ENGINE, own_columns};
+use crate::clickhouse::sql::{self, Token};
 use crate::clickhouse::tables::{ExistingTable, IS_DELETED, VERSION, is_reserved, key_names};
 use crate::error::Problem;
 use crate::schema::catalog::SourceTable;
@@ -55,8 +55,7 @@ fn check_engine(existing: &ExistingTable, is_log: bool) -> Option<Problem> {
     if replacing == "ReplacingMergeTree" && last_arguments_are(&tokens, own) {
         return None;
     }
-    let wanted =
-        if is_log { LOG_ENGINE.to_owned() } else { format!("ReplacingMergeTree({VERSION}, {IS_DELETED})") };
+    let wanted = if is_log { LOG_ENGINE.to_owned() } else { format!("ReplacingMergeTree({VERSION}, {IS_DELETED})") };
     let text = format!("its engine is {}, not {wanted}", clause(&existing.engine_full));
     Some(rename_away(&existing.table.name, text))
 }
@@ -173,8 +172,7 @@ fn check_other_columns(source: &SourceTable, existing: &ExistingTable) -> Vec<Pr
     let table = &existing.table.name;
     let columns = existing.table.columns.iter().zip(&existing.default_kinds);
     let others = columns.filter(|(column, kind)| {
-        let known = [VERSION, IS_DELETED].contains(&column.name.as_str())
-            || source.columns.iter().any(|source| source.name == column.name);
+        let known = is_reserved(source, &column.name) || source.columns.iter().any(|source| source.name == column.name);
         !known && kind.is_empty()
     });
     let problem = |name: &str, ty: &str| {

@@ -134,7 +134,8 @@ pub fn create_database(client: &Client, database: &str) -> Result<()> {
     create_database_sql(client, database)?.map_or(Ok(()), |statement| client.query(&statement).map(drop))
 }
 
-/// The statements that create the target of `source`, with this UUID if one is given, and its database.
+/// The statements that create the target of `source`, with this UUID if one is given, and its database. The view of a
+/// table without a key comes after it ([`view_statement`]).
 ///
 /// # Errors
 /// As [`create_table_sql`] and [`Client::query`].
@@ -144,13 +145,17 @@ pub fn create_statements(
     target: &TableName,
     id: Option<Uuid>,
 ) -> Result<Vec<String>> {
-    let features = client.target_features();
-    let statement = create_table_sql(source, target, id, features)?;
-    // A shadow has none: its target's view will read it.
-    let is_viewed = source.key.is_empty() && id.is_none();
-    let columns = if is_viewed { target_columns(source, features)? } else { Vec::new() };
-    let view = is_viewed.then(|| log_of::view_sql(target, &columns));
-    Ok(create_database_sql(client, &target.database)?.into_iter().chain([statement]).chain(view).collect())
+    let statement = create_table_sql(source, target, id, client.target_features())?;
+    Ok(create_database_sql(client, &target.database)?.into_iter().chain([statement]).collect())
+}
+
+/// The statement that makes the view of a table without a key; None of a table with one.
+///
+/// # Errors
+/// As [`target_columns`].
+pub fn view_statement(source: &SourceTable, target: &TableName, features: TargetFeatures) -> Result<Option<String>> {
+    let columns = target_columns(source, features)?;
+    Ok(source.key.is_empty().then(|| log_of::view_sql(target, &columns)))
 }
 
 /// Creates the target of `source` and its database, and reads it back; with this UUID if one is given.
@@ -165,6 +170,10 @@ pub fn create_table(
 ) -> Result<TargetTable> {
     for statement in create_statements(client, source, target, id)? {
         client.query(&statement).map_err(|error| error.at_table(target))?;
+    }
+    // A shadow needs none: its target's view will read it.
+    if source.key.is_empty() && id.is_none() {
+        log_of::follow(client, target)?;
     }
     created(client, target)
 }

@@ -185,7 +185,11 @@ fn table_problems(found: &FoundTable, grants: &Grants, account: &str) -> Vec<Pro
                  {account} may not lock it",
                 table.name
             ),
-            format!("GRANT LOCK TABLES ON {}.* TO {account}; -- or {}", quoted_name(&table.name.database), add_key(&name)),
+            format!(
+                "GRANT LOCK TABLES ON {}.* TO {account}; -- or {}",
+                quoted_name(&table.name.database),
+                add_key(&name)
+            ),
         ));
     }
     for column in &found.prefix_key_columns {

@@ -60,11 +60,8 @@ impl Definition {
         let converted = converted_charset(&alter.actions, database_charset)?;
         let charset = named_charset(&alter.actions).or(converted).unwrap_or(&self.charset);
         let is_unique = self.key_is_unique && !alter.actions.iter().any(adds_primary_key);
-        let mut table = Work {
-            is_converted: converted.is_some(),
-            key_is_unique: is_unique,
-            ..Work::new(charset.to_owned())
-        };
+        let mut table =
+            Work { is_converted: converted.is_some(), key_is_unique: is_unique, ..Work::new(charset.to_owned()) };
         for (index, old) in self.columns.iter().enumerate() {
             table.take_over(index, old, &alter.actions)?;
         }
@@ -488,7 +485,11 @@ mod tests {
         ] {
             let altered = alter(&table, clauses).unwrap();
             let is_primary = clauses.contains("primary");
-            assert_eq!((show(&altered).as_str(), altered.definition.key_is_unique), (expected, !is_primary), "{clauses}");
+            assert_eq!(
+                (show(&altered).as_str(), altered.definition.key_is_unique),
+                (expected, !is_primary),
+                "{clauses}"
+            );
         }
         for clauses in ["modify a int", "modify b int not null", "drop a", "drop b"] {
             assert!(alter(&table, clauses).unwrap_err().contains("another UNIQUE key"), "{clauses}");

@@ -29,7 +29,7 @@ impl Snapshot {
         let (file, offset) = lock.end_of_log()?;
         let table = CopyTable::new(order, order.timeline.version(&file, offset)?)?;
         let chunk = Chunk::first();
-        session.begin_snapshot()?;
+        session.select.begin_snapshot()?;
         // A statement that has begun holds the table's definition.
         table.begin(&mut session.select, &chunk)?;
         lock.release()?;
@@ -55,7 +55,7 @@ impl Snapshot {
         to_router: &Sender<FromSnapshot>,
     ) -> Result<()> {
         if self.send_rows(table, chunk, session, to_router)? {
-            session.end_snapshot()?;
+            session.select.end_snapshot()?;
             tell_read(table.index(), chunk.number, session, to_router)?;
         }
         Ok(())

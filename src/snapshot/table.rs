@@ -245,24 +245,6 @@ impl Session {
         Ok(())
     }
 
-    /// From now on it sees one snapshot, until [`end_snapshot`](Self::end_snapshot).
-    ///
-    /// # Errors
-    /// When the source is away.
-    pub fn begin_snapshot(&mut self) -> Result<()> {
-        let connection = self.select.connection()?;
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
-        connection.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-    }
-
-    /// It sees what is committed again.
-    ///
-    /// # Errors
-    /// When the source is away.
-    pub fn end_snapshot(&mut self) -> Result<()> {
-        self.select.connection()?.execute("COMMIT")
-    }
-
     /// File and offset up to which the source has written by now.
     ///
     /// # Errors

@@ -22,9 +22,12 @@
 //! A row that MySQL has deleted since the SELECT is told as missing only if ClickHouse has cleaned its tombstone away in the
 //! same moment, which it does when it is told to (`FINAL CLEANUP`).
 //!
+//! A table without a key is compared as a multiset ([`multiset`]).
+//!
 //! Memory: a part whose rows take more than [`PART_BYTES`] is cut in two by a hash of the key, and those again.
 
 mod compare;
+mod multiset;
 mod part;
 mod reader;
 mod report;
@@ -181,6 +184,9 @@ impl Verifier<'_> {
         let target = targets::existing_table(&self.client, &target_name)?.ok_or_else(|| {
             Error::new(ErrorKind::TableShape, format!("its target {target_name} is not there: `resync` the table"))
         })?;
+        if source.key.is_empty() {
+            return self.multiset(source, &target.table, report);
+        }
         let table = Table::new(source, &target.table, self.config.replicate.copy_where(&source.name))?;
         let size = self.source.size(&table.name)?;
         let future = self.find_future(&table, report)?;

@@ -1,7 +1,7 @@
 //! A table on both sides, ready to be read.
 
 use super::part::Cutting;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::mysql::select::select_list;
 use crate::schema::catalog::SourceTable;
 use crate::schema::target::{InsertColumns, TargetTable};
@@ -13,7 +13,7 @@ use crate::transcode::packet::{PacketPlan, copy_columns};
 /// `_version` and `_is_deleted`, which are no values of the source.
 const TAIL_COLUMNS: usize = 2;
 
-/// A table to compare, by the same plans as a copy.
+/// A table with a key to compare, by the same plans as a copy.
 #[derive(Debug)]
 pub struct Table {
     /// The source's name.
@@ -42,11 +42,8 @@ impl Table {
     /// The table `source`, whose target is `target`, and of which `copy_where` was copied.
     ///
     /// # Errors
-    /// [`ErrorKind::TableShape`] when it cannot be compared.
+    /// [`TableShape`](crate::error::ErrorKind::TableShape) when it cannot be compared.
     pub fn new(source: &SourceTable, target: &TargetTable, copy_where: Option<&str>) -> Result<Self> {
-        if source.key.is_empty() {
-            return Err(Error::new(ErrorKind::TableShape, "it has no PRIMARY KEY to tell its rows apart by"));
-        }
         let rows = RowPlan::compile(&copy_columns(&source.columns), &source.key, &target.columns)?;
         let columns = rows.insert_columns();
         let values = columns.len().saturating_sub(TAIL_COLUMNS);

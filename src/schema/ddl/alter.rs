@@ -67,7 +67,8 @@ impl Parser<'_> {
         self.expect_words(&["TABLE"])?;
         self.words(&["IF", "EXISTS"]);
         let table = self.table()?;
-        let mut altering = Altering { table, actions: Vec::new(), rewrites: Vec::new(), new_name: None, changes_unique: false };
+        let mut altering =
+            Altering { table, actions: Vec::new(), rewrites: Vec::new(), new_name: None, changes_unique: false };
         if ignores_duplicates {
             altering.rewrites("ALTER IGNORE");
         }

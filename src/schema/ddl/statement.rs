@@ -360,7 +360,10 @@ mod tests {
                 "create table t (a int, key (a), unique u type btree (a), check (a), constraint f foreign key (a) references x (y), index i ((a+1)) invisible)",
                 "create d.t (a int) unique key a",
             ),
-            ("create table t (a int unique, unique key (b(3), c), unique ((a + 1)))", "create d.t (a int) unique key a unique key b(3) key c"),
+            (
+                "create table t (a int unique, unique key (b(3), c), unique ((a + 1)))",
+                "create d.t (a int) unique key a unique key b(3) key c",
+            ),
             (
                 "create table t (a int) default charset = latin1, collate latin1_bin engine x partition by list (a) (partition p values in (1))",
                 "create d.t (a int) latin1",
