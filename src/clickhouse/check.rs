@@ -230,6 +230,28 @@ mod tests {
     }
 
     #[test]
+    fn a_log_of_changes_is_for_tables_without_a_key() {
+        let log = existing(|table| {
+            table.table.columns.push(TargetColumn { name: "_n".to_owned(), ty: "UInt64".to_owned() });
+            table.default_kinds.push(String::new());
+            table.engine_full = "ReplacingMergeTree(_version) ORDER BY (_version, _n)".to_owned();
+            table.sorting_key = "_version, _n".to_owned();
+        });
+        let keyless = SourceTable { key: Vec::new(), ..source() };
+        let features = TargetFeatures { time64: true };
+        assert_eq!(check_existing(&keyless, &log, features), []);
+        assert!(crate::clickhouse::keyless::is_log(&log) && !crate::clickhouse::keyless::is_log(&existing(|_| {})));
+        let texts = |source: &SourceTable, existing: &ExistingTable| {
+            let problems = check_existing(source, existing, features).into_iter();
+            problems.map(|problem| problem.text).collect::<Vec<_>>().join("; ")
+        };
+        let found = texts(&source(), &log);
+        assert!(found.contains("not ReplacingMergeTree(_version, _is_deleted)") && found.contains("_n"), "{found}");
+        let found = texts(&keyless, &existing(|_| {}));
+        assert!(found.contains("not ReplacingMergeTree(_version)") && found.contains("no column _n"), "{found}");
+    }
+
+    #[test]
     fn right_tables_have_no_problem() {
         assert_eq!(problems(|_| {}), []);
         let replicated = "ReplicatedReplacingMergeTree('/t/{uuid}', '{replica}', _version, _is_deleted) ORDER BY id";

@@ -39,11 +39,7 @@ impl TableLock {
             return Err(Error::new(ErrorKind::LostPosition, text));
         }
         connection.execute(&format!("SET SESSION lock_wait_timeout = {WAIT_SECONDS}"))?;
-        let refused = match connection.ask(&format!("LOCK TABLES {} READ", quoted(table)))? {
-            Ok(_) => None,
-            Err(refusal) => Some(refusal),
-        };
-        if let Some((code, message)) = refused {
+        if let Err((code, message)) = connection.ask(&format!("LOCK TABLES {} READ", quoted(table)))? {
             return Err(refusal(table, code, &message));
         }
         let status = connection.rows(&format!("SHOW CREATE TABLE {}", quoted(table)))?;

@@ -169,3 +169,47 @@ fn read_cascades(source: &mut Source, tables: &mut Tables) -> Result<()> {
 fn table_name(row: &Row) -> TableName {
     TableName { database: text(row, 0), table: text(row, 1) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_unique_key_that_is_whole_and_not_null_stands_in() {
+        let column = |(name, nullable): (&str, bool)| ColumnDefinition {
+            name: name.to_owned(),
+            nullable,
+            ..ColumnDefinition::default()
+        };
+        let columns = [("a", true), ("b", false), ("c", false)].map(column).to_vec();
+        let definition = Definition { columns, ..Definition::default() };
+        let row = |non_unique: &str, key: &str, column: Option<&str>, prefix: Option<&str>| -> Row {
+            let text = |text: &str| Some(text.to_owned());
+            vec![
+                text("t"),
+                text(non_unique),
+                text(key),
+                text("1"),
+                column.map(str::to_owned),
+                None,
+                None,
+                prefix.map(str::to_owned),
+            ]
+        };
+        let found = |indexes: &[Row]| {
+            let key = standing_in(&definition, indexes).unwrap_or_default();
+            key.into_iter().map(|part| part.column).collect::<Vec<_>>().join(" ")
+        };
+        let wide = [row("0", "k", Some("c"), None), row("0", "k", Some("b"), None)];
+        assert_eq!(found(&wide), "c b");
+        for first in [
+            row("1", "plain", Some("b"), None),
+            row("0", "nullable", Some("a"), None),
+            row("0", "prefix", Some("b"), Some("3")),
+            row("0", "expression", None, None),
+        ] {
+            assert_eq!(found(&[std::slice::from_ref(&first), &wide].concat()), "c b", "{first:?}");
+            assert_eq!(found(&[first]), "");
+        }
+    }
+}
