@@ -3,7 +3,7 @@
 //! All rows of a copy get one version, V. Rows of the stream from before V lose against it, those after it win; so every
 //! transaction before V must have been seen by the SELECTs, and each session first waits for that. At a first start V is
 //! below everything in the stream. For a table that is copied anew it is a transaction end that the router has passed; or
-//! without GTID a place that is taken here, before the first SELECT, and that lies ahead of the router. Nothing is locked.
+//! without GTID a place that is taken here, before the first SELECT, and that lies ahead of the router. Nothing is locked, tables without a key apart.
 //!
 //! A table is cut into key ranges ([`crate::mysql::chunks`]), which several connections read side by side. A row packet
 //! becomes the image that the binary log would have of it, and that becomes a row by the stream's own plan, so both ways

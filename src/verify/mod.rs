@@ -1,6 +1,6 @@
 //! Compares tables of MySQL with their targets byte by byte while both are written to, and repairs what differs.
 //!
-//! Nothing is locked. A table is read in parts ([`part`]), by the same plans as a copy, so equal values are equal bytes.
+//! Nothing is locked (a table without a key apart). A table is read in parts ([`part`]), by the same plans as a copy, so equal values are equal bytes.
 //! Of each part, in this order:
 //! 1. V, a transaction end that the stream has passed, is noted, and the SELECT waits until MySQL shows all up to V.
 //! 2. MySQL's rows are read into memory.
