@@ -144,7 +144,8 @@ impl<'a> Rig<'a> {
         let limits = Limits { rows: config.pipeline.batch_size, bytes: config.pipeline.batch_bytes };
         let mut bodies = Vec::new();
         for chunk in &chunks {
-            let mut rows = table.rows(&mut select, chunk).unwrap();
+            table.begin(&mut select, chunk).unwrap();
+            let mut rows = table.rows(&mut select);
             while let Some((body, _)) = rows.fill(limits).unwrap() {
                 bodies.push(body);
             }

@@ -13,6 +13,9 @@ GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'bridge'@'%';
 -- Initial copy, resync, verify; and the table definitions in information_schema.
 GRANT SELECT ON shop.* TO 'bridge'@'%';
 
+-- Tables without a key: an instant without writers, from which a copy of them is exact.
+GRANT LOCK TABLES ON shop.* TO 'bridge'@'%';
+
 -- Servers without GTID (gtid_mode=OFF) need one of the next two for the initial copy, resync and verify:
 -- they give the position that a SELECT has certainly seen.
 -- 1. Without any lock (both lines together):

@@ -22,6 +22,7 @@ use crate::mysql::select::Select;
 use crate::mysql::source::{ServerFacts, Source};
 use crate::mysql::tables::FoundTable;
 use crate::schema::catalog::{Definition, SourceTable};
+use crate::schema::keyless::view_name;
 use crate::schema::mapping::{self, TargetFeatures};
 use crate::schema::types::{SourceType, TableName};
 
@@ -87,13 +88,15 @@ pub fn inspect(config: &Config) -> Inspection {
         helpers.borrow_mut().extend(base.map(|base| helper_note(name, &base)));
         replicate.selection.chooses(name, all)
     });
-    let tables = found.tables.into_iter().map(|found| Inspected::of(found, replicate));
+    let tables: Vec<Inspected> = found.tables.into_iter().map(|found| Inspected::of(found, replicate)).collect();
+    let keyless = tables.iter().filter_map(|table| checks::keyless_note(&table.source, &table.target_name));
+    let helpers = helpers.into_inner().into_iter().chain(keyless).collect::<Vec<_>>();
     let mut inspection = Inspection {
         problems: found.problems,
-        notes: found.facts.as_ref().and_then(metadata_note).into_iter().chain(helpers.into_inner()).collect(),
+        notes: found.facts.as_ref().and_then(metadata_note).into_iter().chain(helpers).collect(),
         facts: found.facts,
         client: None,
-        tables: tables.collect(),
+        tables,
     };
     if inspection.facts.is_some() && inspection.tables.is_empty() {
         let text =
@@ -126,6 +129,7 @@ impl Inspection {
         self.notes.extend(dates_note(client.features().version, &self.tables));
         self.notes.extend(choices_notes(&self.tables));
         let features = client.target_features();
+        self.problems.extend(self.tables.iter().filter_map(bad_keyless_condition));
         for table in &mut self.tables {
             table.target = tables::existing_table(client, &table.target_name)?;
             table.misfits = misfits(&table.source, table.target.as_ref(), features);
@@ -139,6 +143,9 @@ impl Inspection {
         for table in &self.tables {
             let name = &table.target_name;
             let mut wanted = Wanted::of_target(name, table.target.is_some());
+            if table.source.key.is_empty() {
+                wanted = wanted.and_view(&view_name(name));
+            }
             if table.target.is_none() {
                 wanted = wanted.and_database(client, &name.database)?;
             }
@@ -206,6 +213,19 @@ impl Inspection {
         let own = self.problems.iter().filter(|problem| problem.table.as_ref() == Some(&name));
         own.chain(misfits).map(Problem::for_a_person).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// A condition leaves rows out of the copy, whose changes would then be counted without them.
+fn bad_keyless_condition(table: &Inspected) -> Option<Problem> {
+    let is_bad = table.source.key.is_empty() && table.copy_where.is_some();
+    let name = &table.source.name;
+    is_bad.then(|| {
+        Problem::new(
+            format!("{name}: it has no key, so that a `where` in its rule cannot be followed: a row is told by its values only"),
+            format!("take `where` out of the rule for {name}, or give the table a PRIMARY KEY"),
+        )
+        .of_table(name)
+    })
 }
 
 /// What the target of `source` does not fit in, or what stands in the way of making one.

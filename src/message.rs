@@ -118,6 +118,8 @@ pub enum FromSnapshot {
     Waiting(TableIndex, Error),
     /// A row of this chunk cannot be carried over, for these columns of the target: its copy is about to fail.
     Refused { table: TableIndex, chunk: u32, columns: Arc<InsertColumns>, row: Box<RefusedRow>, error: Error },
+    /// The copy of a table without a key broke off, and why: it must begin anew.
+    BrokenOff(TableIndex, Error),
     /// It cannot be copied.
     Failed(TableIndex, Error),
 }

@@ -157,6 +157,7 @@ fn foreseen_item(
     }
     if is_created {
         item.statements = tables::create_statements(client, source, target, None)?;
+        item.statements.extend(tables::view_statement(source, target, client.target_features())?);
     }
     Ok(match state {
         _ if is_copied && inspected.target.is_none() => {

@@ -454,7 +454,7 @@ impl Starting<'_> {
             (chosen.state, chosen.reason, chosen.floor) = (State::Streaming, String::new(), saved.version);
             (chosen.shadow, chosen.is_new) = (Shadow::default(), true);
             chosen.schema = Some(SavedSchema { known, ..SavedSchema::default() });
-        } else if place.as_ref() == Some(&shadow) {
+        } else if place.as_ref() == Some(&shadow) && !chosen.inspected.source.key.is_empty() {
             let table = targets::created(self.client, &shadow)?;
             let gtid_set =
                 Some(saved.gtid_set.as_str()).filter(|set| !set.is_empty()).map(GtidSet::parse).transpose()?;
@@ -470,7 +470,8 @@ impl Starting<'_> {
             (shadow.floor, shadow.known) = (Version(saved.version), known);
             self.made.resyncs.push(BegunResync { table: index, saved, target: target.clone(), shadow });
         } else {
-            // It was never made, or somebody has dropped it.
+            // It was never made, or somebody has dropped it; or its table has no key, so that its copy cannot be gone on with.
+            exchange::drop_shadow(self.client, &shadow, saved.id)?;
             (chosen.shadow, chosen.is_new) = (Shadow { id: Uuid::new_v4(), ..Shadow::default() }, true);
             chosen.schema.iter_mut().for_each(|schema| schema.shadow = None);
         }

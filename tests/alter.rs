@@ -353,6 +353,7 @@ fn definition(test: &Fixture, table: &str) -> Definition {
         name: TableName { database: test.database.clone(), table: table.to_owned() },
         columns: columns.into_iter().map(column).collect(),
         key: key.into_iter().map(|column| KeyPart { column, is_prefix: false }).collect(),
+        key_is_unique: false,
         charset: "utf8mb4".to_owned(),
     }
 }

@@ -41,7 +41,7 @@ const FOLDER: &str = "STREAM_BRIDGE_TEST_DDL_SQL";
 #[test]
 fn statements_hard_to_read_do_to_the_catalog_what_they_do_to_the_server() {
     let mut rig = Rig::new("ddl", "nasty");
-    for file in ["nasty.sql", "alter.sql"] {
+    for file in ["nasty.sql", "alter.sql", "unique.sql"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ddl").join(file);
         for statement in std::fs::read_to_string(path).unwrap().split("//\n").filter(|text| !text.trim().is_empty()) {
             rig.run(statement);
@@ -312,6 +312,11 @@ impl Catalog {
                 self.tables.remove(&name);
             }
             SchemaChange::Truncate(_) | SchemaChange::Rewrite(..) => {}
+            SchemaChange::UniqueKeys(name) => {
+                if self.tables.get(&name).is_some_and(|table| !table.has_primary_key()) {
+                    return Err("its UNIQUE keys may be others".to_owned());
+                }
+            }
             SchemaChange::Database { name, charset, statement } => self.database(name, charset, statement),
             SchemaChange::DropDatabase(name) => {
                 self.tables.retain(|table, _| table.database != name);

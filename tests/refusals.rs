@@ -231,10 +231,10 @@ fn a_pattern_that_matches_no_table() {
 fn tables_that_cannot_be_replicated() {
     let test = with_table("tables");
     test.sql(
-        "CREATE TABLE keyless (id INT, name VARCHAR(5));
+        "CREATE TABLE keyless (id INT, _n VARCHAR(5));
          CREATE TABLE _hidden (id INT NOT NULL PRIMARY KEY, _version INT);",
     );
-    let words = ["keyless", "PRIMARY KEY", "_hidden", "_version"];
+    let words = ["keyless", "_n is taken", "_hidden", "_version"];
     assert_refused(&test, &test.config(), &words);
 }
 

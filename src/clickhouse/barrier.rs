@@ -12,7 +12,7 @@ use std::fmt::{Display, LowerHex};
 use crate::clickhouse::exchange::{check_quiet, close, drop_table, drop_table_sql, rename_sql};
 use crate::clickhouse::floor::Floor;
 use crate::clickhouse::tables::{self, VERSION, has_table};
-use crate::clickhouse::{Client, alter};
+use crate::clickhouse::{Client, alter, keyless};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::catalog::SourceTable;
 use crate::schema::effect::TargetChange;
@@ -33,6 +33,7 @@ pub fn carry_out(client: &Client, ddl: &Ddl, prefix: &str) -> Result<()> {
         DdlAction::Drop { keep } => drop_away(client, &table.name, floor, *keep, prefixes),
         DdlAction::Rename { from } => rename(client, from, &table.name, floor, prefixes),
     };
+    let done = done.and_then(|()| keyless::follow_change(client, ddl));
     done.map_err(|error| error.at_table(&table.name))
 }
 
@@ -53,7 +54,8 @@ pub fn statements(client: &Client, ddl: &Ddl, floor: impl Display + LowerHex) ->
         DdlAction::Truncate => vec![raised(), empty_sql(name, &mut present, floor)],
         DdlAction::Create(source) => {
             let statements = tables::create_statements(client, source, name, None)?;
-            statements.into_iter().chain([raised()]).collect()
+            let view = tables::view_statement(source, name, client.target_features())?;
+            statements.into_iter().chain([raised()]).chain(view).collect()
         }
         DdlAction::Drop { keep } => {
             let gone = dropped_name(name, floor);
@@ -82,7 +84,7 @@ fn alter(
     check(&TargetTable { name: table.name.clone(), columns }, &found)
 }
 
-fn empty(client: &Client, name: &TableName, floor: u64, prefixes: &[String]) -> Result<()> {
+pub(super) fn empty(client: &Client, name: &TableName, floor: u64, prefixes: &[String]) -> Result<()> {
     close(client, name, floor, prefixes)?;
     client.query(&empty_sql(name, &mut Floor::of(client, name)?, floor)).map(drop)
 }

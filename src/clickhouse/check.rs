@@ -2,13 +2,14 @@
 //!
 //! It can when `FINAL` gives the source's rows: the engine keeps the highest `_version` and hides `_is_deleted`; its
 //! sorting key is the source's key, no more (versions of one row would both stay) and no less (rows would replace each
-//! other), in any order; its partition key depends on key columns only (a merge, and so a replacement, never
+//! other), in any order; of a table without a key it is a log of changes by version and number. Its partition key depends on key columns only (a merge, and so a replacement, never
 //! crosses partitions); each source column has a place that takes all its values, and every other column a default.
 //! All problems are collected. What an ALTER cannot mend is mended by renaming the table away: no data is touched, and
 //! the next start creates the table anew.
 
+use crate::clickhouse::keyless::{LOG_ENGINE, own_columns};
 use crate::clickhouse::sql::{self, Token};
-use crate::clickhouse::tables::{ExistingTable, IS_DELETED, VERSION, key_names};
+use crate::clickhouse::tables::{ExistingTable, IS_DELETED, VERSION, is_reserved, key_names};
 use crate::error::Problem;
 use crate::schema::catalog::SourceTable;
 use crate::schema::form;
@@ -20,11 +21,12 @@ use crate::schema::types::{SourceColumn, TableName};
 pub fn check_existing(source: &SourceTable, existing: &ExistingTable, features: TargetFeatures) -> Vec<Problem> {
     let key = key_names(source);
     let mut problems = Vec::new();
-    problems.extend(check_engine(existing));
+    let is_log = source.key.is_empty();
+    problems.extend(check_engine(existing, is_log));
     problems.extend(check_sorting_key(existing, &key));
     problems.extend(check_partition_key(existing, &key));
-    let own = [(VERSION, "UInt64"), (IS_DELETED, "UInt8")];
-    problems.extend(own.iter().filter_map(|(name, ty)| check_own_column(existing, name, ty)));
+    let own = own_columns().into_iter().take(if is_log { 3 } else { 2 });
+    problems.extend(own.filter_map(|own| check_own_column(existing, &own.name, &own.ty)));
     let columns = source.columns.iter().enumerate();
     problems.extend(columns.filter_map(|(index, column)| check_column(source, index, column, existing, features)));
     problems.extend(check_other_columns(source, existing));
@@ -33,7 +35,7 @@ pub fn check_existing(source: &SourceTable, existing: &ExistingTable, features: 
 
 /// Names of the source's columns that are ours in the target.
 pub fn reserved_names(source: &SourceTable) -> Vec<Problem> {
-    let reserved = source.columns.iter().filter(|column| [VERSION, IS_DELETED].contains(&column.name.as_str()));
+    let reserved = source.columns.iter().filter(|column| is_reserved(source, &column.name));
     reserved
         .map(|column| {
             Problem::new(
@@ -44,28 +46,36 @@ pub fn reserved_names(source: &SourceTable) -> Vec<Problem> {
         .collect()
 }
 
-fn check_engine(existing: &ExistingTable) -> Option<Problem> {
+fn check_engine(existing: &ExistingTable, is_log: bool) -> Option<Problem> {
     let tokens = sql::tokens(&existing.engine_full);
     let engine = match tokens.first() {
         Some(Token::Name(name)) => name.as_str(),
         _ => "",
     };
     let replacing = engine.strip_prefix("Replicated").or(engine.strip_prefix("Shared")).unwrap_or(engine);
-    if replacing == "ReplacingMergeTree" && last_arguments_are_ours(&tokens) {
+    let own = if is_log { &[VERSION][..] } else { &[VERSION, IS_DELETED] };
+    if replacing == "ReplacingMergeTree" && last_arguments_are(&tokens, own) {
         return None;
     }
-    let text =
-        format!("its engine is {}, not ReplacingMergeTree({VERSION}, {IS_DELETED})", clause(&existing.engine_full));
+    let wanted = if is_log { LOG_ENGINE.to_owned() } else { format!("ReplacingMergeTree({VERSION}, {IS_DELETED})") };
+    let text = format!("its engine is {}, not {wanted}", clause(&existing.engine_full));
     Some(rename_away(&existing.table.name, text))
 }
 
-/// Whether the engine's arguments end in `_version, _is_deleted`. They are names and texts, never calls.
-fn last_arguments_are_ours(tokens: &[Token]) -> bool {
+/// Whether the engine's arguments end in these names. They are names and texts, never calls.
+fn last_arguments_are(tokens: &[Token], names: &[&str]) -> bool {
     if tokens.get(1) != Some(&Token::Sign('(')) {
         return false;
     }
     let Some(end) = tokens.iter().position(|token| *token == Token::Sign(')')) else { return false };
-    let ours = [Token::Name(VERSION.to_owned()), Token::Sign(','), Token::Name(IS_DELETED.to_owned())];
+    let ours: Vec<Token> = names
+        .iter()
+        .enumerate()
+        .flat_map(|(index, name)| {
+            let comma = (index > 0).then_some(Token::Sign(','));
+            comma.into_iter().chain([Token::Name((*name).to_owned())])
+        })
+        .collect();
     tokens.get(..end).is_some_and(|arguments| arguments.ends_with(&ours))
 }
 
@@ -175,8 +185,7 @@ fn check_other_columns(source: &SourceTable, existing: &ExistingTable) -> Vec<Pr
     let table = &existing.table.name;
     let columns = existing.table.columns.iter().zip(&existing.default_kinds);
     let others = columns.filter(|(column, kind)| {
-        let known = [VERSION, IS_DELETED].contains(&column.name.as_str())
-            || source.columns.iter().any(|source| source.name == column.name);
+        let known = is_reserved(source, &column.name) || source.columns.iter().any(|source| source.name == column.name);
         !known && kind.is_empty()
     });
     let problem = |name: &str, ty: &str| {
@@ -234,6 +243,28 @@ mod tests {
 
     fn problems(change: impl FnOnce(&mut ExistingTable)) -> Vec<Problem> {
         check_existing(&source(), &existing(change), TargetFeatures { time64: true })
+    }
+
+    #[test]
+    fn a_log_of_changes_is_for_tables_without_a_key() {
+        let log = existing(|table| {
+            table.table.columns.push(TargetColumn { name: "_n".to_owned(), ty: "UInt64".to_owned() });
+            table.default_kinds.push(String::new());
+            table.engine_full = "ReplacingMergeTree(_version) ORDER BY (_version, _n)".to_owned();
+            table.sorting_key = "_version, _n".to_owned();
+        });
+        let keyless = SourceTable { key: Vec::new(), ..source() };
+        let features = TargetFeatures { time64: true };
+        assert_eq!(check_existing(&keyless, &log, features), []);
+        assert!(crate::clickhouse::keyless::is_log(&log) && !crate::clickhouse::keyless::is_log(&existing(|_| {})));
+        let texts = |source: &SourceTable, existing: &ExistingTable| {
+            let problems = check_existing(source, existing, features).into_iter();
+            problems.map(|problem| problem.text).collect::<Vec<_>>().join("; ")
+        };
+        let found = texts(&source(), &log);
+        assert!(found.contains("not ReplacingMergeTree(_version, _is_deleted)") && found.contains("_n"), "{found}");
+        let found = texts(&keyless, &existing(|_| {}));
+        assert!(found.contains("not ReplacingMergeTree(_version)") && found.contains("no column _n"), "{found}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::clickhouse::floor::Floor;
 use crate::clickhouse::tables::{self, has_table};
-use crate::clickhouse::{Client, sql};
+use crate::clickhouse::{Client, barrier, keyless, sql};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::catalog::SourceTable;
 use crate::schema::target::{Exchange, TargetTable};
@@ -138,10 +138,16 @@ pub fn exchange(client: &Client, exchange: &Exchange, prefixes: &[String]) -> Re
         }
         Some(place) if place == *target => {}
         Some(place) => {
-            close(client, &place, *floor, prefixes)?;
+            if tables::existing_table(client, &place)?.is_some_and(|existing| keyless::is_log(&existing)) {
+                // What lies below the copy's version is in the copy already: it would count twice.
+                barrier::empty(client, &place, *floor, prefixes)?;
+            } else {
+                close(client, &place, *floor, prefixes)?;
+            }
             swap(client, &place, target)?;
         }
     }
+    keyless::follow(client, target)?;
     match clear_away(client, exchange) {
         Err(error) if error.kind != ErrorKind::TargetBusy => {
             log::warn!("the table that was replaced stays beside its successor: {error}");

@@ -11,6 +11,7 @@ const CREATE_DATABASE: &str = "CREATE DATABASE";
 /// What inserts and the looks at a target need, and what a target that is missing needs more.
 const WRITE: &str = "SELECT, INSERT";
 const CREATE: &str = "CREATE TABLE";
+const VIEW: &str = "CREATE VIEW, DROP VIEW";
 /// System tables that are asked while running.
 const SYSTEM_TABLES: [&str; 4] = ["parts", "tables", "columns", "databases"];
 
@@ -38,6 +39,13 @@ impl Wanted {
             wanted.grants.insert((CREATE, sql::table(name)));
         }
         wanted
+    }
+
+    /// And what the view of a table without a key needs.
+    #[must_use]
+    pub fn and_view(mut self, view: &TableName) -> Self {
+        self.grants.insert((VIEW, sql::table(view)));
+        self
     }
 
     /// And what creating this database needs, if it is missing.

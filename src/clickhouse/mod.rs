@@ -12,6 +12,7 @@ pub mod exchange;
 mod features;
 mod floor;
 pub mod grants;
+pub mod keyless;
 pub mod mutations;
 pub mod sql;
 pub mod tables;

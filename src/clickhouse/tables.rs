@@ -1,6 +1,7 @@
 //! Tables of the target: the DDL that creates them, and what the server says of them.
 //!
-//! A table holds the source's columns in order, then `_version` and `_is_deleted`. After creating one it is read back:
+//! A table holds the source's columns in order, then `_version` and `_is_deleted`; of a table without a key it is a log
+//! of changes ([`crate::schema::keyless`]). After creating one it is read back:
 //! inserts must name types exactly as `system.columns` prints them, which need not be how we wrote them.
 //! Statements that may be left to an administrator (`CREATE DATABASE`) are sent only when something is missing, since
 //! `IF NOT EXISTS` asks for the privilege all the same.
@@ -9,9 +10,10 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::clickhouse::Client;
-use crate::clickhouse::sql;
+use crate::clickhouse::{keyless as log_of, sql};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::catalog::SourceTable;
+use crate::schema::keyless;
 use crate::schema::mapping::{self, TargetFeatures};
 use crate::schema::target::{TargetColumn, TargetTable};
 use crate::schema::types::TableName;
@@ -38,14 +40,14 @@ pub struct ExistingTable {
     pub time_zone: String,
 }
 
-/// The columns of the target of `source`: its own, then `_version` and `_is_deleted`.
+/// The columns of the target of `source`: its own, then `_version` and `_is_deleted`; without a key `_n`, too.
 ///
 /// # Errors
 /// A column that has no target type, or the name of one of ours.
 pub fn target_columns(source: &SourceTable, features: TargetFeatures) -> Result<Vec<TargetColumn>> {
     let mut columns = Vec::with_capacity(source.columns.len() + 2);
     for (index, column) in source.columns.iter().enumerate() {
-        if column.name == VERSION || column.name == IS_DELETED {
+        if is_reserved(source, &column.name) {
             let text = format!("the name {} is taken by Stream Bridge: rename the column", column.name);
             return Err(Error::new(ErrorKind::TableShape, text).at_column(&column.name).at_table(&source.name));
         }
@@ -54,37 +56,47 @@ pub fn target_columns(source: &SourceTable, features: TargetFeatures) -> Result<
             .map_err(|error| error.at_table(&source.name))?;
         columns.push(TargetColumn { name: column.name.clone(), ty });
     }
-    columns.push(TargetColumn { name: VERSION.to_owned(), ty: "UInt64".to_owned() });
-    columns.push(TargetColumn { name: IS_DELETED.to_owned(), ty: "UInt8".to_owned() });
+    let own = if source.key.is_empty() { 3 } else { 2 };
+    columns.extend(log_of::own_columns().into_iter().take(own));
     Ok(columns)
 }
 
-/// Names of the key's columns, in key order.
+/// Whether a column of `source` may not have this name, since the target has a column of its own by it.
+pub fn is_reserved(source: &SourceTable, name: &str) -> bool {
+    let is_log = source.key.is_empty();
+    [VERSION, IS_DELETED].contains(&name) || (is_log && keyless::NAMES.contains(&name))
+}
+
+/// Names of the columns that the target is sorted by: the key's, in key order, or those of a log of changes.
 pub fn key_names(source: &SourceTable) -> Vec<&str> {
+    if source.key.is_empty() {
+        return keyless::LOG_KEY.to_vec();
+    }
     source.key.iter().filter_map(|&index| source.columns.get(index)).map(|column| column.name.as_str()).collect()
 }
 
 /// The statement that creates the target of `source`, with this UUID if one is given.
 ///
 /// # Errors
-/// As [`target_columns`]; a table without a primary key, which would keep one row in all.
+/// As [`target_columns`].
 pub fn create_table_sql(
     source: &SourceTable,
     target: &TableName,
     id: Option<Uuid>,
     features: TargetFeatures,
 ) -> Result<String> {
-    if source.key.is_empty() {
-        let text = "the table has no PRIMARY KEY: add one, its rows cannot be told apart without";
-        return Err(Error::new(ErrorKind::TableShape, text).at_table(&source.name));
-    }
     let columns = target_columns(source, features)?;
     let columns = columns.iter().map(|column| format!("    {} {}", sql::identifier(&column.name), column.ty));
+    let (engine, sign) = if source.key.is_empty() {
+        (log_of::LOG_ENGINE.to_owned(), Some(format!("    {}", log_of::sign_column())))
+    } else {
+        (format!("ReplacingMergeTree({VERSION}, {IS_DELETED})"), None)
+    };
     let id = id.map_or(String::new(), |id| format!(" UUID '{id}'"));
     Ok(format!(
-        "CREATE TABLE IF NOT EXISTS {}{id} (\n{}\n)\nENGINE = ReplacingMergeTree({VERSION}, {IS_DELETED})\nORDER BY ({})",
+        "CREATE TABLE IF NOT EXISTS {}{id} (\n{}\n)\nENGINE = {engine}\nORDER BY ({})",
         sql::table(target),
-        columns.collect::<Vec<_>>().join(",\n"),
+        columns.chain(sign).collect::<Vec<_>>().join(",\n"),
         sql::identifiers(key_names(source)),
     ))
 }
@@ -125,7 +137,8 @@ pub fn create_database(client: &Client, database: &str) -> Result<()> {
     create_database_sql(client, database)?.map_or(Ok(()), |statement| client.query(&statement).map(drop))
 }
 
-/// The statements that create the target of `source`, with this UUID if one is given, and its database.
+/// The statements that create the target of `source`, with this UUID if one is given, and its database. The view of a
+/// table without a key comes after it ([`view_statement`]).
 ///
 /// # Errors
 /// As [`create_table_sql`] and [`Client::query`].
@@ -137,6 +150,15 @@ pub fn create_statements(
 ) -> Result<Vec<String>> {
     let statement = create_table_sql(source, target, id, client.target_features())?;
     Ok(create_database_sql(client, &target.database)?.into_iter().chain([statement]).collect())
+}
+
+/// The statement that makes the view of a table without a key; None of a table with one.
+///
+/// # Errors
+/// As [`target_columns`].
+pub fn view_statement(source: &SourceTable, target: &TableName, features: TargetFeatures) -> Result<Option<String>> {
+    let columns = target_columns(source, features)?;
+    Ok(source.key.is_empty().then(|| log_of::view_sql(target, &columns)))
 }
 
 /// Creates the target of `source` and its database, and reads it back; with this UUID if one is given.
@@ -151,6 +173,10 @@ pub fn create_table(
 ) -> Result<TargetTable> {
     for statement in create_statements(client, source, target, id)? {
         client.query(&statement).map_err(|error| error.at_table(target))?;
+    }
+    // A shadow needs none: its target's view will read it.
+    if source.key.is_empty() && id.is_none() {
+        log_of::follow(client, target)?;
     }
     created(client, target)
 }
@@ -293,13 +319,25 @@ mod tests {
     }
 
     #[test]
-    fn tables_without_key_and_reserved_names_are_refused() {
+    fn a_table_without_a_key_is_a_log_of_changes() {
+        let target = TableName { database: "d".to_owned(), table: "t".to_owned() };
+        let statement = create_table_sql(&source(vec![], &["id"]), &target, None, TargetFeatures { time64: true });
+        assert_eq!(
+            statement.unwrap(),
+            "CREATE TABLE IF NOT EXISTS `d`.`t` (\n    `id` Int32,\n    `_version` UInt64,\n    `_is_deleted` UInt8,\n    \
+             `_n` UInt64,\n    `_sign` Int8 ALIAS if(_is_deleted = 0, 1, -1)\n)\nENGINE = ReplacingMergeTree(_version)\n\
+             ORDER BY (`_version`, `_n`)"
+        );
+    }
+
+    #[test]
+    fn reserved_names_are_refused() {
         let target = TableName { database: "d".to_owned(), table: "t".to_owned() };
         let check = |source: &SourceTable, part: &str| {
             let error = create_table_sql(source, &target, None, TargetFeatures { time64: true }).unwrap_err();
             assert!(error.kind == ErrorKind::TableShape && error.text.contains(part), "{error}");
         };
-        check(&source(vec![], &["id"]), "PRIMARY KEY");
+        check(&source(vec![], &["id", "_n"]), "rename the column");
         check(&source(vec![0], &["id", "_version"]), "rename the column");
     }
 }

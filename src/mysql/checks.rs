@@ -8,6 +8,8 @@ use crate::error::{Error, ErrorKind, Problem};
 use crate::mysql::grants::Grants;
 use crate::mysql::source::{ServerFacts, Source, quoted, quoted_name};
 use crate::mysql::tables::{self, FoundTable, Wanted};
+use crate::schema::catalog::SourceTable;
+use crate::schema::keyless;
 use crate::schema::types::{SourceType, TableName};
 
 /// Signs and character sets in the binary log's row metadata came with 8.0.1; before 8.0 nothing of this works.
@@ -176,11 +178,19 @@ fn table_problems(found: &FoundTable, grants: &Grants, account: &str) -> Vec<Pro
             format!("GRANT SELECT ON {name} TO {account};"),
         ));
     }
-    if table.key.is_empty() {
-        let repair =
-            format!("ALTER TABLE {name} ADD COLUMN `id` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY FIRST;");
-        problems
-            .push(problem(format!("{}: it has no PRIMARY KEY, so its rows cannot be told apart", table.name), repair));
+    if table.key.is_empty() && !grants.may_lock(&table.name) {
+        problems.push(problem(
+            format!(
+                "{}: it has no PRIMARY KEY, so that a copy of it needs an instant without writers, and the account \
+                 {account} may not lock it",
+                table.name
+            ),
+            format!(
+                "GRANT LOCK TABLES ON {}.* TO {account}; -- or {}",
+                quoted_name(&table.name.database),
+                add_key(&name)
+            ),
+        ));
     }
     for column in &found.prefix_key_columns {
         let repair = format!(
@@ -194,6 +204,26 @@ fn table_problems(found: &FoundTable, grants: &Grants, account: &str) -> Vec<Pro
     }
     problems.extend(table.columns.iter().filter_map(|column| unsupported(&table.name, &column.name, &column.ty)));
     problems
+}
+
+/// The statement that gives a table a key.
+fn add_key(quoted_name: &str) -> String {
+    format!("ALTER TABLE {quoted_name} ADD COLUMN `id` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY FIRST;")
+}
+
+/// What is good to know of a table: that it has no key, what it gets instead, and what would be better.
+pub fn keyless_note(table: &SourceTable, target: &TableName) -> Option<String> {
+    let note = || {
+        format!(
+            "{}: it has no PRIMARY KEY and no UNIQUE key of NOT NULL columns. Its target {target} is a log of its changes, \
+             which grows with each of them, and the view {} has the rows that are there, with _multiplicity. Better: {} or \
+             SET PERSIST sql_generate_invisible_primary_key = ON; before tables are created",
+            table.name,
+            keyless::view_name(target),
+            add_key(&quoted(&table.name)),
+        )
+    };
+    table.key.is_empty().then(note)
 }
 
 /// Rows that a foreign key deletes or changes by itself, and that the binary log does not tell of.
@@ -243,7 +273,7 @@ fn problem(text: impl Into<String>, repair: impl Into<String>) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::catalog::{ColumnDefinition, Definition, SourceTable};
+    use crate::schema::catalog::{ColumnDefinition, Definition};
     use crate::schema::choices::Choices;
     use crate::schema::column::ColumnType;
     use crate::schema::types::SourceColumn;
@@ -337,7 +367,7 @@ mod tests {
             ("REPLICATION SLAVE", "GRANT REPLICATION SLAVE ON *.* TO 'bridge'@'%';"),
             ("REPLICATION CLIENT", "GRANT REPLICATION CLIENT"),
             ("may not read", "GRANT SELECT ON `shop`.`orders`"),
-            ("no PRIMARY KEY", "ADD COLUMN `id`"),
+            ("no PRIMARY KEY", "GRANT LOCK TABLES"),
             ("column id: UUID", "shop.orders"),
         ];
         check(&good_facts(), &Grants::default(), &[unsupported], &expected);

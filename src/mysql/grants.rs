@@ -34,7 +34,16 @@ impl Grants {
 
     /// Whether the whole table may be read.
     pub fn may_select(&self, name: &TableName) -> bool {
-        self.scopes.iter().any(|scope| scope.holds("SELECT") && scope.covers(name))
+        self.may("SELECT", name)
+    }
+
+    /// Whether the table may be locked.
+    pub fn may_lock(&self, name: &TableName) -> bool {
+        self.may("LOCK TABLES", name)
+    }
+
+    fn may(&self, privilege: &str, name: &TableName) -> bool {
+        self.scopes.iter().any(|scope| scope.holds(privilege) && scope.covers(name))
     }
 }
 

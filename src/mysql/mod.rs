@@ -22,6 +22,7 @@ pub mod refusal;
 pub mod select;
 pub mod socket;
 pub mod source;
+pub mod table_lock;
 pub mod tables;
 pub mod tls;
 pub mod track;

@@ -104,6 +104,24 @@ impl Select {
         Err(Error::new(ErrorKind::SourceDown, text))
     }
 
+    /// From now on it sees one snapshot, until [`end_snapshot`](Self::end_snapshot).
+    ///
+    /// # Errors
+    /// When the source is away.
+    pub fn begin_snapshot(&mut self) -> Result<()> {
+        let connection = self.connection()?;
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
+        connection.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+    }
+
+    /// It sees what is committed again.
+    ///
+    /// # Errors
+    /// When the source is away.
+    pub fn end_snapshot(&mut self) -> Result<()> {
+        self.connection()?.execute("COMMIT")
+    }
+
     /// The connection, for other statements between two results.
     ///
     /// # Errors

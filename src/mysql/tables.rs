@@ -1,13 +1,15 @@
 //! The source's tables from `information_schema`, as they are now.
 //!
-//! Base tables only, never the system's own schemas. Four queries whatever the number of tables. Invisible columns
+//! Base tables only, never the system's own schemas. Four queries whatever the number of tables, and one for each table
+//! that has no PRIMARY KEY but a UNIQUE one: only SHOW INDEX has keys in the server's own order, in which the first one
+//! that will do stands in for the PRIMARY KEY, here as in what the binary log says of the key. Invisible columns
 //! and a generated invisible primary key are in the binary log, so they are read too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::mysql::connection::Row;
-use crate::mysql::source::{Source, optional_text, text};
+use crate::mysql::source::{Source, number, optional_text, quoted, text};
 use crate::schema::catalog::{ColumnDefinition, Definition, KeyPart, SourceTable};
 use crate::schema::charset::charset_of_collation;
 use crate::schema::choices::Choices;
@@ -41,6 +43,7 @@ pub fn read(source: &mut Source, wanted: Wanted<'_>, allows_zero_dates: bool) ->
     let mut tables = read_tables(source, wanted)?;
     read_columns(source, &mut tables)?;
     read_keys(source, &mut tables)?;
+    read_unique_keys(source, &mut tables)?;
     read_cascades(source, &mut tables)?;
     Ok(tables.into_values().map(|read| read.found(allows_zero_dates)).collect())
 }
@@ -123,6 +126,35 @@ fn read_keys(source: &mut Source, tables: &mut Tables) -> Result<()> {
     Ok(())
 }
 
+/// For tables without a PRIMARY KEY.
+fn read_unique_keys(source: &mut Source, tables: &mut Tables) -> Result<()> {
+    let query = format!(
+        "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME FROM information_schema.STATISTICS \
+         WHERE NON_UNIQUE = 0 AND {IN_USER_SCHEMAS}"
+    );
+    for row in source.rows("reading the unique keys", &query)? {
+        let name = table_name(&row);
+        let Some(found) = tables.get_mut(&name).filter(|found| found.definition.key.is_empty()) else { continue };
+        let indexes = source.rows("reading the unique keys", &format!("SHOW INDEX FROM {}", quoted(&name)))?;
+        if let Some(key) = standing_in(&found.definition, &indexes) {
+            (found.definition.key, found.definition.key_is_unique) = (key, true);
+        }
+    }
+    Ok(())
+}
+
+/// The first UNIQUE key, in the order of SHOW INDEX, of which all columns are whole and NOT NULL.
+fn standing_in(definition: &Definition, indexes: &[Row]) -> Option<Vec<KeyPart>> {
+    let is_not_null = |name: &str| definition.columns.iter().any(|column| column.name == name && !column.nullable);
+    // Table, Non_unique, Key_name, Seq_in_index, Column_name, Collation, Cardinality, Sub_part, ..
+    let name = |row: &Row| text(row, 2);
+    let keys = indexes.chunk_by(|one, next| name(one) == name(next));
+    let mut unique = keys.filter(|key| key.iter().all(|row| number(row, 1) == 0));
+    let will_do = |row: &Row| optional_text(row, 7).is_none() && is_not_null(&text(row, 4));
+    let key = unique.find(|key| key.iter().all(will_do))?;
+    Some(key.iter().map(|row| KeyPart { column: text(row, 4), is_prefix: false }).collect())
+}
+
 fn read_cascades(source: &mut Source, tables: &mut Tables) -> Result<()> {
     let query = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS \
                  WHERE DELETE_RULE IN ('CASCADE', 'SET NULL', 'SET DEFAULT') \
@@ -137,4 +169,48 @@ fn read_cascades(source: &mut Source, tables: &mut Tables) -> Result<()> {
 
 fn table_name(row: &Row) -> TableName {
     TableName { database: text(row, 0), table: text(row, 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_unique_key_that_is_whole_and_not_null_stands_in() {
+        let column = |(name, nullable): (&str, bool)| ColumnDefinition {
+            name: name.to_owned(),
+            nullable,
+            ..ColumnDefinition::default()
+        };
+        let columns = [("a", true), ("b", false), ("c", false)].map(column).to_vec();
+        let definition = Definition { columns, ..Definition::default() };
+        let row = |non_unique: &str, key: &str, column: Option<&str>, prefix: Option<&str>| -> Row {
+            let text = |text: &str| Some(text.to_owned());
+            vec![
+                text("t"),
+                text(non_unique),
+                text(key),
+                text("1"),
+                column.map(str::to_owned),
+                None,
+                None,
+                prefix.map(str::to_owned),
+            ]
+        };
+        let found = |indexes: &[Row]| {
+            let key = standing_in(&definition, indexes).unwrap_or_default();
+            key.into_iter().map(|part| part.column).collect::<Vec<_>>().join(" ")
+        };
+        let wide = [row("0", "k", Some("c"), None), row("0", "k", Some("b"), None)];
+        assert_eq!(found(&wide), "c b");
+        for first in [
+            row("1", "plain", Some("b"), None),
+            row("0", "nullable", Some("a"), None),
+            row("0", "prefix", Some("b"), Some("3")),
+            row("0", "expression", None, None),
+        ] {
+            assert_eq!(found(&[std::slice::from_ref(&first), &wide].concat()), "c b", "{first:?}");
+            assert_eq!(found(&[first]), "");
+        }
+    }
 }

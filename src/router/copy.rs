@@ -156,6 +156,12 @@ impl Router {
             FromSnapshot::Refused { table, chunk, columns, row, error } => {
                 self.keep_copied(table, chunk, &columns, *row, &error);
             }
+            FromSnapshot::BrokenOff(shadow, error) => {
+                if let Some(table) = self.tables.shadowed_by(shadow) {
+                    log::warn!("{}: its copy begins anew: {error}", self.tables.list()[table].name);
+                    self.begin_resync(table, now);
+                }
+            }
             FromSnapshot::Failed(table, error) => self.copy_failed(table, error, now),
         }
     }

@@ -79,7 +79,8 @@ impl Router {
             SchemaChange::Create(create) => ("create_table", ddl.create_table, &create.name),
             SchemaChange::Drop(name) => return self.stop_before_drop(self.find(name).into_iter().collect(), ran),
             SchemaChange::DropDatabase(database) => return self.stop_before_drop(self.in_database(database), ran),
-            SchemaChange::Database { .. } => return Ok(()),
+            // The target's columns stay as they are.
+            SchemaChange::UniqueKeys(_) | SchemaChange::Database { .. } => return Ok(()),
         };
         let concerns = policy == DdlPolicy::Stop
             && match change {
@@ -90,6 +91,7 @@ impl Router {
                 SchemaChange::Rename { to, .. } if self.find(name).is_none() => self.may_change(to, ran),
                 SchemaChange::Alter(_)
                 | SchemaChange::Rewrite(..)
+                | SchemaChange::UniqueKeys(_)
                 | SchemaChange::Truncate(_)
                 | SchemaChange::Rename { .. }
                 | SchemaChange::Drop(_)

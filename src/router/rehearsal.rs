@@ -103,7 +103,8 @@ impl Router {
     fn untouched(&self, index: TableIndex, changes: &[SchemaChange]) -> Outcome {
         let has_moved_on = self.known(index).is_some_and(|known| known.since > Version::default());
         let is_followed = has_moved_on && !changes.iter().any(|change| self.ignores(change));
-        if changes.is_empty() || is_followed { Outcome::NoEffect } else { Outcome::Left }
+        let has_none = changes.iter().all(|change| matches!(change, SchemaChange::UniqueKeys(_)));
+        if has_none || is_followed { Outcome::NoEffect } else { Outcome::Left }
     }
 
     /// Whether a table's definition moves on with this change, and its target does not.
@@ -117,6 +118,7 @@ impl Router {
             | SchemaChange::Drop(_)
             | SchemaChange::DropDatabase(_)
             | SchemaChange::Rewrite(..)
+            | SchemaChange::UniqueKeys(_)
             | SchemaChange::Database { .. } => false,
         }
     }
@@ -135,6 +137,7 @@ impl Router {
             | SchemaChange::Create(_)
             | SchemaChange::Truncate(_)
             | SchemaChange::Rewrite(..)
+            | SchemaChange::UniqueKeys(_)
             | SchemaChange::Database { .. } => Vec::new(),
         };
         changes.iter().flat_map(of).collect()

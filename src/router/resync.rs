@@ -16,7 +16,8 @@
 //! new table, what waits for the old one is dropped: the shadow has had the same rows. A late copy of an insert into the
 //! old table meets the constraint `_version >= V`.
 //!
-//! A restart finds what was recorded: a shadow with V goes on where its chunks are, one without begins anew.
+//! A restart finds what was recorded: a shadow with V goes on where its chunks are, one without begins anew, and so does that
+//! of a table without a key, whose rows from before V are taken out before the exchange ([`crate::schema::keyless`]).
 
 use std::collections::HashSet;
 use std::sync::Arc;

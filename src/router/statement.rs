@@ -134,6 +134,7 @@ impl Router {
                 self.rename(from, to, is_taken_again, ran);
             }
             SchemaChange::Rewrite(name, why) => self.copy_named(name, why, ran),
+            SchemaChange::UniqueKeys(name) => self.unique_keys_changed(name, ran),
             SchemaChange::Drop(name) => self.dropped(self.find(name), ran),
             SchemaChange::DropDatabase(database) => {
                 self.in_database(database).into_iter().for_each(|table| self.dropped(Some(table), ran));
@@ -210,6 +211,14 @@ impl Router {
         self.known(table).map(|known| &known.definition).ok_or("its definition before it is not known")
     }
 
+    /// They are nothing to a table with a PRIMARY KEY. Of any other the key may be another now, or none.
+    fn unique_keys_changed(&mut self, name: &TableName, ran: &Ran<'_>) {
+        let Some(table) = self.find(name).filter(|&table| self.concerns(table, ran)) else { return };
+        if self.known(table).is_some_and(|known| !known.definition.has_primary_key()) {
+            self.copy_concerned(table, "it has no PRIMARY KEY, and its UNIQUE keys may be others now", ran);
+        }
+    }
+
     fn truncate(&mut self, name: &TableName, ran: &Ran<'_>) {
         let Some(table) = self.known_or_chosen(name).filter(|&table| self.concerns(table, ran)) else { return };
         let target = self.tables.list()[table].target().cloned();
@@ -254,7 +263,7 @@ impl Router {
         let mut definition = create.definition(like, None).ok()?;
         definition.name = self.stored(&create.name);
         let source = self.source_table(&definition);
-        let has_whole_key = !definition.key.is_empty() && definition.key.iter().all(|part| !part.is_prefix);
+        let has_whole_key = definition.key.iter().all(|part| !part.is_prefix);
         let columns = targets::target_columns(&source, self.settings.features).ok().filter(|_| has_whole_key)?;
         Some((definition, TargetTable { name: self.settings.replicate.target_name(&create.name), columns }))
     }

@@ -301,6 +301,11 @@ impl Router {
             if !table.flows() || version.as_ref().is_ok_and(|&version| version < table.floor) {
                 continue;
             }
+            if rows.plan.rows.is_log() {
+                // All its rows would have one version, and no number that tells them apart.
+                self.copy_anew(rows.table, shape_error("an XA transaction changed it, and it has no key"), span, now);
+                continue;
+            }
             match version.clone().and_then(|version| self.append_held(&rows, version, start, now)) {
                 Err(error) if error.action() == Action::Quarantine => self.quarantine(rows.table, error, span, now),
                 result => result?,

@@ -31,7 +31,7 @@ impl CreateTable {
                 let like = like.ok_or_else(|| format!("it is made LIKE {name}, which is not known"))?;
                 Ok(Definition { name: self.name.clone(), ..like.clone() })
             }
-            CreatedShape::Written { columns, key, charset } => {
+            CreatedShape::Written { columns, key, unique, charset } => {
                 let charset = charset.as_deref().or(database_charset).unwrap_or_default();
                 let mut table = Work::new(charset.to_owned());
                 table.check_size(columns.len())?;
@@ -41,6 +41,7 @@ impl CreateTable {
                 }
                 let keys = Some(key).filter(|key| !key.is_empty());
                 table.choose_key(Vec::new(), keys.into_iter(), columns.iter())?;
+                table.stand_in(unique)?;
                 Ok(table.altered(self.name.clone(), charset)?.definition)
             }
         }
@@ -58,14 +59,22 @@ impl Definition {
         }
         let converted = converted_charset(&alter.actions, database_charset)?;
         let charset = named_charset(&alter.actions).or(converted).unwrap_or(&self.charset);
-        let mut table = Work { is_converted: converted.is_some(), ..Work::new(charset.to_owned()) };
+        let is_unique = self.key_is_unique && !alter.actions.iter().any(adds_primary_key);
+        let mut table =
+            Work { is_converted: converted.is_some(), key_is_unique: is_unique, ..Work::new(charset.to_owned()) };
         for (index, old) in self.columns.iter().enumerate() {
             table.take_over(index, old, &alter.actions)?;
         }
         for action in &alter.actions {
             table.place(action, self)?;
         }
+        if !self.has_primary_key() {
+            table.check_unique(self)?;
+        }
         table.alter_key(self, &alter.actions)?;
+        if self.has_primary_key() && table.key.is_empty() {
+            return Err("it has no PRIMARY KEY any more, and a UNIQUE key may stand in for it".to_owned());
+        }
         self.check_first_column(&table)?;
         table.altered(self.name.clone(), charset)
     }
@@ -116,6 +125,8 @@ fn named_charset(actions: &[AlterAction]) -> Option<&str> {
 struct Work {
     columns: Vec<WorkColumn>,
     key: Vec<KeyPart>,
+    /// Whether `key` stands in for a PRIMARY KEY.
+    key_is_unique: bool,
     /// Of columns that name none.
     charset: String,
     /// By CONVERT TO: then it is that of all columns.
@@ -129,7 +140,7 @@ struct WorkColumn {
 
 impl Work {
     fn new(charset: String) -> Self {
-        Self { columns: Vec::new(), key: Vec::new(), charset, is_converted: false }
+        Self { columns: Vec::new(), key: Vec::new(), key_is_unique: false, charset, is_converted: false }
     }
 
     fn check_size(&self, more: usize) -> Result<(), String> {
@@ -220,10 +231,53 @@ impl Work {
         position.ok_or_else(|| format!("the table that is known has no column {name}"))
     }
 
+    /// Without a PRIMARY KEY the first UNIQUE one does whose columns are whole and NOT NULL.
+    fn stand_in(&mut self, unique: &[Vec<KeyColumn>]) -> Result<(), String> {
+        if !self.key.is_empty() {
+            return Ok(());
+        }
+        for key in unique {
+            self.check_size(key.len().saturating_sub(self.columns.len()))?;
+            let parts: Vec<_> =
+                key.iter().map(|column| self.key_part(&column.name, column.prefix)).collect::<Result<_, _>>()?;
+            if parts.iter().any(|part| self.is_generated(&part.column)) {
+                // The server puts those of virtual columns behind the others.
+                return Err("it has no PRIMARY KEY, and a UNIQUE key of a generated column".to_owned());
+            }
+            if parts.iter().all(|part| !part.is_prefix && !self.may_be_null(&part.column)) {
+                (self.key, self.key_is_unique) = (parts, true);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn is_generated(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.definition.name == name && column.definition.is_generated)
+    }
+
+    fn may_be_null(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.definition.name == name && column.definition.nullable)
+    }
+
+    /// Of a table without a PRIMARY KEY: which UNIQUE key stands in for it is not known once one may do that did not.
+    fn check_unique(&self, old: &Definition) -> Result<(), String> {
+        let altered = |column: &WorkColumn| {
+            let Origin::Old(index) = column.origin else { return false };
+            old.columns.get(index).is_some_and(|old| old.nullable != column.definition.nullable)
+        };
+        let is_kept = |index| self.columns.iter().any(|column| column.origin == Origin::Old(index));
+        if (0..old.columns.len()).all(is_kept) && !self.columns.iter().any(altered) {
+            return Ok(());
+        }
+        Err("it has no PRIMARY KEY, and another UNIQUE key may stand in for it now".to_owned())
+    }
+
     /// The PRIMARY KEY of ALTER TABLE: the old one without dropped columns and under new names, unless it is dropped.
     fn alter_key(&mut self, old: &Definition, actions: &[AlterAction]) -> Result<(), String> {
         let is_dropped = actions.contains(&AlterAction::DropKey);
-        let kept = if is_dropped { Vec::new() } else { self.kept_key(old, actions)? };
+        let is_replaced = old.key_is_unique && !self.key_is_unique;
+        let kept = if is_dropped || is_replaced { Vec::new() } else { self.kept_key(old, actions)? };
         let clauses = actions.iter().filter_map(|action| {
             let AlterAction::AddKey(key) = action else { return None };
             Some(key)
@@ -308,7 +362,22 @@ impl Work {
             return Err("two columns of one name".to_owned());
         }
         let (columns, origins) = self.columns.into_iter().map(|column| (column.definition, column.origin)).unzip();
-        Ok(Altered { definition: Definition { name, columns, key: self.key, charset: charset.to_owned() }, origins })
+        let (key, key_is_unique, charset) = (self.key, self.key_is_unique, charset.to_owned());
+        Ok(Altered { definition: Definition { name, columns, key, key_is_unique, charset }, origins })
+    }
+}
+
+/// Whether it gives the table a PRIMARY KEY, by a clause or by a column's attribute.
+fn adds_primary_key(action: &AlterAction) -> bool {
+    match action {
+        AlterAction::AddKey(_) => true,
+        AlterAction::Add(column, _) | AlterAction::Change(_, column, _) => column.is_key,
+        AlterAction::Drop(_)
+        | AlterAction::Rename(..)
+        | AlterAction::DropKey
+        | AlterAction::ConvertTo(_)
+        | AlterAction::DefaultCharset(_)
+        | AlterAction::Unclear(_) => false,
     }
 }
 
@@ -344,7 +413,7 @@ mod tests {
 
     fn alter(table: &Definition, clauses: &str) -> Result<Altered, String> {
         let changes = parse(&format!("alter table t {clauses}"), "d", 0).unwrap();
-        let [SchemaChange::Alter(alter)] = changes.as_slice() else { panic!("{clauses}: {changes:?}") };
+        let [SchemaChange::Alter(alter), ..] = changes.as_slice() else { panic!("{clauses}: {changes:?}") };
         table.altered(alter, Some("latin1"))
     }
 
@@ -378,12 +447,52 @@ mod tests {
             ("change c cc int, add d int after cc", "a int*0=0, b int?=1, cc int?=2, d int?=new"),
             ("change B `B` text not null first", "B text=1, a int*0=0, c char?=2"),
             ("drop primary key, add primary key (b, A)", "a int*1=0, b int*0=1, c char?=2"),
-            ("drop a", "b int?=1, c char?=2"),
             ("drop a, add A text", "b int?=1, c char?=2, A text*0=new"),
             ("drop a, add x serial, add primary key (x)", "b int?=1, c char?=2, x bigint*0=Unknown"),
             ("convert to character set utf8mb3", "a int*0=0, b int?=1, c char?=2"),
         ] {
             assert_eq!(alter(&table, clauses).map(|altered| show(&altered)).as_deref(), Ok(expected), "{clauses}");
+        }
+    }
+
+    #[test]
+    fn the_first_unique_key_that_is_whole_and_not_null_stands_in_for_a_primary_key() {
+        for (columns, expected) in [
+            ("a int not null unique, b int not null unique", "a"),
+            ("a int unique, b int not null, c int not null, unique (a, b), unique k (c, B)", "c b"),
+            ("a varchar(9) not null, unique (a(3)), b serial", "b"),
+            ("a char(3) not null, unique (a(3))", "a"),
+            ("a int not null, unique ((a + 1)), key (a)", ""),
+            ("a int, unique (a)", ""),
+        ] {
+            let table = create(&format!("create table t ({columns})"), Some("utf8mb4")).unwrap();
+            let key: Vec<&str> = table.key.iter().map(|part| part.column.as_str()).collect();
+            assert_eq!((key.join(" ").as_str(), table.has_primary_key()), (expected, false), "{columns}");
+            assert_eq!(table.key_is_unique, !expected.is_empty());
+        }
+        let primary = create("create table t (a int not null unique, b int primary key)", None).unwrap();
+        assert!(primary.has_primary_key() && primary.key[0].column == "b");
+    }
+
+    #[test]
+    fn a_table_whose_key_is_a_unique_one_keeps_it_while_no_other_may_be_it() {
+        let table = create("create table t (a int not null unique, b int unique, c int)", None).unwrap();
+        for (clauses, expected) in [
+            ("rename column a to x, modify b bigint first", "b bigint?=1, x int*0=0, c int?=2"),
+            ("add d int after a", "a int*0=0, d int?=new, b int?=1, c int?=2"),
+            ("add primary key (c)", "a int=0, b int?=1, c int*0=2"),
+            ("add primary key (a)", "a int*0=0, b int?=1, c int?=2"),
+        ] {
+            let altered = alter(&table, clauses).unwrap();
+            let is_primary = clauses.contains("primary");
+            assert_eq!(
+                (show(&altered).as_str(), altered.definition.key_is_unique),
+                (expected, !is_primary),
+                "{clauses}"
+            );
+        }
+        for clauses in ["modify a int", "modify b int not null", "drop a", "drop b"] {
+            assert!(alter(&table, clauses).unwrap_err().contains("another UNIQUE key"), "{clauses}");
         }
     }
 
@@ -396,6 +505,8 @@ mod tests {
             ("rename column x to y", "no column x"),
             ("add y int after x", "no column x"),
             ("add primary key (b)", "more than one PRIMARY KEY"),
+            ("drop a", "a UNIQUE key may stand in for it"),
+            ("drop primary key", "a UNIQUE key may stand in for it"),
             ("rename column a to x, add a int", "gets its name"),
             ("add C int", "two columns of one name"),
             ("add d enum('я') charset latin1", "column d: a label"),
@@ -409,7 +520,7 @@ mod tests {
         }
         let invented = create("create table t (my_row_id bigint unsigned primary key, a int)", None).unwrap();
         assert!(alter(&invented, "add b int first").unwrap_err().contains("my_row_id stays the first"));
-        assert!(alter(&invented, "add b int after my_row_id").is_ok() && alter(&invented, "drop my_row_id").is_ok());
+        assert!(alter(&invented, "add b int after my_row_id").is_ok());
         assert!(create("create table t (a text)", None).unwrap_err().contains("its database"));
         assert!(create("create table t (a int)", None).is_ok());
         let many: Vec<String> = (0..=COLUMNS_MAX).map(|number| format!("c{number} int")).collect();

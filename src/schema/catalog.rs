@@ -17,7 +17,7 @@ pub struct SourceTable {
     pub name: TableName,
     /// Its columns in table order.
     pub columns: Vec<SourceColumn>,
-    /// Indexes into `columns` of the PRIMARY KEY, in key order; empty without one.
+    /// Indexes into `columns` of the key that tells rows apart, in key order; empty without one.
     pub key: Vec<usize>,
     /// Whether the server's sql_mode lets zero and partial dates in.
     pub allows_zero_dates: bool,
@@ -33,8 +33,12 @@ pub struct Definition {
     pub name: TableName,
     /// Its columns in table order, invisible ones included.
     pub columns: Vec<ColumnDefinition>,
-    /// The PRIMARY KEY's columns in key order; empty without one.
+    /// The columns, in key order, of the PRIMARY KEY, or of the UNIQUE key that stands in for it; empty without either.
     pub key: Vec<KeyPart>,
+    /// Whether `key` is a UNIQUE key: the table has no PRIMARY KEY, and this is the first one of which all columns are NOT
+    /// NULL and count as a whole. The server takes the same one for what it logs of the key.
+    #[serde(default)]
+    pub key_is_unique: bool,
     /// The character set of columns that name none.
     pub charset: String,
 }
@@ -61,7 +65,7 @@ pub struct ColumnDefinition {
     pub is_generated: bool,
 }
 
-/// A column of a PRIMARY KEY.
+/// A column of a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyPart {
     /// Name of the column, written as in the table.
@@ -71,6 +75,11 @@ pub struct KeyPart {
 }
 
 impl Definition {
+    /// Whether it has a PRIMARY KEY.
+    pub fn has_primary_key(&self) -> bool {
+        !self.key.is_empty() && !self.key_is_unique
+    }
+
     /// What rows and copies need of it.
     pub fn source_table(&self, allows_zero_dates: bool, choices: Choices) -> SourceTable {
         let column = |column: &ColumnDefinition| SourceColumn {

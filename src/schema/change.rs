@@ -1,8 +1,8 @@
 //! What a DDL statement does to the tables of the source: the parser's result, and the catalog's input.
 //!
 //! A statement is a list of changes, in the order in which they act. Clauses that change neither rows, columns nor the
-//! PRIMARY KEY (other indexes, foreign keys, ALGORITHM, comments, ..) are not in it: an ALTER TABLE of nothing else is no
-//! change.
+//! keys that tell rows apart (other indexes, foreign keys, ALGORITHM, comments, ..) are not in it: an ALTER TABLE of nothing
+//! else is no change.
 
 use crate::schema::catalog::Definition;
 use crate::schema::types::TableName;
@@ -27,6 +27,8 @@ pub enum SchemaChange {
     Truncate(TableName),
     /// Rows may have changed without row events, and why: a partition dropped or exchanged, a tablespace imported.
     Rewrite(TableName, String),
+    /// Its UNIQUE keys may be others from here on: one was added, or an index was dropped that may have been one.
+    UniqueKeys(TableName),
     /// CREATE or ALTER DATABASE with its default character set, if named.
     Database {
         /// Its name.
@@ -73,12 +75,14 @@ pub enum CreatedShape {
         columns: Vec<WrittenColumn>,
         /// PRIMARY KEY as a clause of its own. Columns can also say themselves that they are the key.
         key: Vec<KeyColumn>,
+        /// UNIQUE keys in the order written, those of columns that say it themselves included.
+        unique: Vec<Vec<KeyColumn>>,
         /// The table's default character set, if it names one.
         charset: Option<String>,
     },
 }
 
-/// A column of a PRIMARY KEY, as written.
+/// A column of a PRIMARY or UNIQUE KEY, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyColumn {
     /// Its name.
@@ -149,6 +153,8 @@ pub struct WrittenColumn {
     pub not_null: bool,
     /// `PRIMARY KEY` or `KEY` as an attribute.
     pub is_key: bool,
+    /// `UNIQUE` as an attribute, or implied by SERIAL.
+    pub is_unique: bool,
     /// GENERATED ALWAYS AS.
     pub is_generated: bool,
     /// What rows that are there get when it is added.

@@ -19,7 +19,7 @@ use crate::schema::form::Form;
 use crate::schema::mapping::{self, TargetFeatures};
 use crate::schema::target::{TargetColumn, TargetTable};
 use crate::schema::types::{SourceColumn, SourceType};
-use crate::schema::{conversion, initial};
+use crate::schema::{conversion, initial, keyless};
 
 /// The columns that are ours.
 const RESERVED: [&str; 2] = ["_version", "_is_deleted"];
@@ -194,7 +194,8 @@ impl Alter<'_> {
         }
         for (index, (column, origin)) in self.new_columns().enumerate() {
             let others = || self.new_columns().skip(index + 1);
-            if RESERVED.contains(&column.name.as_str()) {
+            let is_log = self.old.key.is_empty();
+            if RESERVED.contains(&column.name.as_str()) || (is_log && keyless::NAMES.contains(&column.name.as_str())) {
                 return Err(format!("the name {} is taken by Stream Bridge", column.name));
             }
             if others().any(|(other, _)| is_same(&other.name, &column.name)) {
@@ -217,7 +218,8 @@ impl Alter<'_> {
         let new = &self.altered.definition;
         let same = |(old, new): (&KeyPart, &KeyPart)| old.column == new.column && old.is_prefix == new.is_prefix;
         if self.old.key.len() != new.key.len() || !self.old.key.iter().zip(&new.key).all(same) {
-            return Err("the PRIMARY KEY changes".to_owned());
+            let has_primary = self.old.has_primary_key() || new.has_primary_key();
+            return Err(if has_primary { "the PRIMARY KEY changes" } else { "the UNIQUE key changes" }.to_owned());
         }
         let is_new = |part: &KeyPart| {
             !self.new_columns().any(|(column, origin)| column.name == part.column && matches!(origin, Origin::Old(_)))

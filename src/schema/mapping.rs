@@ -315,7 +315,7 @@ mod tests {
 
     fn chosen(ty: SourceType, nullable: bool, is_key: bool, choice: ColumnChoice<'_>) -> String {
         let chosen = chosen_type(&column(ty, nullable), is_key, true, FEATURES, choice);
-        chosen.unwrap_or_else(|error| error.text)
+        chosen.unwrap_or_else(|error| error.text.clone())
     }
 
     #[test]
@@ -356,7 +356,8 @@ mod tests {
     fn an_existing_column_is_what_was_chosen() {
         let check = |ty: &SourceType, written: &str, existing: &str| {
             let choice = ColumnChoice { ty: Some(written), ..ColumnChoice::default() };
-            accepts_chosen(&column(ty.clone(), false), false, FEATURES, existing, choice).map_err(|error| error.text)
+            accepts_chosen(&column(ty.clone(), false), false, FEATURES, existing, choice)
+                .map_err(|error| error.text.clone())
         };
         let int = SourceType::Int { bytes: 4, unsigned: false };
         assert_eq!(check(&int, "Int64", "Nullable(Int64)"), Ok(()));
@@ -375,7 +376,7 @@ mod tests {
         let int = |bytes| SourceType::Int { bytes, unsigned: false };
         let widened = |before: SourceType, after: SourceType, text: &str| {
             let after = column(after, text.contains("Nullable"));
-            widened_type(&column(before, false), &after, FEATURES, text).map_err(|error| error.text)
+            widened_type(&column(before, false), &after, FEATURES, text).map_err(|error| error.text.clone())
         };
         assert_eq!(widened(int(4), int(8), "Int32").as_deref(), Ok("Int64"));
         assert_eq!(

@@ -11,6 +11,7 @@ pub mod ddl;
 pub mod effect;
 pub mod form;
 mod initial;
+pub mod keyless;
 pub mod mapping;
 mod resolve;
 pub mod target;

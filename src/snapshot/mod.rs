@@ -3,16 +3,17 @@
 //! All rows of a copy get one version, V. Rows of the stream from before V lose against it, those after it win; so every
 //! transaction before V must have been seen by the SELECTs, and each session first waits for that. At a first start V is
 //! below everything in the stream. For a table that is copied anew it is a transaction end that the router has passed; or
-//! without GTID a place that is taken here, before the first SELECT, and that lies ahead of the router. Nothing is locked.
+//! without GTID a place that is taken here, before the first SELECT, and that lies ahead of the router. Nothing is locked, tables without a key apart.
 //!
 //! A table is cut into key ranges ([`crate::mysql::chunks`]), which several connections read side by side. A row packet
 //! becomes the image that the binary log would have of it, and that becomes a row by the stream's own plan, so both ways
-//! make the same bytes. A range that fails is read again from its beginning: the same rows, the same version, harmless.
+//! make the same bytes. A table without a key is one range, read at one instant (`keyless`). A range that fails is read again from its beginning: the same rows, the same version, harmless.
 //!
 //! The stage decides nothing about state: it carries out the router's orders, and tells it of bodies, chunks that were
 //! read and tables that failed. The router sends the bodies, saves what is done, and raises a copy's flag when it is to end.
 
 mod cut;
+mod keyless;
 mod prepare;
 mod table;
 
@@ -223,6 +224,9 @@ impl Snapshot {
 
     /// What is known is copied while the rest is cut.
     fn begin(&self, order: &CopyOrder, session: &mut Session, to_router: &Sender<FromSnapshot>) -> Result<()> {
+        if order.source.key.is_empty() {
+            return self.copy_log(order, session, to_router);
+        }
         let version = match order.version {
             Some(version) => version,
             None => self.version_without_gtid(order)?,
@@ -262,7 +266,6 @@ impl Snapshot {
         order.timeline.version(&position.file, position.offset)
     }
 
-    /// Every body is charged before it is filled.
     fn copy(
         &self,
         table: &CopyTable,
@@ -270,10 +273,26 @@ impl Snapshot {
         session: &mut Session,
         to_router: &Sender<FromSnapshot>,
     ) -> Result<()> {
-        let mut rows = table.rows(&mut session.select, chunk)?;
+        table.begin(&mut session.select, chunk)?;
+        if self.send_rows(table, chunk, session, to_router)? {
+            tell_read(table.index(), chunk.number, session, to_router)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the rows of a chunk that is being read; whether they came to their end. Every body is charged before it is
+    /// filled.
+    fn send_rows(
+        &self,
+        table: &CopyTable,
+        chunk: &Chunk,
+        session: &mut Session,
+        to_router: &Sender<FromSnapshot>,
+    ) -> Result<bool> {
+        let mut rows = table.rows(&mut session.select);
         loop {
             if self.ends(table) || !self.budget.enter_copy(self.limits.bytes) {
-                return Ok(());
+                return Ok(false);
             }
             let filled = rows.fill(self.limits);
             let (body, bytes) = match filled {
@@ -285,7 +304,7 @@ impl Snapshot {
                         tell(to_router, FromSnapshot::Refused { table, chunk: chunk.number, columns, row, error });
                     }
                     done?;
-                    break;
+                    return Ok(true);
                 }
             };
             self.budget.recharge_copy(self.limits.bytes, bytes);
@@ -294,7 +313,6 @@ impl Snapshot {
             let (table, chunk) = (table.index(), chunk.number);
             tell(to_router, FromSnapshot::Rows { table, chunk, columns, body, charged_bytes: bytes });
         }
-        tell_read(table.index(), chunk.number, session, to_router)
     }
 
     fn ends(&self, table: &CopyTable) -> bool {

@@ -40,6 +40,10 @@ pub fn shadow(
     let fitting = existing.is_some_and(|existing| fits(&existing) && is_wanted(&source, before, &existing));
     let shadow = create_shadow(client, &source, &target, id, fitting).map_err(|error| error.at_table(name))?;
     let copy_where = config.replicate.copy_where(name).map(str::to_owned);
+    if source.key.is_empty() && copy_where.is_some() {
+        let text = "it has no key, so that `where` in its rule cannot be followed: take it out, or add a PRIMARY KEY";
+        return Err(Error::new(ErrorKind::TableShape, text).at_table(name));
+    }
     Ok(NewShadow { id, definition, read_at, source, name: target, target: shadow, copy_where })
 }
 

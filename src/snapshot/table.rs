@@ -17,8 +17,9 @@ use crate::mysql::select::{Select, select_list};
 use crate::mysql::source::{end_of_log, quoted};
 use crate::position::{Position, Version};
 use crate::rowbinary::{Body, ChunkPool};
+use crate::schema::keyless;
 use crate::schema::target::InsertColumns;
-use crate::schema::types::TableName;
+use crate::schema::types::{SourceColumn, TableName};
 use crate::transcode::packet::{PacketPlan, copy_columns};
 use crate::transcode::refused::RefusedRow;
 use crate::transcode::{Limits, RowPlan, RowsCursor};
@@ -36,6 +37,8 @@ pub struct CopyTable {
     packets: PacketPlan,
     rows: RowPlan,
     insert: Arc<InsertColumns>,
+    /// Whether each row gets a running number: the target is a log of changes.
+    is_numbered: bool,
     is_set_aside: Arc<AtomicBool>,
     /// The name of its cuts.
     plan: Uuid,
@@ -48,7 +51,10 @@ impl CopyTable {
     /// [`ErrorKind::TableShape`] naming the column that does not fit.
     pub fn new(order: &CopyOrder, version: Version, counts: &Counts) -> Result<Self> {
         let CopyOrder { source, target, .. } = order;
-        let (columns, bad_values) = (copy_columns(&source.columns), Some(counts.of(&source.name)));
+        let is_numbered = keyless::is_log(&source.columns, &source.key, &target.columns);
+        let number = is_numbered.then(keyless::row_number);
+        let columns: Vec<SourceColumn> = source.columns.iter().cloned().chain(number).collect();
+        let (columns, bad_values) = (copy_columns(&columns), Some(counts.of(&source.name)));
         let rows = RowPlan::compile_chosen(&columns, &source.key, &target.columns, &source.choices, bad_values)?;
         let insert = Arc::new(InsertColumns(rows.insert_columns()));
         Ok(Self {
@@ -58,10 +64,11 @@ impl CopyTable {
             version,
             position: Arc::clone(&order.position),
             cutter: Cutter::new(Cuts::of(source).only(order.copy_where.as_deref())),
-            select_list: select_list(&source.columns),
-            packets: PacketPlan::compile(&source.columns, &source.key)?,
+            select_list: numbered(select_list(&source.columns), is_numbered),
+            packets: PacketPlan::compile(&columns, &source.key)?,
             rows,
             insert,
+            is_numbered,
             is_set_aside: Arc::clone(&order.flag),
             plan: order.saved.last().map_or_else(Uuid::new_v4, |last| last.plan),
         })
@@ -117,7 +124,9 @@ impl CopyTable {
 
     /// What the router is told of a chunk.
     pub fn planned(&self, chunk: &Chunk, chunk_rows: u64) -> FromSnapshot {
-        let gtid_set = self.position.gtid_set.as_ref().map(ToString::to_string).unwrap_or_default();
+        // Its V, a place in the log, may lie ahead of the router.
+        let gtid_set = self.position.gtid_set.as_ref().filter(|_| !self.is_numbered);
+        let gtid_set = gtid_set.map(ToString::to_string).unwrap_or_default();
         let (table, version, chunk) = (self.index, self.version, self.saved(chunk, chunk_rows));
         FromSnapshot::Planned { table, version, gtid_set, chunk }
     }
@@ -126,10 +135,14 @@ impl CopyTable {
     ///
     /// # Errors
     /// When the source is away or refuses, or the table is another than it was.
-    pub fn rows<'a>(&'a self, select: &'a mut Select, chunk: &Chunk) -> Result<ChunkRows<'a>> {
+    pub fn begin(&self, select: &mut Select, chunk: &Chunk) -> Result<()> {
         select.run(&self.cutter.cuts().select(&self.select_list, chunk))?;
-        self.packets.check(select.columns())?;
-        Ok(ChunkRows { table: self, select, image: Vec::new(), refused: None })
+        self.packets.check(select.columns())
+    }
+
+    /// The rows of a chunk that has begun.
+    pub fn rows<'a>(&'a self, select: &'a mut Select) -> ChunkRows<'a> {
+        ChunkRows { table: self, select, image: Vec::new(), number: 0, refused: None }
     }
 }
 
@@ -138,6 +151,8 @@ pub struct ChunkRows<'a> {
     table: &'a CopyTable,
     select: &'a mut Select,
     image: Vec<u8>,
+    /// Rows so far.
+    number: u64,
     /// The row that could not be carried over.
     pub refused: Option<Box<RefusedRow>>,
 }
@@ -154,12 +169,23 @@ impl ChunkRows<'_> {
         {
             self.image.clear();
             self.table.packets.append_image(packet, &mut self.image)?;
+            self.number += 1;
+            if self.table.is_numbered
+                && let Some(number) = self.image.last_chunk_mut()
+            {
+                *number = self.number.to_le_bytes();
+            }
             let mut row = RowsCursor::copied(&self.image, self.table.version);
             let done = self.table.rows.append_rows(&mut row, &mut body, &mut pool, Limits::NONE);
             done.inspect_err(|_| self.refused = Some(Box::new(self.table.rows.refused_row(&row))))?;
         }
         Ok((!body.is_empty()).then_some((body, pool.held_bytes())))
     }
+}
+
+/// With room for the row's number, which comes last.
+fn numbered(select_list: String, is_numbered: bool) -> String {
+    if is_numbered { format!("{select_list}, CAST(0 AS UNSIGNED)") } else { select_list }
 }
 
 /// The known chunks of a copy that are not done.

@@ -57,6 +57,10 @@ pub(super) fn first_start(
         Start::Snapshot if unfinished.contains(&table.source.name) => {
             Ok(Chosen::wanted(table.clone(), "it was altered since a first start that was not finished"))
         }
+        // What it looked like at the position is not known, if it is empty now.
+        Start::Snapshot if table.source.key.is_empty() => {
+            Ok(Chosen::wanted(table.clone(), "it has no key: it is copied at one instant"))
+        }
         Start::Snapshot if !is_steady(table) => Ok(Chosen::wanted(table.clone(), "it was altered at the first start")),
         Start::Snapshot => {
             Ok(Chosen::new(table.clone(), copied_if_filled(source, &table.source.name)?, "").followed(since))

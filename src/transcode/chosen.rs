@@ -517,7 +517,7 @@ mod tests {
         let plan = plan(ty, is_key, target, OnBadValue::Fail, None);
         let row = rows(&plan, &[&[0, 7], image].concat()).map_err(|error| {
             assert_eq!(error.kind, ErrorKind::BadRow, "{error}");
-            error.text
+            error.text.clone()
         })?;
         Ok(row[1..row.len() - 9].to_vec())
     }

@@ -201,7 +201,7 @@ impl RowPlan {
         let before = rows.rest;
         let after = self.skip_row(before)?;
         let after_version = rows.version.plus(rows.step(before.len() - after.len()));
-        let key_changed = self.key_end > 0 && !self.same_key(before, after)?;
+        let key_changed = self.is_log || (self.key_end > 0 && !self.same_key(before, after)?);
         let reserve = if key_changed { self.reserve(before)? + self.reserve(after)? } else { self.reserve(after)? };
         let mut rest = after;
         body.append_rows(pool, reserve, |out| {

@@ -12,6 +12,7 @@ use crate::metrics::bad_values::BadValues;
 use crate::schema::charset::Use;
 use crate::schema::choices::{Choices, OnBadValue};
 use crate::schema::form::Form;
+use crate::schema::keyless;
 use crate::schema::mapping::{self, TargetFeatures};
 use crate::schema::target::TargetColumn;
 use crate::schema::types::{Charset, SourceColumn, SourceType};
@@ -121,12 +122,14 @@ pub struct RowPlan {
     pub(super) bound: RowBound,
     /// Columns up to the last one of the key; 0 without a key.
     pub(super) key_end: usize,
+    /// Whether the target is a log of changes: an UPDATE writes both of its images.
+    pub(super) is_log: bool,
     insert_columns: Vec<TargetColumn>,
 }
 
 impl RowPlan {
     /// The plan for rows of `source`, whose key columns `key` indexes, into a table that has the columns `target`.
-    /// Without a key, no UPDATE changes it.
+    /// Without a key, no UPDATE changes it, unless the target is a log of changes ([`keyless`]).
     ///
     /// # Errors
     /// [`ErrorKind::TableShape`] naming the column that does not fit, and what mends it.
@@ -156,6 +159,7 @@ impl RowPlan {
             bad_values: None,
             bound: RowBound::Constant(0),
             key_end: 0,
+            is_log: keyless::is_log(source, key, target),
             insert_columns: Vec::with_capacity(source.len() + ROW_TAIL.len()),
         };
         for (index, column) in source.iter().enumerate() {
@@ -173,6 +177,11 @@ impl RowPlan {
         plan.bound = plan.row_bound();
         plan.skips = skips(plan.columns.iter().map(|column| column.width));
         Ok(plan.counting(bad_values))
+    }
+
+    /// Whether the target is a log of changes, in which every image of the stream is a row.
+    pub fn is_log(&self) -> bool {
+        self.is_log
     }
 
     /// Name of source column `index`.

@@ -124,7 +124,7 @@ impl RowPlan {
             RowsKind::Delete if self.key_end == 0 => sparse.lacks(*index),
             RowsKind::Delete => column.key != KeyRule::None && sparse.lacks(*index),
             // The old key must be there, not only the new one.
-            RowsKind::Update if column.key != KeyRule::None => !is_set(sparse.before, *index),
+            RowsKind::Update if self.is_log || column.key != KeyRule::None => !is_set(sparse.before, *index),
             RowsKind::Update => sparse.lacks(*index),
         };
         let columns = self.columns.iter().enumerate();
@@ -185,7 +185,7 @@ impl RowPlan {
         let diffs = if sparse.has_options { self.options(&mut image)? } else { &[] };
         let rest = self.read(sparse.after, image, &mut row.after)?;
         self.complete(&row.before, &mut row.after, diffs)?;
-        let key_changed = self.key_end > 0 && !self.same_key_cells(row);
+        let key_changed = self.is_log || (self.key_end > 0 && !self.same_key_cells(row));
         let room = self.room(rows.rest.len() - rest.len());
         body.append_rows(pool, if key_changed { 2 * room } else { room }, |out| {
             if key_changed {
@@ -384,6 +384,27 @@ mod tests {
     const LIST: &[u8] = b"\x08\0\0\0\x02\x01\0\x07\0\x05\x01\0";
     const TO_TWO: &[u8] = b"\x0a\0\0\0\0\x04$[0]\x03\x05\x02\0";
     const KEY: &[u8] = b"\x07\0\0\0";
+
+    #[test]
+    fn an_update_of_a_log_of_changes_is_both_of_its_images() {
+        let source = [crate::schema::types::SourceColumn { name: "a".to_owned(), ty: int(), nullable: false }];
+        let target = [("a", "Int32"), ("_version", "UInt64"), ("_is_deleted", "UInt8"), ("_n", "UInt64")];
+        let target =
+            target.map(|(name, ty)| crate::schema::target::TargetColumn { name: name.to_owned(), ty: ty.to_owned() });
+        let log = RowPlan::compile(&source, &[], &target).unwrap();
+        let images = b"\0\x07\0\0\0\0\x08\0\0\0";
+        let expected = [&images[1..5], &tail(0, true), &images[6..], &tail(5, false)].concat();
+        let (mut body, mut pool) = (Body::default(), ChunkPool::default());
+        let mut plain = RowsCursor::plain(RowsKind::Update, images, START, Stride::Bytes);
+        log.append_rows(&mut plain, &mut body, &mut pool, NO_LIMITS).unwrap();
+        assert_eq!(body.chunks().concat(), expected);
+        let sparse = |before| Sparse { before, after: &[1], has_options: false };
+        assert_eq!(rows(&log, RowsKind::Update, sparse(&[1]), images).unwrap(), expected);
+        let error = rows(&log, RowsKind::Update, sparse(&[0]), b"\0\0\x08\0\0\0").unwrap_err();
+        assert!(error.text.contains("was logged without `a`"), "{error}");
+        let without_key = RowPlan::compile(&source, &[], &target[..3]).unwrap();
+        assert!(log.is_log() && !without_key.is_log());
+    }
 
     #[test]
     fn a_deletion_needs_its_key() {

@@ -1,6 +1,6 @@
 //! Compares tables of MySQL with their targets byte by byte while both are written to, and repairs what differs.
 //!
-//! Nothing is locked. A table is read in parts ([`part`]), by the same plans as a copy, so equal values are equal bytes.
+//! Nothing is locked (a table without a key apart). A table is read in parts ([`part`]), by the same plans as a copy, so equal values are equal bytes.
 //! Of each part, in this order:
 //! 1. V, a transaction end that the stream has passed, is noted, and the SELECT waits until MySQL shows all up to V.
 //! 2. MySQL's rows are read into memory.
@@ -22,9 +22,12 @@
 //! A row that MySQL has deleted since the SELECT is told as missing only if ClickHouse has cleaned its tombstone away in the
 //! same moment, which it does when it is told to (`FINAL CLEANUP`).
 //!
+//! A table without a key is compared as a multiset ([`multiset`]).
+//!
 //! Memory: a part whose rows take more than [`PART_BYTES`] is cut in two by a hash of the key, and those again.
 
 mod compare;
+mod multiset;
 mod part;
 mod reader;
 mod report;
@@ -183,6 +186,9 @@ impl Verifier<'_> {
         let target = targets::existing_table(&self.client, &target_name)?.ok_or_else(|| {
             Error::new(ErrorKind::TableShape, format!("its target {target_name} is not there: `resync` the table"))
         })?;
+        if source.key.is_empty() {
+            return self.multiset(source, &target.table, report);
+        }
         let table = Table::new(source, &target.table, self.config.replicate.copy_where(&source.name))?;
         let size = self.source.size(&table.name)?;
         let future = self.find_future(&table, report)?;

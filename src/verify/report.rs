@@ -89,6 +89,15 @@ impl TableReport {
         self.tell(class, table, finding.key, columns);
     }
 
+    /// Counts a row of a table without a key, of which ClickHouse lacks so many; less than none: has too many.
+    pub fn add_row(&mut self, text: &str, lacking: i64) {
+        let (class, count) = if lacking > 0 { ("missing", &mut self.missing) } else { ("extra", &mut self.extra) };
+        *count += lacking.unsigned_abs();
+        if self.keys.len() < KEYS_MAX {
+            self.keys.push(KeyReport { class, key: text.to_owned(), columns: Vec::new() });
+        }
+    }
+
     /// Counts a key that changed each time.
     pub fn add_undecided(&mut self, table: &Table, key: &[u8]) {
         self.undecided += 1;

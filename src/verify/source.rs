@@ -17,7 +17,7 @@ use crate::schema::types::TableName;
 use crate::transcode::{Limits, RowsCursor};
 
 /// Bytes of `_version` and `_is_deleted` behind each row that a plan writes.
-const TAIL_BYTES: usize = 9;
+pub const TAIL_BYTES: usize = 9;
 /// Rows that are transcoded at once.
 const BATCH: Limits = Limits { rows: 1024, bytes: 1 << 20 };
 

@@ -14,7 +14,7 @@ use crate::transcode::packet::{PacketPlan, copy_columns};
 /// `_version` and `_is_deleted`, which are no values of the source.
 const TAIL_COLUMNS: usize = 2;
 
-/// A table to compare, by the same plans as a copy.
+/// A table with a key to compare, by the same plans as a copy.
 #[derive(Debug)]
 pub struct Table {
     /// The source's name.
@@ -45,9 +45,6 @@ impl Table {
     /// # Errors
     /// [`ErrorKind::TableShape`] when it cannot be compared.
     pub fn new(source: &SourceTable, target: &TargetTable, copy_where: Option<&str>) -> Result<Self> {
-        if source.key.is_empty() {
-            return Err(Error::new(ErrorKind::TableShape, "it has no PRIMARY KEY to tell its rows apart by"));
-        }
         let rows = RowPlan::compile_chosen(
             &copy_columns(&source.columns),
             &source.key,

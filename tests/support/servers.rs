@@ -200,7 +200,7 @@ impl MySql {
         for statement in statements(&text) {
             connection.query_drop(&statement).unwrap_or_else(|error| panic!("{path}: {statement}: {error}"));
         }
-        connection.query_drop(format!("GRANT SELECT ON `{database}`.* TO '{BRIDGE_USER}'@'%'")).unwrap();
+        connection.query_drop(format!("GRANT SELECT, LOCK TABLES ON `{database}`.* TO '{BRIDGE_USER}'@'%'")).unwrap();
     }
 }
 

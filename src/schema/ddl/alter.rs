@@ -1,11 +1,11 @@
 //! ALTER TABLE.
 //!
-//! Clauses without effect on rows, columns, the PRIMARY KEY and the default character set yield nothing. `IF EXISTS` and
+//! Clauses without effect on rows, columns, the keys that tell rows apart and the default character set yield nothing. `IF EXISTS` and
 //! `IF NOT EXISTS` of MariaDB are logged whether they did something or not, and what they did depends on the old table in
 //! ways of their own: unclear. A new name acts after everything else.
 
 use super::create::Element;
-use super::index::is_primary;
+use super::index::{Key, is_primary};
 use super::parser::Parser;
 use crate::schema::change::{AlterAction, AlterTable, Place, SchemaChange, WrittenColumn};
 use crate::schema::types::TableName;
@@ -16,6 +16,8 @@ pub(super) struct Altering {
     actions: Vec<AlterAction>,
     rewrites: Vec<SchemaChange>,
     new_name: Option<TableName>,
+    /// UNIQUE keys may have come or gone.
+    changes_unique: bool,
 }
 
 impl Altering {
@@ -29,16 +31,31 @@ impl Altering {
         self.rewrites.push(SchemaChange::Rewrite(table, what.to_owned()));
     }
 
+    /// A key is added.
+    fn adds_key(&mut self, key: Key) {
+        match key {
+            Key::Primary(key) => self.actions.push(AlterAction::AddKey(key)),
+            Key::Unique(_) => self.changes_unique = true,
+            Key::Other => {}
+        }
+    }
+
+    /// A column is as it is written from here on.
+    fn writes_column(&mut self, column: &WrittenColumn) {
+        self.changes_unique |= column.is_unique;
+    }
+
     fn unclear(&mut self, what: &str) {
         self.actions.push(AlterAction::Unclear(what.to_owned()));
     }
 
     /// In the order in which they act; nothing at all for a table that stays as it is.
     fn changes(self) -> Vec<SchemaChange> {
-        let Self { table: name, actions, rewrites, new_name } = self;
+        let Self { table: name, actions, rewrites, new_name, changes_unique } = self;
+        let unique = changes_unique.then(|| SchemaChange::UniqueKeys(name.clone()));
         let renamed = new_name.map(|to| SchemaChange::Rename { from: name.clone(), to });
         let altered = (!actions.is_empty()).then_some(SchemaChange::Alter(AlterTable { name, actions }));
-        altered.into_iter().chain(rewrites).chain(renamed).collect()
+        altered.into_iter().chain(rewrites).chain(unique).chain(renamed).collect()
     }
 }
 
@@ -50,7 +67,8 @@ impl Parser<'_> {
         self.expect_words(&["TABLE"])?;
         self.words(&["IF", "EXISTS"]);
         let table = self.table()?;
-        let mut altering = Altering { table, actions: Vec::new(), rewrites: Vec::new(), new_name: None };
+        let mut altering =
+            Altering { table, actions: Vec::new(), rewrites: Vec::new(), new_name: None, changes_unique: false };
         if ignores_duplicates {
             altering.rewrites("ALTER IGNORE");
         }
@@ -116,7 +134,8 @@ impl Parser<'_> {
             return Some(());
         }
         if self.is_key_or_constraint() {
-            altering.actions.extend(self.key_or_constraint()?.map(AlterAction::AddKey));
+            let key = self.key_or_constraint()?;
+            altering.adds_key(key);
             return Some(());
         }
         self.word("COLUMN");
@@ -129,15 +148,19 @@ impl Parser<'_> {
     fn add_columns(&mut self, altering: &mut Altering) -> Option<()> {
         if !self.is_char('(') {
             let (column, place) = self.placed_column()?;
+            altering.writes_column(&column);
             altering.actions.push(AlterAction::Add(column, place));
             return Some(());
         }
-        let action = |element| match element {
-            Element::Column(column) => Some(AlterAction::Add(column, Place::Unsaid)),
-            Element::PrimaryKey(key) => Some(AlterAction::AddKey(key)),
-            Element::Other => None,
-        };
-        altering.actions.extend(self.list_in_parentheses(Self::element)?.into_iter().filter_map(action));
+        for element in self.list_in_parentheses(Self::element)? {
+            match element {
+                Element::Column(column) => {
+                    altering.writes_column(&column);
+                    altering.actions.push(AlterAction::Add(column, Place::Unsaid));
+                }
+                Element::Key(key) => altering.adds_key(key),
+            }
+        }
         Some(())
     }
 
@@ -163,6 +186,7 @@ impl Parser<'_> {
         let old_name = if is_change { Some(self.column_name()?) } else { None };
         let (column, place) = self.placed_column()?;
         let old_name = old_name.unwrap_or_else(|| column.name.clone());
+        altering.writes_column(&column);
         altering.actions.push(AlterAction::Change(old_name, column, place));
         Some(())
     }
@@ -200,6 +224,8 @@ impl Parser<'_> {
         }
         if is_primary(&self.identifier()?) {
             altering.actions.push(AlterAction::DropKey);
+        } else {
+            altering.changes_unique = true;
         }
         Some(())
     }

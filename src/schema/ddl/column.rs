@@ -34,6 +34,7 @@ impl Parser<'_> {
             }
             "SERIAL" => {
                 self.expect_words(&["SERIAL", "DEFAULT", "VALUE"])?;
+                column.is_unique = true;
                 self.auto_increment(column);
             }
             "COLLATE" => {
@@ -64,6 +65,7 @@ impl Parser<'_> {
     /// PRIMARY KEY, KEY (which is the same), UNIQUE, UNIQUE KEY.
     fn key_attribute(&mut self, column: &mut WrittenColumn) -> Option<()> {
         if self.word("UNIQUE") {
+            column.is_unique = true;
             self.word("KEY");
             return Some(());
         }

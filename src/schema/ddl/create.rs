@@ -1,15 +1,14 @@
 //! CREATE TABLE. With a SELECT its columns are not to be known from the text: the server logs such a statement with all
 //! of them and START TRANSACTION when it logs rows.
 
+use super::index::Key;
 use super::parser::Parser;
 use crate::schema::change::{CreateTable, CreatedShape, KeyColumn, SchemaChange, WrittenColumn};
 
 /// One of the things between a table's parentheses.
 pub(super) enum Element {
     Column(WrittenColumn),
-    PrimaryKey(Vec<KeyColumn>),
-    /// An index or a constraint.
-    Other,
+    Key(Key),
 }
 
 impl Parser<'_> {
@@ -45,7 +44,7 @@ impl Parser<'_> {
         if !self.is_key_or_constraint() {
             return self.column().map(Element::Column);
         }
-        Some(self.key_or_constraint()?.map_or(Element::Other, Element::PrimaryKey))
+        self.key_or_constraint().map(Element::Key)
     }
 
     /// Options with or without commas between them, then partitions; the default character set.
@@ -64,14 +63,20 @@ impl Parser<'_> {
 /// A table has at most one PRIMARY KEY.
 fn written(elements: Vec<Element>, charset: Option<String>) -> Option<CreatedShape> {
     let mut columns = Vec::new();
-    let mut keys = Vec::new();
+    let (mut keys, mut unique) = (Vec::new(), Vec::new());
     for element in elements {
         match element {
-            Element::Column(column) => columns.push(column),
-            Element::PrimaryKey(key) => keys.push(key),
-            Element::Other => {}
+            Element::Column(column) => {
+                if column.is_unique {
+                    unique.push(vec![KeyColumn { name: column.name.clone(), prefix: None }]);
+                }
+                columns.push(column);
+            }
+            Element::Key(Key::Primary(key)) => keys.push(key),
+            Element::Key(Key::Unique(key)) => unique.extend(key),
+            Element::Key(Key::Other) => {}
         }
     }
     let key = keys.pop().unwrap_or_default();
-    keys.is_empty().then_some(CreatedShape::Written { columns, key, charset })
+    keys.is_empty().then_some(CreatedShape::Written { columns, key, unique, charset })
 }

@@ -225,7 +225,7 @@ impl Parser<'_> {
     fn serial(&mut self, column: &mut WrittenColumn) -> Option<()> {
         self.take();
         "bigint".clone_into(&mut column.data_type);
-        column.unsigned = true;
+        (column.unsigned, column.is_unique) = (true, true);
         self.auto_increment(column);
         Some(())
     }

@@ -1,22 +1,32 @@
-//! Keys and constraints: in tables, and as statements of their own. Only the PRIMARY KEY matters here.
+//! Keys and constraints: in tables, and as statements of their own. Only those matter here that tell rows apart: the
+//! PRIMARY KEY, and UNIQUE keys, of which one stands in for it where it is missing.
 
 use super::parser::Parser;
 use crate::schema::change::{AlterAction, AlterTable, KeyColumn, SchemaChange};
 
+/// A key or constraint of a table.
+pub(super) enum Key {
+    Primary(Vec<KeyColumn>),
+    /// `None` when it is of expressions.
+    Unique(Option<Vec<KeyColumn>>),
+    /// It tells no rows apart.
+    Other,
+}
+
 impl Parser<'_> {
-    /// A key or constraint of a table: `Some(Some(columns))` of a PRIMARY KEY.
-    pub(super) fn key_or_constraint(&mut self) -> Option<Option<Vec<KeyColumn>>> {
+    /// A key or constraint of a table.
+    pub(super) fn key_or_constraint(&mut self) -> Option<Key> {
         self.constraint_name()?;
         match self.keyword()?.as_str() {
-            "PRIMARY" => return self.primary_key().map(Some),
+            "PRIMARY" => return self.primary_key().map(Key::Primary),
             "CHECK" => {
                 self.take();
                 self.check_expression()?;
             }
             "FOREIGN" => self.foreign_key()?,
-            _ => self.secondary_key()?,
+            _ => return self.secondary_key(),
         }
-        Some(None)
+        Some(Key::Other)
     }
 
     /// Whether a key or a constraint is next, and no column: these words are reserved.
@@ -89,13 +99,26 @@ impl Parser<'_> {
     }
 
     /// `[UNIQUE | FULLTEXT | SPATIAL] [INDEX | KEY] [name] [USING type] (columns) options`.
-    fn secondary_key(&mut self) -> Option<()> {
+    fn secondary_key(&mut self) -> Option<Key> {
+        let is_unique = self.is_word_of(&["UNIQUE"]);
         let is_kind = self.word_of(&["UNIQUE", "FULLTEXT", "SPATIAL"]);
         (self.word_of(&["INDEX", "KEY"]) || is_kind).then_some(())?;
         self.words(&["IF", "NOT", "EXISTS"]);
         self.index_name_and_type()?;
+        let columns = self.columns_or_expressions()?;
+        self.index_options()?;
+        Some(if is_unique { Key::Unique(columns) } else { Key::Other })
+    }
+
+    /// The columns of an index; `Some(None)` when expressions are among them.
+    fn columns_or_expressions(&mut self) -> Option<Option<Vec<KeyColumn>>> {
+        let mut ahead = self.clone();
+        if let Some(columns) = ahead.list_in_parentheses(Self::key_column) {
+            *self = ahead;
+            return Some(Some(columns));
+        }
         self.parentheses()?;
-        self.index_options()
+        Some(None)
     }
 
     fn index_name_and_type(&mut self) -> Option<()> {
@@ -133,20 +156,21 @@ impl Parser<'_> {
         Some(())
     }
 
-    /// What follows CREATE, up to the end: an index changes neither rows nor columns.
+    /// What follows CREATE, up to the end: an index changes neither rows nor columns, but a UNIQUE one tells rows apart.
     pub(super) fn create_index(&mut self) -> Option<Vec<SchemaChange>> {
         self.word_of(&["ONLINE", "OFFLINE"]);
+        let is_unique = self.is_word_of(&["UNIQUE"]);
         self.word_of(&["UNIQUE", "FULLTEXT", "SPATIAL"]);
         self.expect_words(&["INDEX"])?;
         self.words(&["IF", "NOT", "EXISTS"]);
         self.index_name_and_type()?;
         self.expect_words(&["ON"])?;
-        self.table()?;
+        let name = self.table()?;
         self.parentheses()?;
         self.index_options()?;
         self.how_to_alter()?;
         self.end()?;
-        Some(Vec::new())
+        Some(is_unique.then_some(SchemaChange::UniqueKeys(name)).into_iter().collect())
     }
 
     /// What follows DROP INDEX. The PRIMARY KEY is an index of that name.
@@ -158,7 +182,7 @@ impl Parser<'_> {
         self.how_to_alter()?;
         self.end()?;
         if !is_primary(&index) {
-            return Some(Vec::new());
+            return Some(vec![SchemaChange::UniqueKeys(name)]);
         }
         Some(vec![SchemaChange::Alter(AlterTable { name, actions: vec![AlterAction::DropKey] })])
     }
