@@ -593,7 +593,7 @@ fn documents_in_json() {
         vec![rule(&test, "t", "types", &columns), rule(&test, "bad", "types", &columns), texts, policy]
     };
     let checked = run_command("check", &with_rules(&test, rules("JSON")));
-    assert!(checked.text().contains("does not take LONGTEXT utf8 NULL of the source"), "{}", checked.text());
+    assert!(checked.text().contains("does not take LONGTEXT utf8mb4 NULL of the source"), "{}", checked.text());
     let mut bridge = Bridge::start(&with_rules(&test, rules("String")));
     bridge.wait_all_streaming(&test, PATIENCE);
     test.sql(

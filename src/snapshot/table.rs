@@ -54,8 +54,8 @@ impl CopyTable {
         let is_numbered = keyless::is_log(&source.columns, &source.key, &target.columns);
         let number = is_numbered.then(keyless::row_number);
         let columns: Vec<SourceColumn> = source.columns.iter().cloned().chain(number).collect();
-        let (columns, bad_values) = (copy_columns(&columns), Some(counts.of(&source.name)));
-        let rows = RowPlan::compile_chosen(&columns, &source.key, &target.columns, &source.choices, bad_values)?;
+        let (copied, bad_values) = (copy_columns(&columns), Some(counts.of(&source.name)));
+        let rows = RowPlan::compile_chosen(&copied, &source.key, &target.columns, &source.choices, bad_values)?;
         let insert = Arc::new(InsertColumns(rows.insert_columns()));
         Ok(Self {
             index: order.index,

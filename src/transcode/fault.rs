@@ -135,19 +135,7 @@ pub(super) fn told(fault: Fault, value: &str) -> (ErrorKind, String) {
         Fault::NoSuchLabel => {
             (ErrorKind::BadRow, format!("{value} is beyond the labels of the ENUM or SET: mend the row in MySQL"))
         }
-        Fault::BadText(BadText { charset, at, is_ambiguous: false }) => {
-            let text =
-                format!("bytes {value} are no text in {charset}, from byte {} on: mend the row in MySQL", at + 1);
-            (ErrorKind::BadRow, text)
-        }
-        Fault::BadText(BadText { charset, at, is_ambiguous: true }) => {
-            let text = format!(
-                "bytes {value} have, from byte {} on, a character of which {charset} has another code too, and in a key \
-                 the two could not be told apart: mend the row in MySQL",
-                at + 1
-            );
-            (ErrorKind::BadRow, text)
-        }
+        Fault::BadText(bad) => (ErrorKind::BadRow, no_text(bad, value)),
         Fault::AmbiguousEmpty => {
             let text = "the empty string of an invalid value, in a key that has a member '': mend the row in MySQL";
             (ErrorKind::BadRow, text.to_owned())
@@ -192,6 +180,17 @@ pub(super) fn told(fault: Fault, value: &str) -> (ErrorKind, String) {
             (ErrorKind::TableShape, text)
         }
     }
+}
+
+fn no_text(BadText { charset, at, is_ambiguous }: BadText, value: &str) -> String {
+    let from = at + 1;
+    if is_ambiguous {
+        return format!(
+            "bytes {value} have, from byte {from} on, a character of which {charset} has another code too, and in a key the \
+             two could not be told apart: mend the row in MySQL"
+        );
+    }
+    format!("bytes {value} are no text in {charset}, from byte {from} on: mend the row in MySQL")
 }
 
 impl RowPlan {
