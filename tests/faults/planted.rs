@@ -43,8 +43,8 @@ const BUGS: [Bug; 5] = [
     Bug {
         name: "a dropped tombstone",
         file: "src/transcode/mod.rs",
-        right: "let key_changed = self.key_end > 0 &&",
-        wrong: "let key_changed = !BUG && self.key_end > 0 &&",
+        right: "self.is_log || (self.key_end > 0 &&",
+        wrong: "self.is_log || (!BUG && self.key_end > 0 &&",
     },
     Bug {
         name: "a late copy accepted after TRUNCATE",

@@ -36,8 +36,8 @@ const BUGS: [(Bug, Disturbance); 5] = [
         Bug {
             name: "no tombstone for the old key",
             file: "src/transcode/mod.rs",
-            right: "let key_changed = self.key_end > 0 &&",
-            wrong: "let key_changed = !BUG && self.key_end > 0 &&",
+            right: "self.is_log || (self.key_end > 0 &&",
+            wrong: "self.is_log || (!BUG && self.key_end > 0 &&",
         },
         Disturbance::None,
     ),
@@ -45,8 +45,11 @@ const BUGS: [(Bug, Disturbance); 5] = [
         Bug {
             name: "one byte of a text",
             file: "src/transcode/text.rs",
-            right: "rowbinary::string(out, prefix.take(input)?);",
-            wrong: "let value = prefix.take(input)?;
+            right: "charset.check_utf8(value)?;
+    }
+    rowbinary::string(out, value);",
+            wrong: "charset.check_utf8(value)?;
+    }
     rowbinary::string(out, value);
     if let (true, 100.., Some(last)) = (BUG, value.len(), out.last_mut()) { *last ^= 1; }",
         },

@@ -64,12 +64,15 @@ fn copy(from: &Path, to: &Path, bugs: &[Bug]) {
             copy(&from.join(&name), &to.join(&name), bugs);
         });
     }
-    let text = plant(from, fs::read_to_string(from).unwrap(), bugs);
-    if fs::read_to_string(to).is_ok_and(|old| old == text) {
+    let bytes = match String::from_utf8(fs::read(from).unwrap()) {
+        Ok(text) => plant(from, text, bugs).into_bytes(),
+        Err(error) => error.into_bytes(), // a table
+    };
+    if fs::read(to).is_ok_and(|old| old == bytes) {
         return;
     }
     fs::create_dir_all(to.parent().unwrap()).unwrap();
-    fs::write(to, text).unwrap();
+    fs::write(to, bytes).unwrap();
 }
 
 fn plant(path: &Path, text: String, bugs: &[Bug]) -> String {
