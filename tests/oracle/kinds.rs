@@ -62,6 +62,46 @@ pub const CHARSETS: [Charset; 10] = [
     charset("ascii", "ascii_bin", 1),
 ];
 
+/// The others, each with a text in it. Not in keys: which of two codes of a character is taken there, `charsets.rs` tests.
+pub const OLDER_CHARSETS: [(Charset, &str); 36] = [
+    (charset("armscii8", "armscii8_bin", 1), "Հայերեն"),
+    (charset("big5", "big5_bin", 2), "中文字"),
+    (charset("cp1250", "cp1250_bin", 1), "Žluťoučký"),
+    (charset("cp1251", "cp1251_bin", 1), "Привет"),
+    (charset("cp1256", "cp1256_bin", 1), "سلام"),
+    (charset("cp1257", "cp1257_bin", 1), "Ąžuolas"),
+    (charset("cp850", "cp850_bin", 1), "Ünïcödé ░"),
+    (charset("cp852", "cp852_bin", 1), "Łódź"),
+    (charset("cp866", "cp866_bin", 1), "Ёлка ░"),
+    (charset("cp932", "cp932_bin", 2), "日本ｶﾅ①"),
+    (charset("dec8", "dec8_bin", 1), "Åpen"),
+    (charset("eucjpms", "eucjpms_bin", 3), "日本①"),
+    (charset("euckr", "euckr_bin", 2), "한국어"),
+    (charset("gb18030", "gb18030_bin", 4), "中文 ǹ 🎁"),
+    (charset("gb2312", "gb2312_bin", 2), "中文"),
+    (charset("gbk", "gbk_bin", 2), "中文 乗"),
+    (charset("geostd8", "geostd8_bin", 1), "ქართული"),
+    (charset("greek", "greek_bin", 1), "Αθήνα"),
+    (charset("hebrew", "hebrew_bin", 1), "שלום"),
+    (charset("hp8", "hp8_bin", 1), "Été"),
+    (charset("keybcs2", "keybcs2_bin", 1), "Čeština"),
+    (charset("koi8r", "koi8r_bin", 1), "Привет"),
+    (charset("koi8u", "koi8u_bin", 1), "Їжак"),
+    (charset("latin2", "latin2_bin", 1), "Łódź"),
+    (charset("latin5", "latin5_bin", 1), "İğdır"),
+    (charset("latin7", "latin7_bin", 1), "Ąžuolas"),
+    (charset("macce", "macce_bin", 1), "Łódź"),
+    (charset("macroman", "macroman_bin", 1), "Ünïcödé"),
+    (charset("sjis", "sjis_bin", 2), "日本表ｶﾅ"),
+    (charset("swe7", "swe7_bin", 1), "ÅÄÖ"),
+    (charset("tis620", "tis620_bin", 1), "ไทย"),
+    (charset("ucs2", "ucs2_bin", 2), "日本 Ünï"),
+    (charset("ujis", "ujis_bin", 3), "日本表"),
+    (charset("utf16", "utf16_bin", 4), "日本 🎁"),
+    (charset("utf16le", "utf16le_bin", 4), "日本 🎁"),
+    (charset("utf32", "utf32_bin", 4), "日本 🎁"),
+];
+
 const INTS: [(usize, &str); 5] = [(8, "TINYINT"), (16, "SMALLINT"), (24, "MEDIUMINT"), (32, "INT"), (64, "BIGINT")];
 const SIZES: [&str; 4] = ["TINY", "", "MEDIUM", "LONG"];
 const GEOMETRIES: [&str; 5] = ["GEOMETRY", "POINT", "LINESTRING", "POLYGON SRID 4326", "GEOMETRYCOLLECTION"];
@@ -70,13 +110,13 @@ impl Kind {
     /// Any type.
     pub fn any(dice: &mut Dice) -> Self {
         match dice.below(14) {
-            0 => Kind::Text(dice.below(4), *dice.pick(&CHARSETS)),
+            0 => Kind::Text(dice.below(4), any_charset(dice)),
             1 => Kind::Blob(dice.below(4)),
             2 | 3 => Kind::Json,
             4 if dice.percent(50) => Kind::Geometry(*dice.pick(&GEOMETRIES)),
             4 => Kind::Vector(*dice.pick(&[1, 2, 3, 100, 2000])),
-            5 => Kind::Char(*dice.pick(&[1, 10, 63, 64, 255]), *dice.pick(&CHARSETS)),
-            6 => Kind::VarChar(*dice.pick(&[1, 63, 64, 255, 256, 1000]), *dice.pick(&CHARSETS)),
+            5 => Kind::Char(*dice.pick(&[1, 10, 63, 64, 255]), any_charset(dice)),
+            6 => Kind::VarChar(*dice.pick(&[1, 63, 64, 255, 256, 1000]), any_charset(dice)),
             7 => Kind::VarBinary(*dice.pick(&[1, 16, 255, 256, 3000])),
             8 => labels(dice, true),
             _ => Self::key(dice),
@@ -159,6 +199,10 @@ impl Charset {
     fn clause(self) -> String {
         format!("CHARACTER SET {} COLLATE {}", self.name, self.collation)
     }
+}
+
+fn any_charset(dice: &mut Dice) -> Charset {
+    if dice.percent(40) { dice.pick(&OLDER_CHARSETS).0 } else { *dice.pick(&CHARSETS) }
 }
 
 fn decimal(dice: &mut Dice) -> Kind {

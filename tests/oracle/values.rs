@@ -5,7 +5,7 @@
 
 use crate::dice::Dice;
 use crate::documents::document;
-use crate::kinds::{Charset, Kind};
+use crate::kinds::{Charset, Kind, OLDER_CHARSETS};
 
 /// A literal for the type. `strict`: none that stands for NULL in ClickHouse, and none whose length is a burden in a
 /// key.
@@ -122,11 +122,16 @@ const FOUR_BYTES: [&str; 3] = ["🎁👩‍👩‍👧", "\u{10ffff}", "🎁"];
 
 /// Of the column's character set, now and then of a greater one.
 fn text(dice: &mut Dice, length: usize, charset: Charset, strict: bool) -> String {
+    if let Some((_, own)) = OLDER_CHARSETS.iter().find(|(older, _)| *older == charset).filter(|_| dice.percent(70)) {
+        let (from, most) = (dice.below(own.chars().count()), dice.between(1, 40));
+        return quote(&own.chars().cycle().skip(from).take(length.min(most)).collect::<String>());
+    }
     let greatest = match charset.name {
         "ascii" => 0,
         "latin1" => 1,
         "utf8mb3" => 2,
-        _ => 3,
+        "utf8mb4" => 3,
+        _ => 0,
     };
     let reach = if dice.percent(3) && !strict { 3 } else { greatest };
     let part = pick_up_to(dice, reach);
