@@ -49,6 +49,8 @@ use first::{begin_anew, first_start, wait_for_prepared};
 /// How long an insert of a killed process may keep a schema change waiting.
 const PENDING_PATIENCE: Duration = Duration::from_secs(20);
 const PENDING_INTERVAL: Duration = Duration::from_millis(50);
+/// `verify --repair` writes versions that lie up to so many bytes behind a transaction's end.
+const REPAIRS_MAX: u64 = 18;
 
 /// What the engine wires.
 #[derive(Debug)]
@@ -202,7 +204,7 @@ fn begin(
     saved: Option<Checkpoint>,
 ) -> Result<Begun> {
     match saved {
-        Some(saved) => match lost(source, &saved.position, &facts.server_uuid)? {
+        Some(saved) => match lost(source, client, &saved, facts, inspection)? {
             None => resume(config, store, saved, inspection),
             Some(why) => begin_anew(config, source, client, inspection, &saved, &why),
         },
@@ -510,9 +512,47 @@ fn intended(source: &SourceTable, mut target: TargetTable, features: TargetFeatu
 
 // --- going on ---
 
-/// Why the source does not have the position any more; `None` when it has. What depends on the file's content the stream
-/// itself checks.
-fn lost(source: &mut Source, position: &Position, server_uuid: &str) -> Result<Option<String>> {
+/// Why the source does not have the position any more, or not what followed it; `None` when it has.
+fn lost(
+    source: &mut Source,
+    client: &Client,
+    saved: &Checkpoint,
+    facts: &ServerFacts,
+    inspection: &Inspection,
+) -> Result<Option<String>> {
+    let why = lost_position(source, &saved.position, &facts.server_uuid)?;
+    if why.is_some() { Ok(why) } else { lost_tail(source, client, saved, inspection) }
+}
+
+/// A server without `sync_binlog=1` whose machine went down may have lost what we had read already, after the checkpoint: then a
+/// target has a row from beyond the end of its file. A server that starts opens a new file, so the newest is whole.
+fn lost_tail(
+    source: &mut Source,
+    client: &Client,
+    saved: &Checkpoint,
+    inspection: &Inspection,
+) -> Result<Option<String>> {
+    let (logs, Position { file, offset, .. }) = (source.binary_logs()?, &saved.position);
+    if logs.last().is_none_or(|(newest, _)| newest == file) {
+        return Ok(None);
+    }
+    let from = saved.timeline.version(file, *offset)?;
+    for table in inspection.tables.iter().filter(|table| table.target.is_some() && table.misfits.is_empty()) {
+        let newest = Version(targets::max_version(client, &table.target_name)?);
+        let Some((name, at)) = saved.timeline.place(newest, file).filter(|_| newest > from) else { continue };
+        let size = logs.iter().find(|(log, _)| *log == name).map_or(0, |(_, size)| *size);
+        if at > size + REPAIRS_MAX {
+            let target = &table.target_name;
+            return Ok(Some(format!(
+                "the checkpoint is at {file}:{offset}, and {target} has a row from {name}:{at}, which has only {size} bytes now"
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// What depends on the file's content the stream itself checks.
+fn lost_position(source: &mut Source, position: &Position, server_uuid: &str) -> Result<Option<String>> {
     if position.server_uuid != server_uuid {
         return Ok(Some(format!(
             "the checkpoint is from the server {}, this one is {server_uuid}",

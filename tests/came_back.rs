@@ -9,7 +9,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::bridge::{Bridge, Config, PATIENCE, SourcePosition};
+use support::bridge::{Bridge, Config, PATIENCE, SourcePosition, Stopped};
 use support::fixture::Fixture;
 use support::servers::Servers;
 use tempfile::TempDir;
@@ -185,6 +185,30 @@ fn a_binlog_without_its_tail_while_we_were_away() {
 #[test]
 fn a_binlog_without_its_tail_while_we_were_connected() {
     a_lost_tail("came_tail_running", true);
+}
+
+/// As a machine goes down that has not written all to its disk: the tables have lost what the binary log has lost. The
+/// checkpoint is from before, so nothing is wrong with it.
+#[test]
+fn a_binlog_without_its_tail_after_the_checkpoint() {
+    let mut source = Source::new("came_tail_killed");
+    source.config.set("state.checkpoint_interval", "1h");
+    let (mut bridge, folder) = (Bridge::start(&source.config), source.folder());
+    let disk = TempDir::new().unwrap();
+    {
+        let _stopped = Stopped::new(source.test.servers.mysql.pid.expect("an own server has a pid"));
+        copy(&folder, disk.path());
+    }
+    source.test.sql("INSERT INTO t VALUES (5, 5);\nINSERT INTO t VALUES (6, 6);\nDELETE FROM t WHERE id = 1");
+    bridge.wait_caught_up(&source.test, PATIENCE);
+    let executed = source.executed();
+    bridge.kill9();
+    source.test.servers.kill_mysql();
+    copy(disk.path(), &folder);
+    source.start();
+    source.write(60, 8);
+    assert_contained(&source, &executed);
+    source.assert_told_and_repaired("the checkpoint is at");
 }
 
 #[test]

@@ -99,6 +99,18 @@ fn what_lacks_nothing_is_exact() {
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
+/// A row that is given no column has no bytes in the log.
+#[test]
+fn a_row_without_any_column_is_set_aside() {
+    let test = Fixture::new("no_columns");
+    test.sql("CREATE TABLE t (a INT DEFAULT 5, b INT)");
+    let mut bridge = Bridge::start(&test.config());
+    bridge.wait_all_streaming(&test, PATIENCE);
+    session(&test, MINIMAL, "INSERT INTO t () VALUES ()");
+    let reason = bridge.wait_quarantined(&test, "t");
+    assert!(reason.contains("without any of its columns"), "{reason}");
+}
+
 /// What an event does not hold is not guessed: its table is set aside, and nothing else of the transaction.
 #[test]
 fn what_lacks_columns_is_set_aside() {

@@ -9,7 +9,7 @@ use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::connection::Connection;
 use crate::mysql::refusal::server_error;
-use crate::mysql::source::{end_of_log, quoted};
+use crate::mysql::source::{end_of_log, quoted, quoted_name};
 use crate::schema::types::TableName;
 
 /// How long writers may be held up behind a transaction that does not end.
@@ -68,8 +68,8 @@ impl TableLock {
 fn refusal(table: &TableName, code: u16, message: &str) -> Error {
     if DENIED.contains(&code) {
         let text = format!(
-            "it has no key, so that its copy needs an instant without writers: GRANT LOCK TABLES ON {} to the account ({message})",
-            quoted(table)
+            "it has no key, so that its copy needs an instant without writers: GRANT LOCK TABLES ON {}.* to the account ({message})",
+            quoted_name(&table.database)
         );
         return Error::new(ErrorKind::TableShape, text).at_table(table);
     }

@@ -785,6 +785,12 @@ fn check_columns(event: &RowsEvent<'_>, plan: &TablePlan) -> Result<()> {
         let text = format!("{} columns in a rows event, other than its TABLE_MAP has", event.column_count);
         return Err(Error::new(ErrorKind::CorruptStream, text));
     }
+    if event.rows.is_empty() {
+        return Err(shape_error(
+            "a row was logged without any of its columns: SET PERSIST binlog_row_image='FULL', and in every session that has \
+             another value",
+        ));
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::catalog::{ColumnDefinition, Definition, KeyPart};
 use crate::schema::change::{Altered, Initial, Origin};
-use crate::schema::choices::Choices;
+use crate::schema::choices::{Choices, OnBadValue};
 use crate::schema::form::Form;
 use crate::schema::mapping::{self, TargetFeatures};
 use crate::schema::target::{TargetColumn, TargetTable};
@@ -279,6 +279,9 @@ impl Alter<'_> {
         let is_key = self.is_key(new);
         if old.is_generated != new.is_generated {
             return Err(format!("column {} becomes generated or plain", new.name));
+        }
+        if self.choices.of(&new.name).on_bad_value == OnBadValue::Null && old.ty != new.ty {
+            return Err(format!("values of column {} that are NULL may have a counterpart now", new.name));
         }
         conversion::check(old, new, self.is_strict).map_err(|why| format!("column {}: {why}", new.name))?;
         let (before, after) = (source_column(old), source_column(new));

@@ -128,6 +128,18 @@ impl Chosen {
 }
 
 impl RowPlan {
+    /// A value of the target's type that stands for none: zero bytes, but where those are no value of it.
+    pub(super) fn default_value(&self, op: Op, out: &mut Vec<u8>) {
+        match self.chosen_of(op).map(|chosen| &chosen.form) {
+            Some(Written::Json) => rowbinary::string(out, b"{}"),
+            Some(Written::Enum { bytes, numbers }) => {
+                let number = numbers.iter().flatten().next().copied().unwrap_or_default();
+                out.extend(number.to_le_bytes().iter().take(usize::from(*bytes)));
+            }
+            _ => out.resize(out.len() + op.default_bytes(), 0),
+        }
+    }
+
     /// A value in its chosen form. Its NULL flag, if the column has one, is the last byte of `out`.
     #[inline(never)]
     pub(super) fn chosen(

@@ -287,7 +287,7 @@ impl RowPlan {
     ) -> Result<(), ValueFault<'a>> {
         for (index, (column, &cell)) in self.columns.iter().zip(cells).enumerate() {
             let written = match cell {
-                Cell::Absent => absent(column, deleted, out),
+                Cell::Absent => self.absent(column, deleted, out),
                 Cell::Null => null(column, out),
                 Cell::Value(mut bytes) => self.value(column, &mut bytes, out),
                 Cell::Patched { document, diffs } => self.patched(column, document, diffs, out),
@@ -334,16 +334,18 @@ fn cell<'a>(is_null: bool, column: &ColumnOp, rest: &mut &'a [u8]) -> Result<Cel
     start.get(..length).map(Cell::Value).ok_or(Fault::Truncated)
 }
 
-/// A tombstone's column that the image lacks. Any other row has all columns.
-fn absent(column: &ColumnOp, deleted: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
-    if !deleted {
-        return Err(Fault::Truncated);
+impl RowPlan {
+    /// A tombstone's column that the image lacks. Any other row has all columns.
+    fn absent(&self, column: &ColumnOp, deleted: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if !deleted {
+            return Err(Fault::Truncated);
+        }
+        match column.nullable {
+            true => out.push(1),
+            false => self.default_value(column.op, out),
+        }
+        Ok(())
     }
-    match column.nullable {
-        true => out.push(1),
-        false => out.resize(out.len() + column.op.default_bytes(), 0),
-    }
-    Ok(())
 }
 
 #[cfg(test)]

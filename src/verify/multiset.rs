@@ -13,6 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::reader::RowReader;
 use super::report::TableReport;
 use super::source::{TAIL_BYTES, version};
+use super::table::refuse_json;
 use super::{PART_BYTES, Verifier};
 use crate::clickhouse::sql;
 use crate::clickhouse::tables::{self as targets, IS_DELETED, VERSION};
@@ -22,6 +23,7 @@ use crate::mysql::source::quoted;
 use crate::mysql::table_lock::TableLock;
 use crate::rowbinary::{Body, ChunkPool};
 use crate::schema::catalog::SourceTable;
+use crate::schema::keyless::MULTIPLICITY;
 use crate::schema::target::TargetTable;
 use crate::schema::types::TableName;
 use crate::transcode::layout::Layout;
@@ -52,8 +54,10 @@ struct Bucket {
 
 impl Log {
     fn new(source: &SourceTable, target: &TargetTable) -> Result<Self> {
-        let rows = RowPlan::compile(&copy_columns(&source.columns), &[], &target.columns)?;
+        let copied = copy_columns(&source.columns);
+        let rows = RowPlan::compile_chosen(&copied, &[], &target.columns, &source.choices, None)?;
         let columns = rows.insert_columns();
+        refuse_json(&columns)?;
         let values = columns.get(..columns.len().saturating_sub(TAIL_COLUMNS)).unwrap_or_default();
         Ok(Self {
             name: source.name.clone(),
@@ -70,8 +74,8 @@ impl Log {
         let names = sql::identifiers(self.layout.columns.iter().map(|column| column.name.as_str()));
         let target = sql::table(&self.target);
         format!(
-            "SELECT {names}, sum(if({IS_DELETED} = 0, 1, -1)) AS n FROM {target} FINAL WHERE {VERSION} <= {version} \
-             GROUP BY {names} HAVING n != 0 FORMAT RowBinary"
+            "SELECT {names}, sum(if({IS_DELETED} = 0, 1, -1)) AS {MULTIPLICITY} FROM {target} FINAL \
+             WHERE {VERSION} <= {version} GROUP BY {names} HAVING {MULTIPLICITY} != 0 FORMAT RowBinary"
         )
     }
 }

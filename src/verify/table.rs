@@ -53,11 +53,7 @@ impl Table {
             None,
         )?;
         let columns = rows.insert_columns();
-        let is_json = |column: &&TargetColumn| matches!(TargetType::parse(&column.ty).base, Base::Json { .. });
-        if let Some(column) = columns.iter().find(is_json) {
-            let text = "ClickHouse's JSON is not MySQL's text of it, so that it cannot be compared byte by byte";
-            return Err(Error::new(ErrorKind::TableShape, text).at_column(&column.name));
-        }
+        refuse_json(&columns)?;
         let values = columns.len().saturating_sub(TAIL_COLUMNS);
         let layout = Layout::new(columns.get(..values).unwrap_or_default(), &source.key)?;
         Ok(Self {
@@ -79,4 +75,12 @@ impl Table {
         let texts = self.key_layout.texts(key).into_iter();
         texts.map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// A document in ClickHouse's own JSON cannot be compared.
+pub(super) fn refuse_json(columns: &[TargetColumn]) -> Result<()> {
+    let is_json = |column: &&TargetColumn| matches!(TargetType::parse(&column.ty).base, Base::Json { .. });
+    let Some(column) = columns.iter().find(is_json) else { return Ok(()) };
+    let text = "ClickHouse's JSON is not MySQL's text of it, so that it cannot be compared byte by byte";
+    Err(Error::new(ErrorKind::TableShape, text).at_column(&column.name))
 }
