@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::check::{self, Inspected, Inspection, misfits};
 use crate::checkpoint::{Checkpoint, CopyChunk, SavedSchema, Shadow, Store, TableState};
 use crate::clickhouse::exchange::{self, shadow_name, table_of};
-use crate::clickhouse::{Client, barrier, tables as targets};
+use crate::clickhouse::{Client, barrier, keyless, tables as targets};
 use crate::config::{Config, OnFailure, table_name};
 use crate::error::{Action, Error, ErrorKind, Problem, Result};
 use crate::gtid::GtidSet;
@@ -440,6 +440,12 @@ impl Starting<'_> {
         Ok(())
     }
 
+    /// Whether a table has a key, and had one when its shadow was made: only then is there a way to go on.
+    fn is_keyed(&self, chosen: &Chosen, shadow: &TableName) -> Result<bool> {
+        let is_log = targets::existing_table(self.client, shadow)?.is_some_and(|shadow| keyless::is_log(&shadow));
+        Ok(!is_log && !chosen.inspected.source.key.is_empty())
+    }
+
     /// Goes on with a copy into a shadow: its UUID tells how far it had got.
     fn go_on(&mut self, chosen: &mut Chosen, index: TableIndex) -> Result<()> {
         let (target, saved) = (&chosen.inspected.target_name, chosen.shadow.clone());
@@ -456,7 +462,7 @@ impl Starting<'_> {
             (chosen.state, chosen.reason, chosen.floor) = (State::Streaming, String::new(), saved.version);
             (chosen.shadow, chosen.is_new) = (Shadow::default(), true);
             chosen.schema = Some(SavedSchema { known, ..SavedSchema::default() });
-        } else if place.as_ref() == Some(&shadow) && !chosen.inspected.source.key.is_empty() {
+        } else if place.as_ref() == Some(&shadow) && self.is_keyed(chosen, &shadow)? {
             let table = targets::created(self.client, &shadow)?;
             let gtid_set =
                 Some(saved.gtid_set.as_str()).filter(|set| !set.is_empty()).map(GtidSet::parse).transpose()?;
@@ -641,6 +647,10 @@ fn resumed(table: Inspected, saved: TableState, inspection: &Inspection) -> Chos
     let gone = || format!("its target {} is gone: an empty one in its place would be wrong", table.target_name);
     let (known, schema) = (State::from_name(&saved.state), SavedSchema::from_text(&schema));
     let is_pending = schema.as_ref().is_some_and(|schema| schema.pending.is_some());
+    let has_key = !table.source.key.is_empty();
+    if known == State::Snapshot && table.target.as_ref().is_some_and(|target| keyless::is_log(target) == has_key) {
+        return Chosen::wanted(table, "it got or lost its key while it was copied");
+    }
     let new_problem = match known {
         State::Quarantined => None,
         State::Streaming | State::Snapshot | State::Unverified | State::Drifted if is_pending => None,

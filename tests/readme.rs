@@ -259,9 +259,20 @@ const CHOICES: &[(&str, &[&str])] = &[
     ("UUID", &["UUID"]),
     ("Enum8", &["Enum8('a' = 1, 'b' = 2)"]),
     ("Enum16", &["Enum16('' = 0, 'b' = 300, 'a' = 1)"]),
-    ("JSON", &["JSON", "JSON(a UInt8)"]),
+    ("JSON", &["JSON"]),
     ("nothing else", &[]),
-    ("never", &["Array(Float32)", "FixedString(16)", "Map(String, Int8)", "Enum8('a' = 1)", "Decimal(77, 1)", "IPv4"]),
+    (
+        "never",
+        &[
+            "Array(Float32)",
+            "FixedString(16)",
+            "Map(String, Int8)",
+            "JSON(a UInt8)",
+            "Enum8('a' = 1)",
+            "Decimal(77, 1)",
+            "IPv4",
+        ],
+    ),
 ];
 
 /// As [`source_type`], with the lengths that matter for a choice.

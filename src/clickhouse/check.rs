@@ -7,7 +7,7 @@
 //! All problems are collected. What an ALTER cannot mend is mended by renaming the table away: no data is touched, and
 //! the next start creates the table anew.
 
-use crate::clickhouse::keyless::{LOG_ENGINE, own_columns};
+use crate::clickhouse::keyless::{LOG_ENGINE, is_log, own_columns};
 use crate::clickhouse::sql::{self, Token};
 use crate::clickhouse::tables::{ExistingTable, IS_DELETED, VERSION, is_reserved, key_names};
 use crate::error::Problem;
@@ -182,13 +182,18 @@ fn find<'a>(existing: &'a ExistingTable, name: &str) -> Option<(&'a str, &'a str
 }
 
 fn check_other_columns(source: &SourceTable, existing: &ExistingTable) -> Vec<Problem> {
-    let table = &existing.table.name;
+    let (table, is_log) = (&existing.table.name, is_log(existing));
     let columns = existing.table.columns.iter().zip(&existing.default_kinds);
     let others = columns.filter(|(column, kind)| {
         let known = is_reserved(source, &column.name) || source.columns.iter().any(|source| source.name == column.name);
-        !known && kind.is_empty()
+        !known && (kind.is_empty() || (is_log && kind.as_str() != "ALIAS"))
     });
     let problem = |name: &str, ty: &str| {
+        if is_log {
+            // The images of one row would not be equal.
+            let text = format!("{table}: column {name} is not in the source, and a log of changes has no others");
+            return Problem::new(text, format!("ALTER TABLE {} DROP COLUMN {name};", sql::table(table)));
+        }
         let text = format!("{table}: column {name} is not in the source and has no DEFAULT");
         let default = format!("{ty} DEFAULT defaultValueOfTypeName({})", sql::text(ty));
         Problem::new(text, format!("ALTER TABLE {} MODIFY COLUMN {name} {default};", sql::table(table)))

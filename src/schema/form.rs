@@ -107,7 +107,8 @@ pub fn of(ty: &SourceType, base: &Base) -> Option<Form> {
         Base::Date if *ty == SourceType::Date => Some(Form::Days),
         Base::Uuid if is_uuid(ty) => Some(Form::Uuid),
         Base::Enum { bytes, members } => enumeration(ty, *bytes, members),
-        Base::Json { .. } if is_document(ty) => Some(Form::Json),
+        // With parameters it reads what is not in a document, or leaves out what is.
+        Base::Json { parameters } if parameters.is_empty() && is_document(ty) => Some(Form::Json),
         Base::String if has_text(ty) => Some(Form::Text),
         Base::Int { .. } | Base::Bool | Base::Float32 | Base::Float64 | Base::Decimal { .. } | Base::Date => None,
         Base::Date32 | Base::DateTime { .. } | Base::DateTime64 { .. } | Base::Time64 { .. } | Base::String => None,
