@@ -247,8 +247,8 @@ fn targets_in_an_impossible_shape() {
     let engine = "ReplacingMergeTree(_version, _is_deleted)";
     let cases = [
         (columns.replace("Nullable(String)", "Array(Int32)"), engine, "id", "column `name`"),
-        (columns.replace("id Int32", "id String"), engine, "id", "column `id`"),
-        (columns.replace("id Int32", "id Int8"), engine, "id", "column `id`"),
+        (columns.replace("id Int32", "id UUID"), engine, "id", "column `id`"),
+        (columns.replace("id Int32", "id Float64"), engine, "id", "column `id`"),
         (columns.replace("Nullable(String)", "String"), engine, "id", "column `name`"),
         (columns.replace(" name Nullable(String),", ""), engine, "id", "column `name`"),
         (columns.replace("UInt64", "UInt32"), engine, "id", "_version"),
