@@ -526,23 +526,25 @@ fn lost(
     facts: &ServerFacts,
     inspection: &Inspection,
 ) -> Result<Option<String>> {
-    let why = lost_position(source, &saved.position, &facts.server_uuid)?;
-    if why.is_some() { Ok(why) } else { lost_tail(source, client, saved, inspection) }
+    let logs = source.binary_logs()?;
+    let why = lost_position(source, &saved.position, &facts.server_uuid, &logs)?;
+    if why.is_some() { Ok(why) } else { lost_tail(&logs, client, saved, inspection) }
 }
 
 /// A server without `sync_binlog=1` whose machine went down may have lost what we had read already, after the checkpoint: then a
 /// target has a row from beyond the end of its file. A server that starts opens a new file, so the newest is whole.
 fn lost_tail(
-    source: &mut Source,
+    logs: &[(String, u64)],
     client: &Client,
     saved: &Checkpoint,
     inspection: &Inspection,
 ) -> Result<Option<String>> {
-    let (logs, Position { file, offset, .. }) = (source.binary_logs()?, &saved.position);
+    let Position { file, offset, .. } = &saved.position;
     if logs.last().is_none_or(|(newest, _)| newest == file) {
         return Ok(None);
     }
-    let from = saved.timeline.version(file, *offset)?;
+    // Beyond 16 GiB there are no versions to compare with.
+    let Ok(from) = saved.timeline.version(file, *offset) else { return Ok(None) };
     for table in inspection.tables.iter().filter(|table| table.target.is_some() && table.misfits.is_empty()) {
         let newest = Version(targets::max_version(client, &table.target_name)?);
         let Some((name, at)) = saved.timeline.place(newest, file).filter(|_| newest > from) else { continue };
@@ -558,7 +560,12 @@ fn lost_tail(
 }
 
 /// What depends on the file's content the stream itself checks.
-fn lost_position(source: &mut Source, position: &Position, server_uuid: &str) -> Result<Option<String>> {
+fn lost_position(
+    source: &mut Source,
+    position: &Position,
+    server_uuid: &str,
+    logs: &[(String, u64)],
+) -> Result<Option<String>> {
     if position.server_uuid != server_uuid {
         return Ok(Some(format!(
             "the checkpoint is from the server {}, this one is {server_uuid}",
@@ -566,11 +573,11 @@ fn lost_position(source: &mut Source, position: &Position, server_uuid: &str) ->
         )));
     }
     if let Some(set) = &position.gtid_set {
-        let why = source.other_log(position)?;
+        let why = source.other_log(position, logs)?;
         return if why.is_some() { Ok(why) } else { source.lost_gtids(set) };
     }
-    Ok(match source.binary_logs()?.into_iter().find(|(file, _)| *file == position.file) {
-        Some((_, size)) if size >= position.offset => None,
+    Ok(match logs.iter().find(|(file, _)| *file == position.file) {
+        Some((_, size)) if *size >= position.offset => None,
         Some((file, size)) => Some(format!("{file} has {size} bytes, the checkpoint is at {}", position.offset)),
         None => Some(format!("the source no longer has {}", position.file)),
     })

@@ -24,7 +24,12 @@ pub fn own_columns() -> [TargetColumn; 3] {
 
 /// The column that nobody writes, as a column's definition.
 pub fn sign_column() -> String {
-    format!("{} Int8 ALIAS if({IS_DELETED} = 0, 1, -1)", sql::identifier(SIGN))
+    format!("{} Int8 ALIAS {}", sql::identifier(SIGN), sign())
+}
+
+/// What a change counts, whether or not the log has the column.
+pub fn sign() -> String {
+    format!("if({IS_DELETED} = 0, 1, -1)")
 }
 
 /// Whether a table is a log of changes.
@@ -39,9 +44,10 @@ pub fn view_sql(target: &TableName, columns: &[TargetColumn]) -> String {
     let names = columns.iter().map(|column| column.name.as_str()).filter(|name| !own.contains(name));
     let names = sql::identifiers(names);
     format!(
-        "CREATE OR REPLACE VIEW {} AS\nSELECT {names}, sum(if({IS_DELETED} = 0, 1, -1)) AS {MULTIPLICITY}\nFROM {} FINAL\n\
+        "CREATE OR REPLACE VIEW {} AS\nSELECT {names}, sum({}) AS {MULTIPLICITY}\nFROM {} FINAL\n\
          GROUP BY {names}\nHAVING {MULTIPLICITY} > 0",
         sql::table(&view_name(target)),
+        sign(),
         sql::table(target),
     )
 }

@@ -211,7 +211,9 @@ fn misplaced(mut error: Error) -> Error {
 }
 
 fn other_log(config: &MysqlConfig, position: &Position) -> Result<Option<String>> {
-    Source::connect(config)?.other_log(position)
+    let mut source = Source::connect(config)?;
+    let logs = source.binary_logs()?;
+    source.other_log(position, &logs)
 }
 
 /// A process that runs has been let in before: somebody is about to replace passwords or certificates. Those in files are

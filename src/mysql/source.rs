@@ -242,13 +242,12 @@ impl Source {
     /// Why the server's binary log is not the one that this position of the same server is in; `None` when it is, or when
     /// its file was purged. GTIDs do not tell: a server that was reset or restored, or lost the tail of its log in a crash,
     /// gives the same ones again to other transactions. But each of its starts begins a file: so the position's file is then
-    /// gone, or shorter, or was created at another time.
+    /// gone, or shorter, or was created at another time. `logs` are those of [`Source::binary_logs`].
     ///
     /// # Errors
-    /// When a privilege is missing, the log is off, or the server is away.
-    pub fn other_log(&mut self, position: &Position) -> Result<Option<String>> {
+    /// When a privilege is missing, or the server is away.
+    pub fn other_log(&self, position: &Position, logs: &[(String, u64)]) -> Result<Option<String>> {
         let Position { file, offset, file_timestamp, .. } = position;
-        let logs = self.binary_logs()?;
         let Some((_, size)) = logs.iter().find(|(name, _)| name == file) else {
             let (newest, ours) = (logs.last().and_then(|(name, _)| file_number(name).ok()), file_number(file)?);
             return Ok(newest.filter(|newest| *newest < ours).map(|newest| {

@@ -9,6 +9,7 @@ use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::connection::Connection;
 use crate::mysql::refusal::server_error;
+use crate::mysql::select::Select;
 use crate::mysql::source::{end_of_log, quoted, quoted_name};
 use crate::schema::types::TableName;
 
@@ -27,12 +28,30 @@ pub struct TableLock {
     has_snapshots: bool,
 }
 
+/// Begins to read the table, on the server of this uuid, in a snapshot that has exactly the changes below the end of the log.
+/// `begin` is given that place and starts the statement, which holds the table's definition from then on, so that writers
+/// may go on. The lock is to be kept until all is read: tables of engines without snapshots need it.
+///
+/// # Errors
+/// When the server is away, another one, or refuses; [`ErrorKind::SourceDown`] when a transaction holds the table; and what
+/// `begin` says. The session of `select` is of no use then.
+pub fn read<T>(
+    config: &MysqlConfig,
+    table: &TableName,
+    server_uuid: &str,
+    select: &mut Select,
+    begin: impl FnOnce(&mut Select, &str, u64) -> Result<T>,
+) -> Result<(T, TableLock)> {
+    let mut lock = TableLock::take(config, table, server_uuid)?;
+    let (file, offset) = end_of_log(&mut lock.connection)?;
+    select.begin_snapshot()?;
+    let begun = begin(select, &file, offset)?;
+    lock.release()?;
+    Ok((begun, lock))
+}
+
 impl TableLock {
-    /// Locks the table, on the server of this uuid.
-    ///
-    /// # Errors
-    /// When the server is away, another one, or refuses; [`ErrorKind::SourceDown`] when a transaction holds the table.
-    pub fn take(config: &MysqlConfig, table: &TableName, server_uuid: &str) -> Result<Self> {
+    fn take(config: &MysqlConfig, table: &TableName, server_uuid: &str) -> Result<Self> {
         let mut connection = Connection::open(config)?;
         if connection.rows("SELECT @@server_uuid")? != [[Some(server_uuid.to_owned())]] {
             let text = format!("locking {table} reached another server than the stream, whose uuid is {server_uuid}");
@@ -47,20 +66,9 @@ impl TableLock {
         Ok(Self { connection, has_snapshots: definition.contains(") ENGINE=InnoDB") })
     }
 
-    /// File and offset that lie above all changes of the table so far.
-    ///
-    /// # Errors
-    /// When the server is away.
-    pub fn end_of_log(&mut self) -> Result<(String, u64)> {
-        end_of_log(&mut self.connection)
-    }
-
     /// The table is read from a snapshot now: writers may go on. Engines without snapshots keep them waiting until the
     /// session ends.
-    ///
-    /// # Errors
-    /// When the server is away.
-    pub fn release(&mut self) -> Result<()> {
+    fn release(&mut self) -> Result<()> {
         if self.has_snapshots { self.connection.execute("UNLOCK TABLES") } else { Ok(()) }
     }
 }

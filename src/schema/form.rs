@@ -220,31 +220,10 @@ fn is_moment(ty: &SourceType) -> bool {
 
 /// BINARY(16), VARBINARY(16), and text that is as long as a UUID's.
 fn is_uuid(ty: &SourceType) -> bool {
-    match ty {
-        SourceType::Char { max_bytes, charset: Charset::Binary }
-        | SourceType::VarChar { max_bytes, charset: Charset::Binary } => *max_bytes == 16,
-        SourceType::Char { max_bytes, .. } | SourceType::VarChar { max_bytes, .. } => *max_bytes >= 36,
-        SourceType::Int { .. }
-        | SourceType::Float
-        | SourceType::Double
-        | SourceType::Decimal { .. }
-        | SourceType::Year
-        | SourceType::Date
-        | SourceType::Time { .. }
-        | SourceType::DateTime { .. }
-        | SourceType::Timestamp { .. }
-        | SourceType::Bit { .. }
-        | SourceType::Blob { .. }
-        | SourceType::Enum { .. }
-        | SourceType::Set { .. }
-        | SourceType::OldTime
-        | SourceType::OldDateTime
-        | SourceType::OldTimestamp
-        | SourceType::Json
-        | SourceType::Geometry
-        | SourceType::Vector
-        | SourceType::Unsupported { .. } => false,
-    }
+    let (SourceType::Char { max_bytes, charset } | SourceType::VarChar { max_bytes, charset }) = ty else {
+        return false;
+    };
+    if *charset == Charset::Binary { *max_bytes == 16 } else { *max_bytes >= 36 }
 }
 
 /// JSON, also as the text that a copy reads it as; what is a TEXT in the source is refused before.

@@ -12,7 +12,7 @@ use super::{Snapshot, tell, tell_read};
 use crate::error::{Action, Result};
 use crate::message::{CopyOrder, FromSnapshot};
 use crate::mysql::chunks::Chunk;
-use crate::mysql::table_lock::TableLock;
+use crate::mysql::table_lock;
 
 impl Snapshot {
     /// Copies all of it.
@@ -25,14 +25,12 @@ impl Snapshot {
         session: &mut Session,
         to_router: &Sender<FromSnapshot>,
     ) -> Result<()> {
-        let mut lock = TableLock::take(&self.config.mysql, &order.source.name, &order.position.server_uuid)?;
-        let (file, offset) = lock.end_of_log()?;
-        let table = CopyTable::new(order, order.timeline.version(&file, offset)?, &self.counts)?;
+        let (config, name, uuid) = (&self.config.mysql, &order.source.name, &order.position.server_uuid);
         let chunk = Chunk::first();
-        session.select.begin_snapshot()?;
-        // A statement that has begun holds the table's definition.
-        table.begin(&mut session.select, &chunk)?;
-        lock.release()?;
+        let (table, lock) = table_lock::read(config, name, uuid, &mut session.select, |select, file, offset| {
+            let table = CopyTable::new(order, order.timeline.version(file, offset)?, &self.counts)?;
+            table.begin(select, &chunk).map(|()| table)
+        })?;
         tell(to_router, table.planned(&chunk, self.config.snapshot.chunk_rows));
         let done = self.copy_begun(&table, &chunk, session, to_router);
         drop(lock);

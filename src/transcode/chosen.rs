@@ -161,9 +161,7 @@ impl RowPlan {
         if let Some(flag) = out.last_mut() {
             *flag = 1;
         }
-        if let (Some(bad_values), Some(reason)) =
-            (&self.bad_values, fault.reason().filter(|_| fault != Fault::ZeroDate))
-        {
+        if let (Some(bad_values), Some(reason)) = (&self.bad_values, fault.reason()) {
             bad_values.count(&chosen.name, reason);
         }
         Ok(())
@@ -452,28 +450,14 @@ fn decimal_bytes(precision: u8) -> u8 {
 
 /// Decimals behind the point.
 fn digits(ty: &SourceType) -> u8 {
-    match ty {
-        SourceType::Decimal { scale, .. } => *scale,
-        SourceType::Time { fsp } | SourceType::DateTime { fsp } | SourceType::Timestamp { fsp } => *fsp,
-        SourceType::Int { .. }
-        | SourceType::Float
-        | SourceType::Double
-        | SourceType::Year
-        | SourceType::Date
-        | SourceType::Bit { .. }
-        | SourceType::Char { .. }
-        | SourceType::VarChar { .. }
-        | SourceType::Blob { .. }
-        | SourceType::Enum { .. }
-        | SourceType::Set { .. }
-        | SourceType::OldTime
-        | SourceType::OldDateTime
-        | SourceType::OldTimestamp
-        | SourceType::Json
-        | SourceType::Geometry
-        | SourceType::Vector
-        | SourceType::Unsupported { .. } => 0,
-    }
+    let (SourceType::Decimal { scale: digits, .. }
+    | SourceType::Time { fsp: digits }
+    | SourceType::DateTime { fsp: digits }
+    | SourceType::Timestamp { fsp: digits }) = ty
+    else {
+        return 0;
+    };
+    *digits
 }
 
 fn is_signed_int(ty: &SourceType) -> bool {

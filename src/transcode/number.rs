@@ -140,7 +140,8 @@ fn multiply_add(limbs: &mut [u64; 4], factor: u32, addend: u32) {
     }
 }
 
-fn negate(limbs: &mut [u64; 4]) {
+/// The two's complement.
+pub(super) fn negate(limbs: &mut [u64; 4]) {
     let mut carry = true;
     for limb in limbs {
         (*limb, carry) = (!*limb).overflowing_add(u64::from(carry));

@@ -1,6 +1,7 @@
 //! Whole numbers of 256 bits with a sign: what DECIMAL of any precision and integers of any width are scaled and compared in.
 
 use super::image::Fault;
+use super::number::negate;
 
 /// A number as its sign and its magnitude, the lowest limb first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,13 +91,6 @@ impl Wide {
             *to = limb.to_le_bytes();
         }
         bytes
-    }
-}
-
-fn negate(limbs: &mut [u64; 4]) {
-    let mut carry = true;
-    for limb in limbs {
-        (*limb, carry) = (!*limb).overflowing_add(u64::from(carry));
     }
 }
 

@@ -15,12 +15,13 @@ use super::report::TableReport;
 use super::source::{TAIL_BYTES, version};
 use super::table::refuse_json;
 use super::{PART_BYTES, Verifier};
+use crate::clickhouse::keyless::sign;
 use crate::clickhouse::sql;
-use crate::clickhouse::tables::{self as targets, IS_DELETED, VERSION};
+use crate::clickhouse::tables::{self as targets, VERSION};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::select::{Select, select_list};
 use crate::mysql::source::quoted;
-use crate::mysql::table_lock::TableLock;
+use crate::mysql::table_lock;
 use crate::rowbinary::{Body, ChunkPool};
 use crate::schema::catalog::SourceTable;
 use crate::schema::keyless::MULTIPLICITY;
@@ -72,9 +73,9 @@ impl Log {
     /// The rows that were there at a version, each once, with how often.
     fn target_query(&self, version: u64) -> String {
         let names = sql::identifiers(self.layout.columns.iter().map(|column| column.name.as_str()));
-        let target = sql::table(&self.target);
+        let (sign, target) = (sign(), sql::table(&self.target));
         format!(
-            "SELECT {names}, sum(if({IS_DELETED} = 0, 1, -1)) AS {MULTIPLICITY} FROM {target} FINAL \
+            "SELECT {names}, sum({sign}) AS {MULTIPLICITY} FROM {target} FINAL \
              WHERE {VERSION} <= {version} GROUP BY {names} HAVING {MULTIPLICITY} != 0 FORMAT RowBinary"
         )
     }
@@ -141,15 +142,14 @@ impl Verifier<'_> {
     /// how many MySQL has.
     fn count(&mut self, log: &Log, mut each: impl FnMut(&[u8], i64) -> Result<()>) -> Result<u64> {
         self.look()?;
-        let mut lock = TableLock::take(&self.config.mysql, &log.name, &self.at.server_uuid)?;
-        let (file, offset) = lock.end_of_log()?;
-        let version = version(&self.at, &file, offset)?;
         let mut select = Select::open(&self.config.mysql)?;
         select.see(&self.at.server_uuid, None)?;
-        select.begin_snapshot()?;
-        select.run(&format!("SELECT {} FROM {}", log.select_list, quoted(&log.name)))?;
-        log.packets.check(select.columns())?;
-        lock.release()?;
+        let (config, uuid) = (&self.config.mysql, &self.at.server_uuid);
+        let (version, lock) = table_lock::read(config, &log.name, uuid, &mut select, |select, file, offset| {
+            select.run(&format!("SELECT {} FROM {}", log.select_list, quoted(&log.name)))?;
+            log.packets.check(select.columns())?;
+            version(&self.at, file, offset)
+        })?;
         let rows = read_source(&mut select, log, self.config.verify.max_rows_per_second, &mut each)?;
         drop(lock);
         self.wait_acked()?;
