@@ -32,7 +32,7 @@ use crate::{Size, clock};
 const DATABASE: &str = "bench";
 const KEYS: u64 = 1000;
 /// Of the full size.
-const SECONDS: u64 = 30;
+const SECONDS: u64 = 15;
 const MIB: f64 = (1 << 20) as f64;
 
 /// Rates (None: as fast as it goes) and tables, each with a line.
@@ -50,7 +50,7 @@ struct Live {
 
 /// All rates with all numbers of tables; the lags of all runs together.
 pub fn run(size: Size) {
-    let seconds = Duration::from_secs(size.of(SECONDS).max(3));
+    let seconds = Duration::from_secs(size.of(SECONDS).max(5));
     let mut table =
         Table::new(&["trx/s", "tables", "p50 ms", "p90", "p99", "max", "parts/s", "peak MiB", "MySQL trx/s", "alone"]);
     let mut bare_ms = Vec::new();

@@ -95,7 +95,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn of_type(code: u8, mut bytes: &'a [u8]) -> Result<Self, JsonFault> {
         Ok(match code {
             code::SMALL_OBJECT | code::LARGE_OBJECT => {
@@ -122,100 +122,110 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Bytes of an entry: an offset, and the length of the key in 2 bytes.
+const SMALL_KEY_BYTES: usize = 4;
+const LARGE_KEY_BYTES: usize = 6;
+/// Bytes of an entry: a type, and an offset or the value.
+const SMALL_VALUE_BYTES: usize = 3;
+const LARGE_VALUE_BYTES: usize = 5;
+
 /// An array or an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Container<'a> {
     /// From the count to the end, which offsets count on.
     bytes: &'a [u8],
-    count: usize,
+    /// The entries of an object's keys.
+    keys: &'a [u8],
+    /// The entries of the values.
+    values: &'a [u8],
     is_large: bool,
-    is_object: bool,
 }
 
 impl<'a> Container<'a> {
+    #[inline]
     fn parse(bytes: &'a [u8], is_large: bool, is_object: bool) -> Result<Self, JsonFault> {
-        let width = offset_bytes(is_large);
-        let (count, size) = (offset(bytes, 0, is_large)?, offset(bytes, width, is_large)?);
-        let bytes = bytes.get(..size).ok_or(JsonFault::Truncated)?;
-        let container = Self { bytes, count, is_large, is_object };
-        if container.value_entry(count) > size {
-            return Err(JsonFault::Truncated);
-        }
-        Ok(container)
+        let mut head = bytes;
+        let (count, size) = (offset(&mut head, is_large)?, offset(&mut head, is_large)?);
+        let (key_bytes, value_bytes) =
+            if is_large { (LARGE_KEY_BYTES, LARGE_VALUE_BYTES) } else { (SMALL_KEY_BYTES, SMALL_VALUE_BYTES) };
+        // No overflow: less than 2^32 members.
+        let keys_bytes = if is_object { count * key_bytes } else { 0 };
+        let (keys, values) = head.split_at_checked(keys_bytes).ok_or(JsonFault::Truncated)?;
+        let values = values.get(..count * value_bytes).ok_or(JsonFault::Truncated)?;
+        let container = Self { bytes: bytes.get(..size).ok_or(JsonFault::Truncated)?, keys, values, is_large };
+        if container.head_bytes() <= size { Ok(container) } else { Err(JsonFault::Truncated) }
     }
 
     /// Number of members.
     pub fn len(&self) -> usize {
-        self.count
+        self.values.len() / if self.is_large { LARGE_VALUE_BYTES } else { SMALL_VALUE_BYTES }
     }
 
     /// Whether there are no members.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.values.is_empty()
     }
 
-    /// Key number `index` of an object.
+    /// Gives each member in order to `member`: its key, if this is an object, and its value.
     ///
     /// # Errors
-    /// When there is none, or it lies outside the object.
-    #[inline]
-    pub fn key(&self, index: usize) -> Result<&'a [u8], JsonFault> {
-        if !self.is_object || index >= self.count {
-            return Err(JsonFault::BadOffset);
+    /// What `member` returns, and what is wrong with a member.
+    #[inline(always)]
+    pub fn each<E: From<JsonFault>>(
+        &self,
+        member: impl FnMut(Option<&'a [u8]>, Value<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.is_large {
+            self.each_of::<LARGE_KEY_BYTES, LARGE_VALUE_BYTES, E>(member)
+        } else {
+            self.each_of::<SMALL_KEY_BYTES, SMALL_VALUE_BYTES, E>(member)
         }
-        let entry = self.key_entry(index);
-        let start = self.member(offset(self.bytes, entry, self.is_large)?)?;
-        let length = offset(self.bytes, entry + offset_bytes(self.is_large), false)?;
-        start.get(..length).ok_or(JsonFault::Truncated)
     }
 
-    /// Value number `index`.
-    ///
-    /// # Errors
-    /// When there is none, or it is broken.
-    #[inline]
-    pub fn value(&self, index: usize) -> Result<Value<'a>, JsonFault> {
-        if index >= self.count {
-            return Err(JsonFault::BadOffset);
+    /// As [`Container::each`], with the bytes that one entry of a key and of a value take.
+    #[inline(always)]
+    fn each_of<const KEY: usize, const VALUE: usize, E: From<JsonFault>>(
+        &self,
+        mut member: impl FnMut(Option<&'a [u8]>, Value<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut keys = self.keys.as_chunks::<KEY>().0.iter();
+        for value in self.values.as_chunks::<VALUE>().0 {
+            let key = keys.next().map(|entry| self.key(entry)).transpose()?;
+            member(key, self.value(value)?)?;
         }
-        let entry = self.bytes.get(self.value_entry(index)..).unwrap_or_default();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn key<const N: usize>(&self, entry: &[u8; N]) -> Result<&'a [u8], JsonFault> {
+        let (offset, length) = entry.split_last_chunk().ok_or(JsonFault::Truncated)?;
+        self.member(offset)?.get(..u16::from_le_bytes(*length).into()).ok_or(JsonFault::Truncated)
+    }
+
+    #[inline(always)]
+    fn value<const N: usize>(&self, entry: &'a [u8; N]) -> Result<Value<'a>, JsonFault> {
         let (&code, place) = entry.split_first().ok_or(JsonFault::Truncated)?;
-        if is_inlined(code, self.is_large) {
-            return Value::of_type(code, place);
+        match code {
+            code::LITERAL | code::INT16 | code::UINT16 => Value::of_type(code, place),
+            code::INT32 | code::UINT32 if N == LARGE_VALUE_BYTES => Value::of_type(code, place),
+            _ => Value::of_type(code, self.member(place)?),
         }
-        Value::of_type(code, self.member(offset(place, 0, self.is_large)?)?)
     }
 
-    /// What begins at `offset`, which must lie behind the head.
-    #[inline]
-    fn member(&self, offset: usize) -> Result<&'a [u8], JsonFault> {
-        if offset < self.value_entry(self.count) {
+    /// What begins at an offset, which must lie behind the head.
+    #[inline(always)]
+    fn member(&self, offset: &[u8]) -> Result<&'a [u8], JsonFault> {
+        let offset = offset.iter().rev().fold(0, |offset, &byte| offset << 8 | usize::from(byte));
+        if offset < self.head_bytes() {
             return Err(JsonFault::BadOffset);
         }
         self.bytes.get(offset..).ok_or(JsonFault::BadOffset)
     }
 
-    /// Where the entry of key number `index` is: an offset, and a length of 2 bytes.
+    /// Bytes of the count, the size and all entries.
     #[inline]
-    fn key_entry(&self, index: usize) -> usize {
-        2 * offset_bytes(self.is_large) + index * (offset_bytes(self.is_large) + 2)
-    }
-
-    /// Where the entry of value number `index` is: a type, and an offset or the value. No overflow: the head has at most
-    /// 11 bytes for each of less than 2^32 members.
-    #[inline]
-    fn value_entry(&self, index: usize) -> usize {
-        let keys = if self.is_object { self.count } else { 0 };
-        self.key_entry(keys) + index * (offset_bytes(self.is_large) + 1)
-    }
-}
-
-#[inline]
-fn is_inlined(code: u8, is_large: bool) -> bool {
-    match code {
-        code::LITERAL | code::INT16 | code::UINT16 => true,
-        code::INT32 | code::UINT32 => is_large,
-        _ => false,
+    fn head_bytes(&self) -> usize {
+        self.keys.len() + self.values.len() + if self.is_large { 8 } else { 4 }
     }
 }
 
@@ -228,15 +238,17 @@ fn literal([value]: [u8; 1]) -> Result<Value<'static>, JsonFault> {
     }
 }
 
+/// The number at the front.
 #[inline]
-fn offset_bytes(is_large: bool) -> usize {
-    if is_large { 4 } else { 2 }
+fn offset(bytes: &mut &[u8], is_large: bool) -> Result<usize, JsonFault> {
+    Ok(if is_large { u32::from_le_bytes(front(bytes)?) as usize } else { u16::from_le_bytes(front(bytes)?).into() })
 }
 
 #[inline]
-fn offset(bytes: &[u8], at: usize, is_large: bool) -> Result<usize, JsonFault> {
-    let bytes = bytes.get(at..).unwrap_or_default();
-    Ok(if is_large { u32::from_le_bytes(array(bytes)?) as usize } else { u16::from_le_bytes(array(bytes)?).into() })
+fn front<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], JsonFault> {
+    let (front, rest) = bytes.split_first_chunk::<N>().ok_or(JsonFault::Truncated)?;
+    *bytes = rest;
+    Ok(*front)
 }
 
 #[inline]
@@ -267,28 +279,29 @@ mod tests {
     /// `{"a": 1, "bb": "xy"}` as the server writes it.
     const OBJECT: &[u8] = b"\0\x02\0\x18\0\x12\0\x01\0\x13\0\x02\0\x05\x01\0\x0c\x15\0abb\x02xy";
 
-    fn object(bytes: &[u8]) -> Container<'_> {
-        match Value::parse(bytes) {
-            Ok(Value::Object(object)) => object,
-            other => panic!("{other:?}"),
-        }
+    type Members<'a> = Vec<(Option<&'a [u8]>, Value<'a>)>;
+
+    fn members(bytes: &[u8]) -> Result<Members<'_>, JsonFault> {
+        let (Value::Object(container) | Value::Array(container)) = Value::parse(bytes)? else { panic!("{bytes:?}") };
+        let mut members = Vec::new();
+        container.each(|key, value| {
+            members.push((key, value));
+            Ok::<(), JsonFault>(())
+        })?;
+        assert_eq!((members.len(), members.is_empty()), (container.len(), container.is_empty()));
+        Ok(members)
     }
 
     #[test]
     fn objects() {
-        let object = object(OBJECT);
-        assert_eq!(object.len(), 2);
-        assert_eq!((object.key(0), object.value(0)), (Ok(&b"a"[..]), Ok(Value::Int(1))));
-        assert_eq!((object.key(1), object.value(1)), (Ok(&b"bb"[..]), Ok(Value::String(b"xy"))));
-        assert_eq!((object.key(2), object.value(2)), (Err(JsonFault::BadOffset), Err(JsonFault::BadOffset)));
+        let expected = vec![(Some(&b"a"[..]), Value::Int(1)), (Some(&b"bb"[..]), Value::String(b"xy"))];
+        assert_eq!(members(OBJECT), Ok(expected));
     }
 
     #[test]
     fn large_arrays_inline_32_bits() {
         let bytes = b"\x03\x02\0\0\0\x12\0\0\0\x07\xff\xff\xff\xff\x08\xff\xff\xff\xff";
-        let Ok(Value::Array(array)) = Value::parse(bytes) else { panic!() };
-        assert_eq!((array.value(0), array.value(1)), (Ok(Value::Int(-1)), Ok(Value::Uint(0xffff_ffff))));
-        assert_eq!(array.key(0), Err(JsonFault::BadOffset), "an array has no keys");
+        assert_eq!(members(bytes), Ok(vec![(None, Value::Int(-1)), (None, Value::Uint(0xffff_ffff))]), "without keys");
     }
 
     #[test]
@@ -314,10 +327,10 @@ mod tests {
             bytes[at] = byte;
             bytes
         };
-        assert_eq!(object(&broken(5, 0x11)).key(0), Err(JsonFault::BadOffset), "a key in the head");
-        assert_eq!(object(&broken(7, 7)).key(0), Err(JsonFault::Truncated));
-        assert_eq!(object(&broken(17, 0)).value(1), Err(JsonFault::BadOffset), "a value that holds itself");
-        assert_eq!(object(&broken(17, 0x19)).value(1), Err(JsonFault::BadOffset));
+        assert_eq!(members(&broken(5, 0x11)), Err(JsonFault::BadOffset), "a key in the head");
+        assert_eq!(members(&broken(7, 0x20)), Err(JsonFault::Truncated));
+        assert_eq!(members(&broken(17, 0)), Err(JsonFault::BadOffset), "a value that holds itself");
+        assert_eq!(members(&broken(17, 0x19)), Err(JsonFault::BadOffset));
         assert_eq!(Value::parse(&broken(1, 0xff)), Err(JsonFault::Truncated), "more members than bytes");
         assert_eq!(Value::parse(&broken(3, 0xff)), Err(JsonFault::Truncated), "larger than the document");
         for end in 1..OBJECT.len() {

@@ -119,17 +119,17 @@ impl<'o> Text<'o> {
         Ok(())
     }
 
-    /// A value inside of `depth` arrays and objects.
+    /// A value inside of `depth` arrays and objects. Inlined into where a member is read, so that its type is asked once.
+    #[inline(always)]
     fn value(&mut self, value: Value<'_>, depth: usize) -> Result<(), Fault> {
-        if self.out.len() > self.end {
-            return Err(JsonFault::TooLong.into());
-        }
         match value {
             Value::Null => self.push("null"),
             Value::Boolean(true) => self.push("true"),
             Value::Boolean(false) => self.push("false"),
             Value::Int(number) => {
-                self.push(if number < 0 { "-" } else { "" });
+                if number < 0 {
+                    self.out.push(b'-');
+                }
                 self.number(number.unsigned_abs());
             }
             Value::Uint(number) => self.number(number),
@@ -137,40 +137,39 @@ impl<'o> Text<'o> {
             Value::String(text) => self.quoted(text),
             Value::Opaque { type_code, bytes } => self.opaque(type_code, bytes)?,
             Value::Array(_) | Value::Object(_) if depth == DEPTH_MAX => return Err(JsonFault::TooDeep.into()),
-            Value::Array(members) => self.array(members, depth + 1)?,
-            Value::Object(members) => self.object(members, depth + 1)?,
+            Value::Array(members) => self.container(members, *b"[]", depth + 1)?,
+            Value::Object(members) => self.container(members, *b"{}", depth + 1)?,
         }
         Ok(())
     }
 
-    fn array(&mut self, members: Container<'_>, depth: usize) -> Result<(), Fault> {
-        self.out.push(b'[');
-        for index in 0..members.len() {
+    fn container(&mut self, members: Container<'_>, [open, close]: [u8; 2], depth: usize) -> Result<(), Fault> {
+        self.out.push(open);
+        let mut index = 0;
+        members.each(|key, value| {
+            if self.out.len() > self.end {
+                return Err(Fault::from(JsonFault::TooLong));
+            }
             self.comma(index);
-            self.value(members.value(index)?, depth)?;
-        }
-        self.out.push(b']');
+            index += 1;
+            if let Some(key) = key {
+                self.quoted(key);
+                self.push(": ");
+            }
+            self.value(value, depth)
+        })?;
+        self.out.push(close);
         Ok(())
     }
 
-    fn object(&mut self, members: Container<'_>, depth: usize) -> Result<(), Fault> {
-        self.out.push(b'{');
-        for index in 0..members.len() {
-            self.comma(index);
-            self.quoted(members.key(index)?);
-            self.push(": ");
-            self.value(members.value(index)?, depth)?;
-        }
-        self.out.push(b'}');
-        Ok(())
-    }
-
+    #[inline(always)]
     fn comma(&mut self, index: usize) {
         if index > 0 {
             self.push(", ");
         }
     }
 
+    #[inline(always)]
     fn push(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }

@@ -64,10 +64,20 @@ impl Tree {
         let Node::Value(value) = node else { return Ok(()) };
         *node = match *value {
             Value::Array(members) => {
-                Node::Array(self.indexes(members)?.map(|index| element(members, index)).collect::<Result<_, _>>()?)
+                let mut elements = self.room(members)?;
+                members.each(|_, value| {
+                    elements.push(Node::Value(value));
+                    Ok::<(), DiffFault>(())
+                })?;
+                Node::Array(elements)
             }
             Value::Object(members) => {
-                Node::Object(self.indexes(members)?.map(|index| member(members, index)).collect::<Result<_, _>>()?)
+                let mut opened = self.room(members)?;
+                members.each(|key, value| {
+                    opened.push((Cow::Borrowed(key.unwrap_or_default()), Node::Value(value)));
+                    Ok::<(), DiffFault>(())
+                })?;
+                Node::Object(opened)
             }
             Value::Null | Value::Boolean(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) => return Ok(()),
             Value::String(_) | Value::Opaque { .. } => return Ok(()),
@@ -75,18 +85,11 @@ impl Tree {
         Ok(())
     }
 
-    fn indexes(&mut self, members: Container<'_>) -> Result<std::ops::Range<usize>, DiffFault> {
+    /// Room for a container's members.
+    fn room<M>(&mut self, members: Container<'_>) -> Result<Vec<M>, DiffFault> {
         self.members_left = self.members_left.checked_sub(members.len()).ok_or(JsonFault::TooLong)?;
-        Ok(0..members.len())
+        Ok(Vec::with_capacity(members.len()))
     }
-}
-
-fn element<'a>(members: Container<'a>, index: usize) -> Result<Node<'a>, DiffFault> {
-    Ok(Node::Value(members.value(index)?))
-}
-
-fn member<'a>(members: Container<'a>, index: usize) -> Result<(Cow<'a, [u8]>, Node<'a>), DiffFault> {
-    Ok((Cow::Borrowed(members.key(index)?), element(members, index)?))
 }
 
 fn child<'n, 'a>(node: &'n mut Node<'a>, leg: &Leg<'_>) -> Option<&'n mut Node<'a>> {
