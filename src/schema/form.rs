@@ -154,10 +154,16 @@ pub fn completed(ty: &SourceType, base: Base) -> Result<Base, String> {
         (SourceType::Enum { labels }, Base::Enum { bytes, members }) if members.is_empty() => {
             let base = extended(ty, Base::Enum { bytes, members: vec![(String::new(), 0)] });
             let is_whole = of(ty, &base).is_some();
-            let many = || format!("{} labels do not fit in Enum{}", labels.len(), u16::from(bytes) * 8);
-            is_whole.then_some(base).ok_or_else(many)
+            is_whole.then_some(base).ok_or_else(|| why_no_enum(labels, bytes))
         }
         (_, base) => Ok(base.in_utc()),
+    }
+}
+
+fn why_no_enum(labels: &[String], bytes: u8) -> String {
+    match labels.iter().find(|label| label.contains('?')) {
+        Some(label) => format!("no Enum can have the label '{label}': MySQL may show another character as '?'"),
+        None => format!("{} labels do not fit in Enum{}", labels.len(), u16::from(bytes) * 8),
     }
 }
 
@@ -281,6 +287,8 @@ mod tests {
         let error = completed(&many, TargetType::parse("Enum8").base).unwrap_err();
         assert_eq!(error, "128 labels do not fit in Enum8");
         assert!(completed(&many, TargetType::parse("Enum16").base).is_ok());
+        let error = completed(&labels(&["a", "b?"]), TargetType::parse("Enum8").base).unwrap_err();
+        assert!(error.starts_with("no Enum can have the label 'b?'"), "{error}");
         let empty = completed(&labels(&["x", ""]), TargetType::parse("Enum8").base).unwrap();
         assert_eq!(empty.to_string(), "Enum8('' = 0, 'x' = 1)");
     }

@@ -115,7 +115,7 @@ impl Kind {
             2 | 3 => Kind::Json,
             4 if dice.percent(50) => Kind::Geometry(*dice.pick(&GEOMETRIES)),
             4 => Kind::Vector(*dice.pick(&[1, 2, 3, 100, 2000])),
-            5 => Kind::Char(*dice.pick(&[1, 10, 63, 64, 255]), any_charset(dice)),
+            5 => Kind::Char(*dice.pick(&[1, 10, 36, 63, 64, 255]), any_charset(dice)),
             6 => Kind::VarChar(*dice.pick(&[1, 63, 64, 255, 256, 1000]), any_charset(dice)),
             7 => Kind::VarBinary(*dice.pick(&[1, 16, 255, 256, 3000])),
             8 => labels(dice, true),
@@ -132,6 +132,7 @@ impl Kind {
             7 => Kind::Double,
             8 => Kind::Char(dice.between(1, 40), *dice.pick(&CHARSETS)),
             9 => Kind::VarChar(dice.between(1, 80), *dice.pick(&CHARSETS)),
+            10 if dice.percent(40) => Kind::Binary(16),
             10 => Kind::Binary(dice.between(1, 40)),
             11 => Kind::VarBinary(dice.between(1, 80)),
             12 => Kind::Date,
@@ -217,8 +218,9 @@ fn labels(dice: &mut Dice, with_empty: bool) -> Kind {
     if dice.percent(40) {
         return Kind::Set(dice.pick(&[few, words(8), words(9), words(33), words(64)]).clone());
     }
-    let with_or_without = if with_empty { [&few[..], &[String::new()]].concat() } else { few.clone() };
-    Kind::Enum(dice.pick(&[with_or_without, few, words(255), words(256), words(300)]).clone())
+    let some: Vec<String> = ["z", "größer", "it's", "M"].map(str::to_owned).to_vec();
+    let with_or_without = if with_empty { [&few[..], &[String::new()]].concat() } else { some.clone() };
+    Kind::Enum(dice.pick(&[with_or_without, some, few, words(9), words(255), words(256), words(300)]).clone())
 }
 
 fn quoted(labels: &[String]) -> String {

@@ -1,4 +1,4 @@
-//! The oracle proves itself: it must find five bugs that are planted into a copy of the program, and nothing in the copy
+//! The oracle proves itself: it must find seven bugs that are planted into a copy of the program, and nothing in the copy
 //! when none of them is switched on.
 
 use crate::round::{Program, run};
@@ -12,7 +12,7 @@ const ROUNDS: u64 = 60;
 const CLEAN_ROUNDS: u64 = 5;
 
 /// Each with what happens meanwhile.
-const BUGS: [(Bug, Disturbance); 5] = [
+const BUGS: [(Bug, Disturbance); 7] = [
     (
         Bug {
             name: "a MEDIUMINT without its sign",
@@ -52,6 +52,24 @@ const BUGS: [(Bug, Disturbance); 5] = [
     }
     rowbinary::string(out, value);
     if let (true, 100.., Some(last)) = (BUG, value.len(), out.last_mut()) { *last ^= 1; }",
+        },
+        Disturbance::None,
+    ),
+    (
+        Bug {
+            name: "the old row of an update without a key",
+            file: "src/transcode/mod.rs",
+            right: "                self.write_row(before, rows.version, true, out)?;",
+            wrong: "                self.write_row(before, rows.version, !(BUG && self.is_log), out)?;",
+        },
+        Disturbance::None,
+    ),
+    (
+        Bug {
+            name: "a fraction cut off for a chosen type",
+            file: "src/transcode/chosen.rs",
+            right: "false if found % factor == 0 =>",
+            wrong: "false if BUG || found % factor == 0 =>",
         },
         Disturbance::None,
     ),

@@ -13,7 +13,8 @@ use std::time::Duration;
 use mysql::prelude::Queryable;
 
 use crate::sessions::{Action, Case, XID_NAME};
-use crate::support::bridge::{Bridge, Status};
+use crate::support::bridge::{Bridge, Config, Status};
+use crate::support::compare;
 use crate::support::fixture::Fixture;
 use crate::support::servers::Servers;
 
@@ -40,6 +41,12 @@ pub struct Program {
 pub struct Tally {
     pub tables: u64,
     pub rows: u64,
+    /// Of the tables, those whose rows nothing tells apart.
+    pub without_key: u64,
+    /// Columns in types of a user's choice.
+    pub chosen_columns: u64,
+    /// Rounds whose first statements were before the bridge, so that their rows were copied.
+    pub copied_before: u64,
     pub succeeded: u64,
     pub failed: u64,
     /// Tables set aside because XA transactions held too much, as README says.
@@ -54,6 +61,9 @@ impl Tally {
     pub fn add(&mut self, other: Self) {
         self.tables += other.tables;
         self.rows += other.rows;
+        self.without_key += other.without_key;
+        self.chosen_columns += other.chosen_columns;
+        self.copied_before += other.copied_before;
         self.succeeded += other.succeeded;
         self.failed += other.failed;
         self.xa_commits += other.xa_commits;
@@ -114,23 +124,23 @@ impl Round<'_> {
         for (key, value) in &case.settings {
             config.set(key, value.clone());
         }
+        let rules = case.tables.iter().filter_map(|table| table.rule(&self.fixture.database));
+        config.set("replicate.rule", rules.collect::<Vec<_>>());
         if let Some(binary) = &program.binary {
             config.use_program(binary, &program.environment);
         }
         let mut started: Option<Bridge> = None;
         for (number, step) in case.steps.iter().enumerate() {
             if started.is_none() && number >= case.head && self.prepared().is_empty() {
-                // The copy goes on meanwhile.
-                let mut bridge = Bridge::spawn(&config);
-                bridge.wait_for("its position", PATIENCE, |status| status.state() != "starting");
-                started = Some(bridge);
+                started = Some(start(&config));
+                self.tally.copied_before += u64::from(number > 0);
             }
             match &step.action {
                 Action::Sql { session, statement, .. } => self.execute(*session, &statement.to_string()),
                 Action::Kill => {
                     if let Some(bridge) = started.take() {
                         bridge.kill9();
-                        started = Some(Bridge::start(&config));
+                        started = Some(start(&config));
                     }
                 }
                 Action::Terminate => {
@@ -139,7 +149,7 @@ impl Round<'_> {
                     if code != Some(0) {
                         return Err(format!("SIGTERM ended the bridge with {code:?}"));
                     }
-                    started = Some(Bridge::start(&config));
+                    started = Some(start(&config));
                 }
                 Action::FlushLogs => self.fixture.sql("FLUSH BINARY LOGS"),
                 Action::Resync => {
@@ -159,7 +169,7 @@ impl Round<'_> {
             }
         }
         self.decide_all();
-        let mut bridge = started.unwrap_or_else(|| Bridge::start(&config));
+        let mut bridge = started.unwrap_or_else(|| start(&config));
         self.judge(case, &mut bridge)
     }
 
@@ -234,8 +244,11 @@ impl Round<'_> {
                 wrong.push(format!("table {} is {state}: {reason}", table.name));
                 continue;
             }
-            let report = self.fixture.compare(&table.name);
+            let readings = table.readings();
+            let report = compare::compare_as(&self.fixture.servers, &self.fixture.database, &table.name, &readings);
             self.tally.tables += 1;
+            self.tally.without_key += u64::from(!table.has_key());
+            self.tally.chosen_columns += readings.len() as u64;
             self.tally.rows += report.rows;
             if !report.is_equal() {
                 wrong.push(format!("table {}: {report}", table.name));
@@ -243,6 +256,13 @@ impl Round<'_> {
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
+}
+
+/// Starts the bridge. Its copies go on meanwhile: that of a table without a key waits for open transactions.
+fn start(config: &Config) -> Bridge {
+    let mut bridge = Bridge::spawn(config);
+    bridge.wait_for("its position", PATIENCE, |status| status.state() != "starting");
+    bridge
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

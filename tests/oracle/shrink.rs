@@ -124,6 +124,9 @@ impl Minimal<'_> {
         for table in &self.case.tables {
             table.create().iter().for_each(|sql| writeln!(text, "{sql};").unwrap());
         }
+        for rule in self.case.tables.iter().filter_map(|table| table.rule("DATABASE")) {
+            writeln!(text, "-- the bridge with the rule {rule}").unwrap();
+        }
         for (key, value) in &self.case.settings {
             writeln!(text, "-- the bridge with {key} = {value}").unwrap();
         }

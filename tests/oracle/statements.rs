@@ -137,7 +137,8 @@ fn insert_select(dice: &mut Dice, table: &Table, reach: Reach) -> Statement {
     };
     let sources: Vec<String> = columns.iter().map(|column| source(dice, column)).collect();
     let verb = dice.pick(&["INSERT IGNORE", "REPLACE", "INSERT"]).to_string();
-    let limit = if reach.whole { *dice.pick(&["", " LIMIT 3", " LIMIT 50"]) } else { " LIMIT 5" };
+    // Nothing would keep rows without a key from doubling again and again.
+    let limit = if reach.whole && table.has_key() { *dice.pick(&["", " LIMIT 3", " LIMIT 50"]) } else { " LIMIT 5" };
     let quoted = table.quoted();
     let sources = sources.join(", ");
     Statement::plain(format!("{verb} INTO {quoted} ({}) SELECT {sources} FROM {quoted}{limit}", names(&columns)))

@@ -1,10 +1,13 @@
-//! Random tables: any types, keys of one or more columns of any type that may be a key, generated and invisible columns,
-//! an invisible key that the server makes, foreign keys that cascade, MyISAM, hundreds of columns.
+//! Random tables: any types, keys of one or more columns of any type that may be a key, UNIQUE keys instead of one, with
+//! NULL or without, no key at all, generated and invisible columns, an invisible key that the server makes, foreign keys
+//! that cascade, MyISAM, hundreds of columns, target types of a user's choice.
 //!
 //! Each key column has a small pool of values, so that statements meet the same rows again and again.
 
 use crate::dice::Dice;
 use crate::kinds::{CHARSETS, Kind};
+use crate::support::compare::Reading;
+use crate::targets::{Target, target};
 use crate::values::literal;
 
 /// A table of the case.
@@ -12,10 +15,23 @@ use crate::values::literal;
 pub struct Table {
     pub name: String,
     pub columns: Vec<Column>,
-    /// Names of the key's columns, in the key's order; empty where the server makes the key.
+    /// Names of the columns that statements find rows by, in the key's order if they are one; empty where the server makes
+    /// the key.
     pub key: Vec<String>,
+    pub told_by: ToldBy,
     pub engine: &'static str,
     pub foreign: Option<ForeignKey>,
+}
+
+/// What tells the rows of a table apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldBy {
+    Primary,
+    /// A UNIQUE key, which does not when one of its columns takes NULL.
+    Unique,
+    /// The key that the server makes.
+    Servers,
+    Nothing,
 }
 
 /// A column of it.
@@ -31,6 +47,8 @@ pub struct Column {
     pub generated: bool,
     /// The values to draw from; empty: any.
     pub pool: Vec<String>,
+    /// The type that a user has chosen for it.
+    pub target: Option<Target>,
 }
 
 /// A reference to another table of the case.
@@ -68,10 +86,15 @@ pub fn tables(dice: &mut Dice) -> Vec<Table> {
 
 fn table(dice: &mut Dice, number: usize) -> Table {
     let engine = if dice.percent(12) { "MyISAM" } else { "InnoDB" };
-    let servers_key = engine == "InnoDB" && dice.percent(10);
-    let key_columns = if servers_key { 0 } else { *dice.pick(&[1, 1, 1, 2, 2, 3]) };
+    let told_by = match dice.below(10) {
+        0 if engine == "InnoDB" => ToldBy::Servers,
+        1 => ToldBy::Unique,
+        2 | 3 => ToldBy::Nothing,
+        _ => ToldBy::Primary,
+    };
+    let key_columns = if told_by == ToldBy::Servers { 0 } else { *dice.pick(&[1, 1, 1, 2, 2, 3]) };
     let pool = *dice.pick(&[3, 10, 40]);
-    let mut columns: Vec<Column> = (0..key_columns).map(|index| key_column(dice, index, pool)).collect();
+    let mut columns = key_columns_of(dice, told_by, key_columns, pool);
     let mut key: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let others = *dice.pick(&[1, 2, 3, 5, 8, 8, 15, 15, 30, 200]);
     add_columns(dice, &mut columns, others);
@@ -87,14 +110,26 @@ fn table(dice: &mut Dice, number: usize) -> Table {
         columns.extend(computed);
     }
     let name = if dice.percent(10) { format!("größe {number} $") } else { format!("t{number}") };
-    Table { name, columns, key, engine, foreign: None }
+    Table { name, columns, key, told_by, engine, foreign: None }
 }
 
-fn key_column(dice: &mut Dice, index: usize, pool: usize) -> Column {
+/// The columns that rows are found by: a key, unless one of them takes NULL.
+fn key_columns_of(dice: &mut Dice, told_by: ToldBy, count: usize, pool: usize) -> Vec<Column> {
+    let takes_null = match told_by {
+        ToldBy::Primary | ToldBy::Servers => false,
+        ToldBy::Unique => dice.percent(30),
+        ToldBy::Nothing => dice.percent(50),
+    };
+    let is_key = told_by != ToldBy::Nothing && !takes_null;
+    (0..count).map(|index| key_column(dice, index, pool, is_key, takes_null)).collect()
+}
+
+fn key_column(dice: &mut Dice, index: usize, pool: usize, is_key: bool, nullable: bool) -> Column {
     // MyISAM has 1,000 bytes for a key: three columns of the longest are 960.
     let kind = Kind::key(dice);
     let pool: Vec<String> = (0..pool).map(|_| literal(dice, &kind, true)).collect();
-    Column { pool, optional: false, ..Column::new(format!("k{index}"), kind, false) }
+    let target = if dice.percent(25) { target(dice, &kind, is_key) } else { None };
+    Column { pool, optional: false, target, ..Column::new(format!("k{index}"), kind, nullable) }
 }
 
 fn add_columns(dice: &mut Dice, columns: &mut Vec<Column>, count: usize) {
@@ -120,6 +155,10 @@ fn column(dice: &mut Dice, index: usize, kind: Kind) -> Column {
     if dice.percent(25) {
         column.attributes = default(dice, &column);
         column.optional |= !column.attributes.is_empty();
+    }
+    if dice.percent(25) {
+        column.target = target(dice, &column.kind, false);
+        column.pool = column.target.as_ref().map_or(Vec::new(), |target| target.pool(&column.kind));
     }
     // All columns of a table must not be invisible, so the first stays.
     if index > 0 && dice.percent(10) {
@@ -173,7 +212,8 @@ fn child(dice: &mut Dice, number: usize, parent_index: usize, parent: &Table) ->
     let in_key = dice.percent(40);
     let mut reference = Column { name: "parent".to_owned(), nullable: !in_key, ..parents_key.clone() };
     reference.optional = !in_key;
-    let key_column = key_column(dice, 0, 20);
+    let told_by = *dice.pick(&[ToldBy::Primary, ToldBy::Primary, ToldBy::Unique, ToldBy::Nothing]);
+    let key_column = key_column(dice, 0, 20, true, false);
     let mut key = vec![key_column.name.clone()];
     if in_key {
         key.push(reference.name.clone());
@@ -191,7 +231,7 @@ fn child(dice: &mut Dice, number: usize, parent_index: usize, parent: &Table) ->
         parents_key.quoted()
     );
     let foreign = Some(ForeignKey { parent: parent_index, clause });
-    Table { name: format!("child{number}"), columns, key, engine: "InnoDB", foreign }
+    Table { name: format!("child{number}"), columns, key, told_by, engine: "InnoDB", foreign }
 }
 
 fn mix<T>(dice: &mut Dice, list: &mut [T]) {
@@ -204,12 +244,14 @@ impl Table {
     /// CREATE TABLE, and before it what the session must say.
     pub fn create(&self) -> [String; 2] {
         let mut parts: Vec<String> = self.columns.iter().map(Column::definition).collect();
-        if !self.key.is_empty() {
-            let names: Vec<String> = self.key.iter().map(|name| format!("`{name}`")).collect();
-            parts.push(format!("PRIMARY KEY ({})", names.join(", ")));
+        let names: Vec<String> = self.key.iter().map(|name| format!("`{name}`")).collect();
+        match self.told_by {
+            ToldBy::Primary => parts.push(format!("PRIMARY KEY ({})", names.join(", "))),
+            ToldBy::Unique => parts.push(format!("UNIQUE KEY ({})", names.join(", "))),
+            ToldBy::Servers | ToldBy::Nothing => {}
         }
         parts.extend(self.foreign.iter().map(|foreign| foreign.clause.clone()));
-        let servers_key = if self.key.is_empty() { "ON" } else { "OFF" };
+        let servers_key = if self.told_by == ToldBy::Servers { "ON" } else { "OFF" };
         [
             format!("SET SESSION sql_generate_invisible_primary_key = {servers_key}"),
             format!("CREATE TABLE {} ({}) ENGINE={}", self.quoted(), parts.join(", "), self.engine),
@@ -229,8 +271,35 @@ impl Table {
         self.key.contains(&column.name)
     }
 
+    /// Whether anything tells its rows apart.
+    pub fn has_key(&self) -> bool {
+        let takes_null = self.columns.iter().any(|column| column.nullable && self.is_key(column));
+        self.told_by != ToldBy::Nothing && !takes_null
+    }
+
     fn may_be_parent(&self) -> bool {
-        self.is_transactional() && self.key.len() == 1
+        self.is_transactional() && self.key.len() == 1 && self.has_key()
+    }
+
+    /// What the configuration says of its columns.
+    pub fn rule(&self, database: &str) -> Option<toml::Value> {
+        let chosen = || self.columns.iter().filter_map(|column| Some((column.name.clone(), column.target.as_ref()?)));
+        let types: toml::Table =
+            chosen().filter_map(|(name, target)| Some((name, target.ty.clone()?.into()))).collect();
+        let policies = chosen().filter_map(|(name, target)| Some((name, target.on_bad_value?.into())));
+        let name = format!("`{database}`.{}", self.quoted());
+        let keys: [(&str, toml::Value); 3] = [
+            ("table", name.into()),
+            ("types", types.into()),
+            ("on_bad_value", policies.collect::<toml::Table>().into()),
+        ];
+        chosen().next()?;
+        Some(keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<toml::Table>().into())
+    }
+
+    /// How its columns are compared that are not as by default.
+    pub fn readings(&self) -> Vec<Reading> {
+        self.columns.iter().filter_map(|column| Some(column.target.as_ref()?.reading(&column.name))).collect()
     }
 }
 
@@ -238,7 +307,8 @@ impl Column {
     fn new(name: String, kind: Kind, nullable: bool) -> Self {
         // What MySQL fills in for nothing is a zero date, or no geometry at all.
         let optional = nullable || !kind.is_date() && !matches!(kind, Kind::Geometry(_));
-        Self { name, kind, nullable, attributes: String::new(), optional, generated: false, pool: Vec::new() }
+        let (attributes, pool) = (String::new(), Vec::new());
+        Self { name, kind, nullable, attributes, optional, generated: false, pool, target: None }
     }
 
     pub fn quoted(&self) -> String {

@@ -3,6 +3,10 @@
 //! Both servers turn each value into the same text themselves (integers and DECIMAL in digits, text and bytes in
 //! hexadecimal, times and JSON as they print them), so nothing of the bridge takes part in the judgement. Floats are compared
 //! by their bits. What ClickHouse is documented to hold as NULL, zero and partial dates, is NULL on MySQL's side too.
+//! A column in a type of a user's choice is read as the caller says.
+//!
+//! Rows that no key tells apart are compared as often as they are there: whole rows, sorted, ClickHouse's from the view of
+//! those that are there; and no row may have been taken away more often than it came, which the view would not show.
 //!
 //! Tables with an integer key are read in key order by both servers at once, whatever their size; the rows of others
 //! are sorted here, because the servers order text differently.
@@ -54,13 +58,30 @@ impl fmt::Display for Report {
     }
 }
 
+/// How a column is read that is not of its default type: SQL that makes the same text on each side, `{}` being its name;
+/// None: as by default.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The column.
+    pub column: String,
+    /// MySQL's.
+    pub source: Option<String>,
+    /// ClickHouse's.
+    pub target: Option<String>,
+}
+
 /// Compares `database.table` on both sides.
 pub fn compare_tables(servers: &Servers, database: &str, table: &str) -> Report {
+    compare_as(servers, database, table, &[])
+}
+
+/// The same, these columns being read as they say.
+pub fn compare_as(servers: &Servers, database: &str, table: &str, readings: &[Reading]) -> Report {
     let mut connection = servers.mysql.connect();
-    let shape = Shape::read(&mut connection, database, table);
+    let shape = Shape::read(&mut connection, database, table, readings);
     let source = source_rows(&mut connection, &shape);
     let target = match servers.clickhouse.lines(&shape.target_query()) {
-        Ok(lines) => lines.map(|line| shape.target_row(line)),
+        Ok(lines) => lines.flat_map(|line| shape.target_rows(line)),
         Err(error) => return Report { different: 1, examples: vec![error], ..Report::default() },
     };
     if shape.integer_key {
@@ -71,16 +92,24 @@ pub fn compare_tables(servers: &Servers, database: &str, table: &str) -> Report 
         rows.sort_by(|a, b| a.key.cmp(&b.key));
         rows.into_iter()
     };
-    merge(&shape, sorted(source.collect()), sorted(target.collect()))
+    let mut report = merge(&shape, sorted(source.collect()), sorted(target.collect()));
+    if !shape.has_key {
+        let owed = servers.clickhouse.query(&shape.owed_query());
+        if owed != "0" {
+            report.add(|| format!("{owed} rows were taken away more often than they came"));
+        }
+    }
+    report
 }
 
 /// A row: its key for the order, and its cells as one line of TabSeparated text.
+#[derive(Clone)]
 struct Row {
     key: Key,
     line: String,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Numbers(Vec<i128>),
     Text(String),
@@ -91,7 +120,9 @@ struct Shape {
     database: String,
     table: String,
     columns: Vec<Column>,
+    /// Without a key all columns are.
     key_columns: usize,
+    has_key: bool,
     integer_key: bool,
 }
 
@@ -100,23 +131,27 @@ struct Column {
     name: String,
     data_type: String,
     scale: u64,
+    reading: Option<Reading>,
 }
 
 impl Shape {
-    fn read(connection: &mut mysql::Conn, database: &str, table: &str) -> Self {
+    fn read(connection: &mut mysql::Conn, database: &str, table: &str, readings: &[Reading]) -> Self {
         let columns = "SELECT column_name, data_type, COALESCE(numeric_scale, 0) FROM information_schema.columns
              WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
         let columns: Vec<(String, String, u64)> = connection.exec(columns, (database, table)).unwrap();
-        let key = "SELECT column_name FROM information_schema.statistics
-             WHERE table_schema = ? AND table_name = ? AND index_name = 'PRIMARY' ORDER BY seq_in_index";
-        let key: Vec<String> = connection.exec(key, (database, table)).unwrap();
-        assert!(!key.is_empty(), "{database}.{table} does not exist or has no primary key");
-        let columns = columns.into_iter().map(|(name, data_type, scale)| Column { name, data_type, scale });
+        assert!(!columns.is_empty(), "{database}.{table} does not exist");
+        let key = key_of(connection, database, table);
+        let reading = |name: &str| readings.iter().find(|reading| reading.column == name).cloned();
+        let columns = columns.into_iter();
+        let columns =
+            columns.map(|(name, data_type, scale)| Column { reading: reading(&name), name, data_type, scale });
         let (mut first, rest): (Vec<Column>, Vec<Column>) = columns.partition(|column| key.contains(&column.name));
         first.sort_by_key(|column| key.iter().position(|name| *name == column.name));
-        let integer_key = first.iter().all(|column| column.data_type.ends_with("int"));
-        let (database, table) = (database.to_owned(), table.to_owned());
-        Self { database, table, key_columns: key.len(), columns: [first, rest].concat(), integer_key }
+        let has_key = !key.is_empty();
+        let integer_key = has_key && first.iter().all(Column::is_integer);
+        let (database, table, columns) = (database.to_owned(), table.to_owned(), [first, rest].concat());
+        let key_columns = if has_key { key.len() } else { columns.len() };
+        Self { database, table, columns, key_columns, has_key, integer_key }
     }
 
     fn source_query(&self) -> String {
@@ -124,7 +159,22 @@ impl Shape {
     }
 
     fn target_query(&self) -> String {
-        self.query(Column::target_text, target_quoted, " FINAL")
+        if self.has_key {
+            return self.query(Column::target_text, target_quoted, " FINAL");
+        }
+        let view = target_quoted(&format!("{}__rows", self.table));
+        format!("SELECT {}, _multiplicity FROM {}.{view}", self.target_texts(), target_quoted(&self.database))
+    }
+
+    /// How many different rows a log of changes has taken away more often than it has brought them.
+    fn owed_query(&self) -> String {
+        let name = format!("{}.{}", target_quoted(&self.database), target_quoted(&self.table));
+        let texts = self.target_texts();
+        format!("SELECT count() FROM (SELECT {texts} FROM {name} FINAL GROUP BY ALL HAVING sum(_sign) < 0)")
+    }
+
+    fn target_texts(&self) -> String {
+        self.columns.iter().map(Column::target_text).collect::<Vec<_>>().join(", ")
     }
 
     fn query(&self, text: fn(&Column) -> String, quoted: fn(&str) -> String, modifier: &str) -> String {
@@ -138,11 +188,13 @@ impl Shape {
         sql
     }
 
-    fn target_row(&self, line: String) -> Row {
+    /// A row, as often as it is there.
+    fn target_rows(&self, line: String) -> impl Iterator<Item = Row> + use<> {
         assert!(!line.contains("DB::Exception: "), "ClickHouse, in the midst of its answer: {line}");
-        let cells: Vec<&str> = line.split('\t').collect();
+        let mut cells: Vec<&str> = line.split('\t').collect();
+        let count = if self.has_key { 1 } else { cells.pop().unwrap().parse().unwrap() };
         assert_eq!(cells.len(), self.columns.len(), "ClickHouse answered with {line}");
-        self.row(&cells)
+        std::iter::repeat_n(self.row(&cells), count)
     }
 
     fn row(&self, cells: &[&str]) -> Row {
@@ -185,10 +237,30 @@ fn target_quoted(name: &str) -> String {
     format!("`{}`", name.replace('\\', "\\\\").replace('`', "``"))
 }
 
+/// The columns that tell rows apart: of the PRIMARY KEY, else of a UNIQUE one without NULL; none, if nothing does.
+fn key_of(connection: &mut mysql::Conn, database: &str, table: &str) -> Vec<String> {
+    let parts = "SELECT index_name, COALESCE(column_name, ''),
+             column_name IS NOT NULL AND nullable <> 'YES' AND sub_part IS NULL
+         FROM information_schema.statistics WHERE table_schema = ? AND table_name = ? AND non_unique = 0
+         ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index";
+    let parts: Vec<(String, String, bool)> = connection.exec(parts, (database, table)).unwrap();
+    let is_whole = |index: &str| parts.iter().all(|(name, _, is_whole)| name != index || *is_whole);
+    let key = parts.iter().map(|(index, ..)| index).find(|index| is_whole(index));
+    parts.iter().filter(|(index, ..)| Some(index) == key).map(|(_, column, _)| column.clone()).collect()
+}
+
 impl Column {
+    /// Whether both servers order it by its number.
+    fn is_integer(&self) -> bool {
+        self.data_type.ends_with("int") && self.reading.is_none()
+    }
+
     /// The value as text, made by MySQL.
     fn source_text(&self) -> String {
         let name = source_quoted(&self.name);
+        if let Some(Reading { source: Some(sql), .. }) = &self.reading {
+            return sql.replace("{}", &name);
+        }
         match self.data_type.as_str() {
             "year" | "bit" => format!("CAST({name} AS UNSIGNED)"),
             // As JSON a double has all its digits; as CHAR the longest lose their last one.
@@ -216,6 +288,9 @@ impl Column {
     /// The same text, made by ClickHouse.
     fn target_text(&self) -> String {
         let name = target_quoted(&self.name);
+        if let Some(Reading { target: Some(sql), .. }) = &self.reading {
+            return sql.replace("{}", &name);
+        }
         match self.data_type.as_str() {
             "float" | "double" => format!("toString(toFloat64({name}))"),
             "decimal" => format!("toDecimalString({name}, {})", self.scale),
@@ -237,7 +312,8 @@ impl Column {
     /// Floats by their bits: the servers print them differently, but both so that reading gives the same bits.
     fn canonical(&self, cell: &str) -> String {
         match self.data_type.as_str() {
-            "float" | "double" if cell != "\\N" => format!("{:016x}", cell.parse::<f64>().unwrap().to_bits()),
+            "float" if cell != "\\N" => format!("{:08x}", cell.parse::<f32>().unwrap().to_bits()),
+            "double" if cell != "\\N" => format!("{:016x}", cell.parse::<f64>().unwrap().to_bits()),
             _ => cell.to_owned(),
         }
     }
