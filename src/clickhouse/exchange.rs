@@ -147,7 +147,7 @@ pub fn exchange(client: &Client, exchange: &Exchange, prefixes: &[String]) -> Re
             swap(client, &place, target)?;
         }
     }
-    keyless::follow(client, target)?;
+    keyless::follow(client, target, None)?;
     match clear_away(client, exchange) {
         Err(error) if error.kind != ErrorKind::TargetBusy => {
             log::warn!("the table that was replaced stays beside its successor: {error}");

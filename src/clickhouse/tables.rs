@@ -176,7 +176,7 @@ pub fn create_table(
     }
     // A shadow needs none: its target's view will read it.
     if source.key.is_empty() && id.is_none() {
-        log_of::follow(client, target)?;
+        log_of::follow(client, target, None)?;
     }
     created(client, target)
 }
