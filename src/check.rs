@@ -24,6 +24,7 @@ use crate::mysql::tables::FoundTable;
 use crate::schema::catalog::{Definition, SourceTable};
 use crate::schema::keyless::view_name;
 use crate::schema::mapping::{self, TargetFeatures};
+use crate::schema::target::TargetColumn;
 use crate::schema::types::{SourceType, TableName};
 
 /// Connections that are enough to look around.
@@ -237,19 +238,22 @@ pub fn misfits(source: &SourceTable, target: Option<&ExistingTable>, features: T
     };
     problems
         .into_iter()
-        .chain(refused_choices(source, features))
+        .chain(refused_choices(source, target, features))
         .map(|problem| problem.of_table(&source.name))
         .collect()
 }
 
-/// Types that were chosen and cannot be.
-fn refused_choices(source: &SourceTable, features: TargetFeatures) -> Vec<Problem> {
+/// Types that were chosen and cannot be, unless the target's own are what has become of them.
+fn refused_choices(source: &SourceTable, target: Option<&ExistingTable>, features: TargetFeatures) -> Vec<Problem> {
     let refused = source.columns.iter().enumerate().filter_map(|(index, column)| {
         let (is_key, choice) = (source.key.contains(&index), source.choices.of(&column.name));
         let chosen = mapping::chosen_type(column, is_key, source.allows_zero_dates, features, choice);
         let by_default = mapping::target_type(column, is_key, source.allows_zero_dates, features);
+        let existing = target.and_then(|target| target.table.column(&column.name));
+        let is_taken =
+            |existing: &TargetColumn| mapping::accepts_chosen(column, is_key, features, &existing.ty, choice).is_ok();
         // What has no default type is the source's problem.
-        chosen.err().filter(|_| by_default.is_ok())
+        chosen.err().filter(|_| by_default.is_ok() && !existing.is_some_and(is_taken))
     });
     let problem = |error: Error| {
         let repair = format!("mend `types` or `on_bad_value` in the [[replicate.rule]] of {}", source.name);
