@@ -12,7 +12,7 @@ use crate::checkpoint::Store;
 use crate::clickhouse::check::{check_existing, reserved_names};
 use crate::clickhouse::grants::Wanted;
 use crate::clickhouse::tables::ExistingTable;
-use crate::clickhouse::{Client, tables};
+use crate::clickhouse::{Client, keyless, tables};
 use crate::config::{Config, ReplicateConfig, Start, helper_note};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::guard;
@@ -134,7 +134,10 @@ impl Inspection {
         for table in &mut self.tables {
             table.target = tables::existing_table(client, &table.target_name)?;
             table.misfits = misfits(&table.source, table.target.as_ref(), features);
+            let is_free = keyless::check_names(client, !table.source.key.is_empty(), &table.target_name);
+            self.problems.extend(taken_name(&table.source.name, is_free)?);
         }
+        self.problems.extend(clashing_names(&self.tables));
         self.inspect_grants(client, config)
     }
 
@@ -227,6 +230,32 @@ fn bad_keyless_condition(table: &Inspected) -> Option<Problem> {
         )
         .of_table(name)
     })
+}
+
+/// The name of a target, or of its view, is another table's.
+fn taken_name(table: &TableName, is_free: Result<()>) -> Result<Option<Problem>> {
+    match is_free {
+        Err(error) if error.kind == ErrorKind::TableShape => {
+            let (text, repair) = error.text.split_once(": ").unwrap_or((&error.text, "rename one of the two"));
+            Ok(Some(Problem::new(format!("{table}: {text}"), repair).of_table(table)))
+        }
+        other => other.map(|()| None),
+    }
+}
+
+/// Tables whose targets are still to be made, under the names of other tables' views.
+fn clashing_names(tables: &[Inspected]) -> Vec<Problem> {
+    let views = || tables.iter().filter(|table| table.source.key.is_empty());
+    let problem = |table: &Inspected| {
+        let other = views().find(|other| view_name(&other.target_name) == table.target_name)?;
+        let text = format!(
+            "{}: {} is the name of the view of the rows of {}, which has no key",
+            table.source.name, table.target_name, other.source.name
+        );
+        let repair = "rename or exclude one of the two, or give the one without a key a PRIMARY KEY";
+        Some(Problem::new(text, repair).of_table(&table.source.name))
+    };
+    tables.iter().filter(|table| table.target.is_none()).filter_map(problem).collect()
 }
 
 /// What the target of `source` does not fit in, or what stands in the way of making one.

@@ -434,3 +434,59 @@ fn virtual_columns_need_a_key() {
     assert_eq!(test.clickhouse("SELECT a FROM {db}.k FINAL"), "3");
     assert_eq!(bridge.sigterm(), Some(0));
 }
+
+/// A table that has the name of another one's view: one of them is refused, and names the other.
+#[test]
+fn names_that_are_taken() {
+    let test = Fixture::new("keyless_names");
+    test.sql("CREATE TABLE t (a INT);\nCREATE TABLE t__rows (id INT PRIMARY KEY);\nINSERT INTO t VALUES (1);\nINSERT INTO t__rows VALUES (7);");
+    let (view, name) = (format!("{}.t__rows", test.database), |table: &str| format!("{}.{table}", test.database));
+    let expected =
+        format!("{view}: {view} is the name of the view of the rows of {}.t, which has no key", test.database);
+    let checked = run_command("check", &test.config());
+    assert!(checked.code == Some(3) && checked.text().contains(&expected), "{}", checked.text());
+    test.sql("DROP TABLE t__rows");
+    test.clickhouse("CREATE DATABASE {db}");
+    test.clickhouse("CREATE VIEW {db}.t__rows AS SELECT 1 AS mine");
+    let checked = run_command("check", &test.config());
+    let expected = format!("{}: {view}, the view of its rows (it has no key), is the name of another table", name("t"));
+    assert!(checked.code == Some(3) && checked.text().contains(&expected), "{}", checked.text());
+    assert_eq!(test.clickhouse("SELECT * FROM {db}.t__rows"), "1", "it stays");
+    test.clickhouse("DROP VIEW {db}.t__rows");
+    let mut bridge = Bridge::start(&test.config());
+    bridge.wait_all_streaming(&test, COPY);
+    test.sql(
+        "CREATE TABLE t__rows (id INT PRIMARY KEY);
+         INSERT INTO t__rows VALUES (7);
+         CREATE TABLE u__rows (id INT PRIMARY KEY);
+         INSERT INTO u__rows VALUES (8);
+         CREATE TABLE u (a INT);
+         CREATE TABLE w (a INT);
+         RENAME TABLE w TO v;
+         CREATE TABLE x__rows (id INT PRIMARY KEY);
+         INSERT INTO x__rows VALUES (9);
+         RENAME TABLE v TO x;
+         INSERT INTO t VALUES (2);",
+    );
+    let mut refused = |table: &str, part: &str| {
+        let name = name(table);
+        let is_it = |reason: &str| reason.contains(part);
+        bridge.wait_for(&format!("{name} aside"), COPY, |status| is_it(&status.table_reason(&name)));
+    };
+    refused("t__rows", &format!("{view} is the view of the rows"));
+    refused("u", "u__rows, the view of its rows (it has no key), is the name of another table");
+    refused("x", "x__rows, the view of its rows (it has no key), is the name of another table");
+    bridge.wait_caught_up(&test, COPY);
+    assert_same(&test, "t", "CAST(a AS CHAR)", "toString(a)");
+    test.assert_equal("u__rows");
+    test.assert_equal("x__rows");
+    // Mended.
+    test.sql("RENAME TABLE t__rows TO t_rows;\nINSERT INTO t_rows VALUES (10);\nDROP TABLE u__rows, x__rows;");
+    bridge.wait_caught_up(&test, COPY);
+    resync(&mut bridge, &test, "u");
+    resync(&mut bridge, &test, "x");
+    bridge.wait_all_streaming(&test, COPY);
+    test.assert_equal("t_rows");
+    assert_eq!(test.clickhouse("SELECT count() FROM {db}.u__rows"), "0");
+    assert_eq!(bridge.sigterm(), Some(0));
+}

@@ -120,6 +120,8 @@ fn rename(client: &Client, from: &TableName, to: &TableName, floor: u64, prefixe
         (false, false) => Err(shape(&format!("{from}, which it was called before, is gone"))),
         (true, true) => Err(shape(&format!("the name is taken: {from} cannot get it"))),
         (true, false) => {
+            let is_log = tables::existing_table(client, from)?.is_some_and(|from| keyless::is_log(&from));
+            keyless::check_names(client, !is_log, to)?;
             close(client, from, floor, prefixes)?;
             tables::create_database(client, &to.database)?;
             client.query(&rename_sql(from, to)).map(drop)

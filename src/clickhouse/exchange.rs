@@ -48,6 +48,7 @@ pub fn create_shadow(
     fitting: bool,
 ) -> Result<TargetTable> {
     let name = shadow_name(target, id);
+    keyless::check_names(client, !source.key.is_empty(), target)?;
     if fitting {
         let (shadow, target) = (sql::table(&name), sql::table(target));
         client.query(&format!("CREATE TABLE IF NOT EXISTS {shadow} UUID '{id}' AS {target}"))?;

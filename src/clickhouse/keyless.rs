@@ -1,14 +1,15 @@
 //! The target of a table without a key ([`crate::schema::keyless`]): its clauses, and the view of its rows.
 //!
 //! The view is made anew after each change of the target, and goes with it; done twice it is the same. It is told by its
-//! name and by what it selects, so that nothing else of that name is touched. An account that may not make views goes
-//! without: the log of changes has everything.
+//! name and by what it selects, so that nothing else of that name is touched: one of the two is refused before, and names
+//! the other ([`check_names`]). An account that may not make views is refused at a start with such a table; for one that
+//! comes later the log says that it goes without: the log of changes has everything.
 
 use serde::Deserialize;
 
 use crate::clickhouse::tables::{self, ExistingTable, IS_DELETED, VERSION};
 use crate::clickhouse::{Client, sql};
-use crate::error::{Action, ErrorKind, Result};
+use crate::error::{Action, Error, ErrorKind, Result};
 use crate::schema::keyless::{LOG_KEY, MULTIPLICITY, ROW_NUMBER, SIGN, view_name};
 use crate::schema::target::{Ddl, DdlAction, TargetColumn, TargetTable};
 use crate::schema::types::TableName;
@@ -91,6 +92,29 @@ fn viewed(log: &ExistingTable, written: Option<&TargetTable>) -> Vec<TargetColum
     let columns = log.table.columns.iter().zip(&log.default_kinds);
     let viewed = columns.filter(|(column, kind)| matches!(kind.as_str(), "" | "DEFAULT") && is_written(&column.name));
     viewed.map(|(column, _)| column.clone()).collect()
+}
+
+/// Whether another table has the target's name, or that of its view, where one of the two has no key: one has to go.
+///
+/// # Errors
+/// [`ErrorKind::TableShape`] naming both; or as [`Client::query`].
+pub fn check_names(client: &Client, has_key: bool, target: &TableName) -> Result<()> {
+    if !has_key {
+        let view = view_name(target);
+        if definition_of(client, &view)?.is_some_and(|found| !is_ours(&found)) {
+            return Err(clash(&format!("{view}, the view of its rows (it has no key), is the name of another table")));
+        }
+    }
+    if definition_of(client, target)?.is_some_and(|found| is_ours(&found)) {
+        let text = format!("{target} is the view of the rows of the table before __rows, which has no key");
+        return Err(clash(&text));
+    }
+    Ok(())
+}
+
+fn clash(text: &str) -> Error {
+    let text = format!("{text}: rename or exclude one of the two, or give the one without a key a PRIMARY KEY");
+    Error::new(ErrorKind::TableShape, text)
 }
 
 /// What a schema change does to the views, also when it was refused: rows may be written as if it had been made.
