@@ -12,7 +12,7 @@ use crate::checkpoint::Store;
 use crate::clickhouse::check::{check_existing, reserved_names};
 use crate::clickhouse::grants::Wanted;
 use crate::clickhouse::tables::ExistingTable;
-use crate::clickhouse::{Client, tables};
+use crate::clickhouse::{Client, keyless, tables};
 use crate::config::{Config, ReplicateConfig, Start, helper_note};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::guard;
@@ -24,6 +24,7 @@ use crate::mysql::tables::FoundTable;
 use crate::schema::catalog::{Definition, SourceTable};
 use crate::schema::keyless::view_name;
 use crate::schema::mapping::{self, TargetFeatures};
+use crate::schema::target::TargetColumn;
 use crate::schema::types::{SourceType, TableName};
 
 /// Connections that are enough to look around.
@@ -133,7 +134,10 @@ impl Inspection {
         for table in &mut self.tables {
             table.target = tables::existing_table(client, &table.target_name)?;
             table.misfits = misfits(&table.source, table.target.as_ref(), features);
+            let is_free = keyless::check_names(client, !table.source.key.is_empty(), &table.target_name);
+            self.problems.extend(taken_name(&table.source.name, is_free)?);
         }
+        self.problems.extend(clashing_names(&self.tables));
         self.inspect_grants(client, config)
     }
 
@@ -228,6 +232,32 @@ fn bad_keyless_condition(table: &Inspected) -> Option<Problem> {
     })
 }
 
+/// The name of a target, or of its view, is another table's.
+fn taken_name(table: &TableName, is_free: Result<()>) -> Result<Option<Problem>> {
+    match is_free {
+        Err(error) if error.kind == ErrorKind::TableShape => {
+            let (text, repair) = error.text.split_once(": ").unwrap_or((&error.text, "rename one of the two"));
+            Ok(Some(Problem::new(format!("{table}: {text}"), repair).of_table(table)))
+        }
+        other => other.map(|()| None),
+    }
+}
+
+/// Tables whose targets are still to be made, under the names of other tables' views.
+fn clashing_names(tables: &[Inspected]) -> Vec<Problem> {
+    let views = || tables.iter().filter(|table| table.source.key.is_empty());
+    let problem = |table: &Inspected| {
+        let other = views().find(|other| view_name(&other.target_name) == table.target_name)?;
+        let text = format!(
+            "{}: {} is the name of the view of the rows of {}, which has no key",
+            table.source.name, table.target_name, other.source.name
+        );
+        let repair = "rename or exclude one of the two, or give the one without a key a PRIMARY KEY";
+        Some(Problem::new(text, repair).of_table(&table.source.name))
+    };
+    tables.iter().filter(|table| table.target.is_none()).filter_map(problem).collect()
+}
+
 /// What the target of `source` does not fit in, or what stands in the way of making one.
 pub fn misfits(source: &SourceTable, target: Option<&ExistingTable>, features: TargetFeatures) -> Vec<Problem> {
     let problems = match target {
@@ -237,19 +267,22 @@ pub fn misfits(source: &SourceTable, target: Option<&ExistingTable>, features: T
     };
     problems
         .into_iter()
-        .chain(refused_choices(source, features))
+        .chain(refused_choices(source, target, features))
         .map(|problem| problem.of_table(&source.name))
         .collect()
 }
 
-/// Types that were chosen and cannot be.
-fn refused_choices(source: &SourceTable, features: TargetFeatures) -> Vec<Problem> {
+/// Types that were chosen and cannot be, unless the target's own are what has become of them.
+fn refused_choices(source: &SourceTable, target: Option<&ExistingTable>, features: TargetFeatures) -> Vec<Problem> {
     let refused = source.columns.iter().enumerate().filter_map(|(index, column)| {
         let (is_key, choice) = (source.key.contains(&index), source.choices.of(&column.name));
         let chosen = mapping::chosen_type(column, is_key, source.allows_zero_dates, features, choice);
         let by_default = mapping::target_type(column, is_key, source.allows_zero_dates, features);
+        let existing = target.and_then(|target| target.table.column(&column.name));
+        let is_taken =
+            |existing: &TargetColumn| mapping::accepts_chosen(column, is_key, features, &existing.ty, choice).is_ok();
         // What has no default type is the source's problem.
-        chosen.err().filter(|_| by_default.is_ok())
+        chosen.err().filter(|_| by_default.is_ok() && !existing.is_some_and(is_taken))
     });
     let problem = |error: Error| {
         let repair = format!("mend `types` or `on_bad_value` in the [[replicate.rule]] of {}", source.name);

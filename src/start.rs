@@ -509,9 +509,12 @@ impl Starting<'_> {
 
 /// The target of a table that goes on without a change: its rows have the columns that it lacks, too.
 fn intended(source: &SourceTable, mut target: TargetTable, features: TargetFeatures) -> TargetTable {
-    let wanted = targets::target_columns(source, features).unwrap_or_default().into_iter();
+    let wanted = targets::target_columns(source, features).unwrap_or_default();
+    if source.key.is_empty() {
+        target.columns.retain(|column| wanted.iter().any(|wanted| wanted.name == column.name));
+    }
     let is_there = |name: &str| target.columns.iter().any(|column| column.name == name);
-    let missing: Vec<_> = wanted.filter(|column| !is_there(&column.name)).collect();
+    let missing: Vec<_> = wanted.into_iter().filter(|column| !is_there(&column.name)).collect();
     target.columns.extend(missing);
     target
 }

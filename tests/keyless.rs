@@ -193,6 +193,56 @@ fn schema_changes_of_a_table_without_a_key() {
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
+/// What `[ddl]` ignores must not make the images of one row differ: by a column that is written no more, or other values.
+#[test]
+fn changes_that_are_ignored() {
+    let test = Fixture::new("keyless_ignored");
+    test.sql("CREATE TABLE t (a INT, b INT, c INT);\nINSERT INTO t VALUES (1, 10, 100), (1, 11, 100), (2, 20, 200), (3, 3, 3);");
+    let mut config = test.config();
+    config.set("ddl.alter_table", "ignore");
+    let mut bridge = Bridge::start(&config);
+    bridge.wait_all_streaming(&test, COPY);
+    let mut step = |sql: &str| {
+        test.sql(sql);
+        bridge.wait_all_streaming(&test, COPY);
+        assert_same(&test, "t", "CONCAT_WS('|', a, c)", "concat(toString(a), '|', toString(c))");
+    };
+    step("ALTER TABLE t MODIFY b BIGINT;\nUPDATE t SET b = 12 WHERE b = 11;\nDELETE FROM t WHERE b = 10;");
+    step(
+        "ALTER TABLE t DROP COLUMN b;\nDELETE FROM t WHERE c = 100;\nUPDATE t SET c = 201 WHERE a = 2;\nINSERT INTO t VALUES (3, 4);",
+    );
+    step(
+        "ALTER TABLE t RENAME COLUMN a TO c, RENAME COLUMN c TO a;\nDELETE FROM t WHERE c = 2;\nINSERT INTO t (a, c) VALUES (5, 6);",
+    );
+    step("ALTER TABLE t ADD COLUMN m INT NOT NULL DEFAULT 4;\nDELETE FROM t WHERE a = 4;");
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+/// A table that goes on without a refused change is written as if it had been made.
+#[test]
+fn changes_that_are_refused() {
+    let test = Fixture::new("keyless_drifted");
+    test.sql("CREATE TABLE t (a INT, b INT);\nINSERT INTO t VALUES (1, 10), (1, 11), (2, 20);");
+    let mut config = test.config();
+    config.set("ddl.on_failure", "continue");
+    let mut bridge = Bridge::start(&config);
+    bridge.wait_all_streaming(&test, COPY);
+    // It takes the name, and no rows can be written to it.
+    test.clickhouse("ALTER TABLE {db}.t ADD COLUMN n Nullable(Int32) ALIAS b");
+    test.sql("ALTER TABLE t RENAME COLUMN b TO n;\nDELETE FROM t WHERE n = 11;");
+    let name = format!("{}.t", test.database);
+    bridge.wait_for("drifted", PATIENCE, |status| status.table_state(&name) == "drifted");
+    bridge.wait_caught_up(&test, PATIENCE);
+    assert_same(&test, "t", "CAST(a AS CHAR)", "toString(a)");
+    bridge.kill9();
+    let mut bridge = Bridge::start(&config);
+    test.sql("ALTER TABLE t ADD COLUMN c INT NOT NULL DEFAULT 3;\nUPDATE t SET c = 4 WHERE a = 2;\nDELETE FROM t WHERE a = 1;");
+    bridge.wait_caught_up(&test, PATIENCE);
+    assert_same(&test, "t", "CONCAT_WS('|', a, c)", "concat(toString(a), '|', toString(c))");
+    assert_eq!(bridge.status().unwrap().table_state(&name), "drifted");
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
 /// Writers that insert, change and delete rows of few values.
 struct Writers {
     stop: Arc<AtomicBool>,
@@ -344,4 +394,99 @@ fn check_says_what_a_table_without_a_key_gets() {
     assert_eq!(ended.code, Some(0), "{}", ended.text());
     let text = ended.text();
     assert!(text.contains("no PRIMARY KEY") && text.contains("t__rows") && text.contains("ADD COLUMN `id`"), "{text}");
+}
+
+/// A VIRTUAL column is computed by the session that changes the row: it cannot tell rows apart.
+#[test]
+fn virtual_columns_need_a_key() {
+    let test = Fixture::new("keyless_virtual");
+    test.sql(
+        "CREATE TABLE t (a INT, ts TIMESTAMP NOT NULL, g DATETIME AS (CAST(ts AS DATETIME)) VIRTUAL NOT NULL, UNIQUE KEY (g));
+         CREATE TABLE k (a INT NOT NULL, ts TIMESTAMP NOT NULL, g DATETIME AS (CAST(ts AS DATETIME)) VIRTUAL NOT NULL, UNIQUE KEY (g), UNIQUE KEY (a));
+         INSERT INTO k (a, ts) VALUES (1, '2024-01-01 00:00:00'), (2, '2024-01-02 00:00:00');",
+    );
+    let expected = "t column g: it is VIRTUAL, so that its values depend on the session";
+    let checked = run_command("check", &test.config());
+    assert!(checked.code == Some(3) && checked.text().contains(expected), "{}", checked.text());
+    test.sql("DROP TABLE t");
+    let mut bridge = Bridge::start(&test.config());
+    bridge.wait_all_streaming(&test, COPY);
+    test.sql(
+        "CREATE TABLE t (a INT, ts TIMESTAMP NULL, g DATETIME AS (CAST(ts AS DATETIME)) VIRTUAL);
+         CREATE TABLE s (a INT, ts TIMESTAMP NULL, g DATETIME AS (CAST(ts AS DATETIME)) STORED);
+         INSERT INTO t (a, ts) VALUES (1, '2024-01-01 00:00:00');
+         INSERT INTO s (a, ts) VALUES (1, '2024-01-01 00:00:00'), (1, '2024-01-01 00:00:00'), (2, '2024-01-01 00:00:00');
+         SET time_zone = '+05:00';
+         DELETE FROM s WHERE a = 1 LIMIT 1;
+         UPDATE k SET a = 3 WHERE a = 1;
+         DELETE FROM k WHERE a = 2;",
+    );
+    let name = format!("{}.t", test.database);
+    bridge.wait_for("t aside", COPY, |status| status.table_reason(&name).contains(expected));
+    bridge.wait_for("s streaming", COPY, |status| status.table_state(&format!("{}.s", test.database)) == "streaming");
+    bridge.wait_caught_up(&test, COPY);
+    assert_same(
+        &test,
+        "s",
+        "CONCAT_WS('|', a, UNIX_TIMESTAMP(ts))",
+        "concat(toString(a), '|', toString(toUnixTimestamp(ts)))",
+    );
+    assert_eq!(test.clickhouse("SELECT a FROM {db}.k FINAL"), "3");
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+/// A table that has the name of another one's view: one of them is refused, and names the other.
+#[test]
+fn names_that_are_taken() {
+    let test = Fixture::new("keyless_names");
+    test.sql("CREATE TABLE t (a INT);\nCREATE TABLE t__rows (id INT PRIMARY KEY);\nINSERT INTO t VALUES (1);\nINSERT INTO t__rows VALUES (7);");
+    let (view, name) = (format!("{}.t__rows", test.database), |table: &str| format!("{}.{table}", test.database));
+    let expected =
+        format!("{view}: {view} is the name of the view of the rows of {}.t, which has no key", test.database);
+    let checked = run_command("check", &test.config());
+    assert!(checked.code == Some(3) && checked.text().contains(&expected), "{}", checked.text());
+    test.sql("DROP TABLE t__rows");
+    test.clickhouse("CREATE DATABASE {db}");
+    test.clickhouse("CREATE VIEW {db}.t__rows AS SELECT 1 AS mine");
+    let checked = run_command("check", &test.config());
+    let expected = format!("{}: {view}, the view of its rows (it has no key), is the name of another table", name("t"));
+    assert!(checked.code == Some(3) && checked.text().contains(&expected), "{}", checked.text());
+    assert_eq!(test.clickhouse("SELECT * FROM {db}.t__rows"), "1", "it stays");
+    test.clickhouse("DROP VIEW {db}.t__rows");
+    let mut bridge = Bridge::start(&test.config());
+    bridge.wait_all_streaming(&test, COPY);
+    test.sql(
+        "CREATE TABLE t__rows (id INT PRIMARY KEY);
+         INSERT INTO t__rows VALUES (7);
+         CREATE TABLE u__rows (id INT PRIMARY KEY);
+         INSERT INTO u__rows VALUES (8);
+         CREATE TABLE u (a INT);
+         CREATE TABLE w (a INT);
+         RENAME TABLE w TO v;
+         CREATE TABLE x__rows (id INT PRIMARY KEY);
+         INSERT INTO x__rows VALUES (9);
+         RENAME TABLE v TO x;
+         INSERT INTO t VALUES (2);",
+    );
+    let mut refused = |table: &str, part: &str| {
+        let name = name(table);
+        let is_it = |reason: &str| reason.contains(part);
+        bridge.wait_for(&format!("{name} aside"), COPY, |status| is_it(&status.table_reason(&name)));
+    };
+    refused("t__rows", &format!("{view} is the view of the rows"));
+    refused("u", "u__rows, the view of its rows (it has no key), is the name of another table");
+    refused("x", "x__rows, the view of its rows (it has no key), is the name of another table");
+    bridge.wait_caught_up(&test, COPY);
+    assert_same(&test, "t", "CAST(a AS CHAR)", "toString(a)");
+    test.assert_equal("u__rows");
+    test.assert_equal("x__rows");
+    // Mended.
+    test.sql("RENAME TABLE t__rows TO t_rows;\nINSERT INTO t_rows VALUES (10);\nDROP TABLE u__rows, x__rows;");
+    bridge.wait_caught_up(&test, COPY);
+    resync(&mut bridge, &test, "u");
+    resync(&mut bridge, &test, "x");
+    bridge.wait_all_streaming(&test, COPY);
+    test.assert_equal("t_rows");
+    assert_eq!(test.clickhouse("SELECT count() FROM {db}.u__rows"), "0");
+    assert_eq!(bridge.sigterm(), Some(0));
 }

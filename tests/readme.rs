@@ -82,7 +82,7 @@ fn variant(ty: &SourceType) -> &'static str {
         SourceType::OldTime => "OldTime",
         SourceType::OldDateTime => "OldDateTime",
         SourceType::OldTimestamp => "OldTimestamp",
-        SourceType::Json => "Json",
+        SourceType::Json | SourceType::JsonText => "Json",
         SourceType::Geometry => "Geometry",
         SourceType::Vector => "Vector",
         SourceType::Unsupported { .. } => "Unsupported",

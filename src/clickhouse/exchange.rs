@@ -48,6 +48,7 @@ pub fn create_shadow(
     fitting: bool,
 ) -> Result<TargetTable> {
     let name = shadow_name(target, id);
+    keyless::check_names(client, !source.key.is_empty(), target)?;
     if fitting {
         let (shadow, target) = (sql::table(&name), sql::table(target));
         client.query(&format!("CREATE TABLE IF NOT EXISTS {shadow} UUID '{id}' AS {target}"))?;
@@ -147,7 +148,7 @@ pub fn exchange(client: &Client, exchange: &Exchange, prefixes: &[String]) -> Re
             swap(client, &place, target)?;
         }
     }
-    keyless::follow(client, target)?;
+    keyless::follow(client, target, None)?;
     match clear_away(client, exchange) {
         Err(error) if error.kind != ErrorKind::TargetBusy => {
             log::warn!("the table that was replaced stays beside its successor: {error}");

@@ -1,16 +1,17 @@
 //! The target of a table without a key ([`crate::schema::keyless`]): its clauses, and the view of its rows.
 //!
 //! The view is made anew after each change of the target, and goes with it; done twice it is the same. It is told by its
-//! name and by what it selects, so that nothing else of that name is touched. An account that may not make views goes
-//! without: the log of changes has everything.
+//! name and by what it selects, so that nothing else of that name is touched: one of the two is refused before, and names
+//! the other ([`check_names`]). An account that may not make views is refused at a start with such a table; for one that
+//! comes later the log says that it goes without: the log of changes has everything.
 
 use serde::Deserialize;
 
 use crate::clickhouse::tables::{self, ExistingTable, IS_DELETED, VERSION};
 use crate::clickhouse::{Client, sql};
-use crate::error::{Action, ErrorKind, Result};
+use crate::error::{Action, Error, ErrorKind, Result};
 use crate::schema::keyless::{LOG_KEY, MULTIPLICITY, ROW_NUMBER, SIGN, view_name};
-use crate::schema::target::{Ddl, DdlAction, TargetColumn};
+use crate::schema::target::{Ddl, DdlAction, TargetColumn, TargetTable};
 use crate::schema::types::TableName;
 
 /// The engine of a log of changes.
@@ -52,12 +53,14 @@ pub fn view_sql(target: &TableName, columns: &[TargetColumn]) -> String {
     )
 }
 
-/// Makes the view of `target` anew, or drops it when that is no log of changes (any more).
+/// Makes the view of `target` anew, or drops it when that is no log of changes (any more). It has the columns that rows
+/// are `written` with: by one that is left over, after a RENAME COLUMN that was refused, the images of one row would
+/// not be equal. Without `written`, those of the log, which was just made.
 ///
 /// # Errors
 /// When the server is away.
-pub fn follow(client: &Client, target: &TableName) -> Result<()> {
-    match make(client, target) {
+pub fn follow(client: &Client, target: &TableName, written: Option<&TargetTable>) -> Result<()> {
+    match make(client, target, written) {
         Err(error) if error.action() != Action::Retry || error.kind == ErrorKind::TargetDenied => {
             log::warn!("the view {} is not what it should be: {error}", view_name(target));
             Ok(())
@@ -66,7 +69,7 @@ pub fn follow(client: &Client, target: &TableName) -> Result<()> {
     }
 }
 
-fn make(client: &Client, target: &TableName) -> Result<()> {
+fn make(client: &Client, target: &TableName, written: Option<&TargetTable>) -> Result<()> {
     let log = tables::existing_table(client, target)?.filter(is_log);
     let view = definition_of(client, &view_name(target))?;
     match (log, view) {
@@ -75,7 +78,7 @@ fn make(client: &Client, target: &TableName) -> Result<()> {
             log::warn!("{text}");
             Ok(())
         }
-        (Some(log), _) => client.query(&view_sql(target, &log.table.columns)).map(drop),
+        (Some(log), _) => client.query(&view_sql(target, &viewed(&log, written))).map(drop),
         (None, Some(view)) if is_ours(&view) => {
             client.query(&format!("DROP VIEW IF EXISTS {}", sql::table(&view_name(target)))).map(drop)
         }
@@ -83,15 +86,48 @@ fn make(client: &Client, target: &TableName) -> Result<()> {
     }
 }
 
-/// What a schema change does to the views.
+/// The columns of the view: what is stored, and written.
+fn viewed(log: &ExistingTable, written: Option<&TargetTable>) -> Vec<TargetColumn> {
+    let is_written = |name: &str| written.is_none_or(|written| written.column(name).is_some());
+    let columns = log.table.columns.iter().zip(&log.default_kinds);
+    let viewed = columns.filter(|(column, kind)| matches!(kind.as_str(), "" | "DEFAULT") && is_written(&column.name));
+    viewed.map(|(column, _)| column.clone()).collect()
+}
+
+/// Whether another table has the target's name, or that of its view, where one of the two has no key: one has to go.
+///
+/// # Errors
+/// [`ErrorKind::TableShape`] naming both; or as [`Client::query`].
+pub fn check_names(client: &Client, has_key: bool, target: &TableName) -> Result<()> {
+    if !has_key {
+        let view = view_name(target);
+        if definition_of(client, &view)?.is_some_and(|found| !is_ours(&found)) {
+            return Err(clash(&format!("{view}, the view of its rows (it has no key), is the name of another table")));
+        }
+    }
+    if definition_of(client, target)?.is_some_and(|found| is_ours(&found)) {
+        let text = format!("{target} is the view of the rows of the table before __rows, which has no key");
+        return Err(clash(&text));
+    }
+    Ok(())
+}
+
+fn clash(text: &str) -> Error {
+    let text = format!("{text}: rename or exclude one of the two, or give the one without a key a PRIMARY KEY");
+    Error::new(ErrorKind::TableShape, text)
+}
+
+/// What a schema change does to the views, also when it was refused: rows may be written as if it had been made.
 ///
 /// # Errors
 /// As [`follow`].
 pub fn follow_change(client: &Client, ddl: &Ddl) -> Result<()> {
+    let (name, written) = (&ddl.table.name, Some(&ddl.table));
     match &ddl.action {
         DdlAction::Truncate => Ok(()),
-        DdlAction::Alter(_) | DdlAction::Create(_) | DdlAction::Drop { .. } => follow(client, &ddl.table.name),
-        DdlAction::Rename { from } => follow(client, from).and_then(|()| follow(client, &ddl.table.name)),
+        DdlAction::Alter(_) | DdlAction::Create(_) => follow(client, name, written),
+        DdlAction::Drop { .. } => follow(client, name, None),
+        DdlAction::Rename { from } => follow(client, from, None).and_then(|()| follow(client, name, written)),
     }
 }
 

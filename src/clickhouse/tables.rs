@@ -171,12 +171,15 @@ pub fn create_table(
     target: &TableName,
     id: Option<Uuid>,
 ) -> Result<TargetTable> {
+    if id.is_none() {
+        log_of::check_names(client, !source.key.is_empty(), target)?;
+    }
     for statement in create_statements(client, source, target, id)? {
         client.query(&statement).map_err(|error| error.at_table(target))?;
     }
     // A shadow needs none: its target's view will read it.
     if source.key.is_empty() && id.is_none() {
-        log_of::follow(client, target)?;
+        log_of::follow(client, target, None)?;
     }
     created(client, target)
 }

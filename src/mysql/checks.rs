@@ -192,6 +192,7 @@ fn table_problems(found: &FoundTable, grants: &Grants, account: &str) -> Vec<Pro
             ),
         ));
     }
+    problems.extend(virtual_problem(found));
     for column in &found.prefix_key_columns {
         let repair = format!(
             "ALTER TABLE {name} DROP PRIMARY KEY, ADD PRIMARY KEY (..); -- with the whole column {}",
@@ -204,6 +205,20 @@ fn table_problems(found: &FoundTable, grants: &Grants, account: &str) -> Vec<Pro
     }
     problems.extend(table.columns.iter().filter_map(|column| unsupported(&table.name, &column.name, &column.ty)));
     problems
+}
+
+/// What comes of a row and what goes of it are computed by two sessions, which may differ in their time zone, `sql_mode`,
+/// language, ..: without a key, they are one row only if they are equal.
+fn virtual_problem(found: &FoundTable) -> Option<Problem> {
+    let column = found.virtual_columns.first().filter(|_| found.table.key.is_empty())?;
+    let (name, quoted_table) = (&found.table.name, quoted(&found.table.name));
+    Some(problem(
+        format!(
+            "{name} column {column}: it is VIRTUAL, so that its values depend on the session that reads them, and the \
+             table has no PRIMARY KEY and no UNIQUE key of stored NOT NULL columns to tell its rows apart by"
+        ),
+        format!("{} -- or make the column STORED", add_key(&quoted_table)),
+    ))
 }
 
 /// The statement that gives a table a key.
@@ -302,6 +317,7 @@ mod tests {
             definition: Definition::default(),
             table: SourceTable { name, columns, key, allows_zero_dates: false, choices: Choices::default() },
             prefix_key_columns: Vec::new(),
+            virtual_columns: Vec::new(),
             cascading_keys: Vec::new(),
         }
     }

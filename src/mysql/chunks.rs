@@ -175,6 +175,7 @@ fn literal(name: &str, ty: &SourceType) -> Option<String> {
         SourceType::Float
         | SourceType::Double
         | SourceType::Json
+        | SourceType::JsonText
         | SourceType::Geometry
         | SourceType::Vector
         | SourceType::Enum { .. }

@@ -27,6 +27,8 @@ pub struct FoundTable {
     pub table: SourceTable,
     /// Key columns of which the PRIMARY KEY holds a prefix only: two rows may then differ in the column's rest.
     pub prefix_key_columns: Vec<String>,
+    /// Columns that are computed whenever a row is read, by the session that reads it.
+    pub virtual_columns: Vec<String>,
     /// Its foreign keys by which a change of another table changes or deletes rows here.
     pub cascading_keys: Vec<String>,
 }
@@ -53,16 +55,17 @@ type Tables = BTreeMap<TableName, ReadTable>;
 /// What has been read of a table.
 struct ReadTable {
     definition: Definition,
+    virtual_columns: Vec<String>,
     cascading_keys: Vec<String>,
 }
 
 impl ReadTable {
     fn found(self, allows_zero_dates: bool) -> FoundTable {
-        let Self { definition, cascading_keys } = self;
+        let Self { definition, virtual_columns, cascading_keys } = self;
         let prefixes = definition.key.iter().filter(|part| part.is_prefix);
         let prefix_key_columns = prefixes.map(|part| part.column.clone()).collect();
         let table = definition.source_table(allows_zero_dates, Choices::default());
-        FoundTable { definition, table, prefix_key_columns, cascading_keys }
+        FoundTable { definition, table, prefix_key_columns, virtual_columns, cascading_keys }
     }
 }
 
@@ -75,7 +78,7 @@ fn read_tables(source: &mut Source, wanted: Wanted<'_>) -> Result<Tables> {
     let read = |row: &Row| {
         let (name, charset) = (table_name(row), charset_of_collation(&text(row, 2)));
         let definition = Definition { name: name.clone(), charset, ..Definition::default() };
-        (name, ReadTable { definition, cascading_keys: Vec::new() })
+        (name, ReadTable { definition, virtual_columns: Vec::new(), cascading_keys: Vec::new() })
     };
     let all: BTreeSet<TableName> = rows.iter().map(table_name).collect();
     Ok(rows.iter().filter(|row| wanted(&table_name(row), &all)).map(read).collect())
@@ -84,12 +87,15 @@ fn read_tables(source: &mut Source, wanted: Wanted<'_>) -> Result<Tables> {
 fn read_columns(source: &mut Source, tables: &mut Tables) -> Result<()> {
     let query = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, IS_NULLABLE, DATA_TYPE, COLUMN_TYPE, NUMERIC_PRECISION, \
-         NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME, GENERATION_EXPRESSION \
+         NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME, GENERATION_EXPRESSION, \
+         EXTRA \
          FROM information_schema.COLUMNS WHERE {IN_USER_SCHEMAS} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
     );
     for row in source.rows("reading the columns", &query)? {
         if let Some(found) = tables.get_mut(&table_name(&row)) {
-            found.definition.columns.push(column(&row));
+            let column = column(&row);
+            found.virtual_columns.extend(text(&row, 12).contains("VIRTUAL GENERATED").then(|| column.name.clone()));
+            found.definition.columns.push(column);
         }
     }
     Ok(())
@@ -136,21 +142,25 @@ fn read_unique_keys(source: &mut Source, tables: &mut Tables) -> Result<()> {
         let name = table_name(&row);
         let Some(found) = tables.get_mut(&name).filter(|found| found.definition.key.is_empty()) else { continue };
         let indexes = source.rows("reading the unique keys", &format!("SHOW INDEX FROM {}", quoted(&name)))?;
-        if let Some(key) = standing_in(&found.definition, &indexes) {
+        if let Some(key) = standing_in(&found.definition, &found.virtual_columns, &indexes) {
             (found.definition.key, found.definition.key_is_unique) = (key, true);
         }
     }
     Ok(())
 }
 
-/// The first UNIQUE key, in the order of SHOW INDEX, of which all columns are whole and NOT NULL.
-fn standing_in(definition: &Definition, indexes: &[Row]) -> Option<Vec<KeyPart>> {
+/// The first UNIQUE key, in the order of SHOW INDEX, of which all columns are whole, NOT NULL and stored.
+fn standing_in(definition: &Definition, virtual_columns: &[String], indexes: &[Row]) -> Option<Vec<KeyPart>> {
     let is_not_null = |name: &str| definition.columns.iter().any(|column| column.name == name && !column.nullable);
     // Table, Non_unique, Key_name, Seq_in_index, Column_name, Collation, Cardinality, Sub_part, ..
     let name = |row: &Row| text(row, 2);
     let keys = indexes.chunk_by(|one, next| name(one) == name(next));
     let mut unique = keys.filter(|key| key.iter().all(|row| number(row, 1) == 0));
-    let will_do = |row: &Row| optional_text(row, 7).is_none() && is_not_null(&text(row, 4));
+    let is_stored = |name: &String| !virtual_columns.contains(name);
+    let will_do = |row: &Row| {
+        let name = text(row, 4);
+        optional_text(row, 7).is_none() && is_not_null(&name) && is_stored(&name)
+    };
     let key = unique.find(|key| key.iter().all(will_do))?;
     Some(key.iter().map(|row| KeyPart { column: text(row, 4), is_prefix: false }).collect())
 }
@@ -182,7 +192,7 @@ mod tests {
             nullable,
             ..ColumnDefinition::default()
         };
-        let columns = [("a", true), ("b", false), ("c", false)].map(column).to_vec();
+        let columns = [("a", true), ("b", false), ("c", false), ("v", false)].map(column).to_vec();
         let definition = Definition { columns, ..Definition::default() };
         let row = |non_unique: &str, key: &str, column: Option<&str>, prefix: Option<&str>| -> Row {
             let text = |text: &str| Some(text.to_owned());
@@ -198,7 +208,7 @@ mod tests {
             ]
         };
         let found = |indexes: &[Row]| {
-            let key = standing_in(&definition, indexes).unwrap_or_default();
+            let key = standing_in(&definition, &["v".to_owned()], indexes).unwrap_or_default();
             key.into_iter().map(|part| part.column).collect::<Vec<_>>().join(" ")
         };
         let wide = [row("0", "k", Some("c"), None), row("0", "k", Some("b"), None)];
@@ -207,6 +217,7 @@ mod tests {
             row("1", "plain", Some("b"), None),
             row("0", "nullable", Some("a"), None),
             row("0", "prefix", Some("b"), Some("3")),
+            row("0", "virtual", Some("v"), None),
             row("0", "expression", None, None),
         ] {
             assert_eq!(found(&[std::slice::from_ref(&first), &wide].concat()), "c b", "{first:?}");

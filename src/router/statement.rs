@@ -168,6 +168,10 @@ impl Router {
     /// without names need to know the table as it is.
     fn ignored(&mut self, name: &TableName, alter: Option<&AlterTable>, ran: &Ran<'_>) {
         let Some(table) = self.find(name).filter(|&table| self.concerns(table, ran)) else { return };
+        let is_log = self.tables.list()[table].flows() && self.tables.list()[table].is_log();
+        if let Some(alter) = alter.filter(|_| is_log) {
+            return self.ignored_in_log(table, alter, ran);
+        }
         if self.resyncs.get(&table).is_some_and(|resync| !resync.has_seen(ran.at)) {
             // Its shadow has a definition of its own.
             self.begin_resync(table, ran.now);
@@ -178,6 +182,15 @@ impl Router {
             Some(altered) => self.redefine(table, Known { since: ran.end, definition: altered.definition }),
             None if self.undefine(table) => {}
             None => self.copy_concerned(table, "its definition behind it is not known", ran),
+        }
+    }
+
+    /// A log of changes stays as it is, too, unless values change, or a column is written no more: what comes of a row
+    /// would not be equal to what is there of it.
+    fn ignored_in_log(&mut self, table: TableIndex, alter: &AlterTable, ran: &Ran<'_>) {
+        match self.effect(table, alter, ran) {
+            Ok((known, Effect::Nothing | Effect::Alter(_))) => self.redefine(table, known),
+            Ok((_, Effect::Copy(why))) | Err(why) => self.copy_concerned(table, &why, ran),
         }
     }
 
@@ -264,7 +277,10 @@ impl Router {
         definition.name = self.stored(&create.name);
         let source = self.source_table(&definition);
         let has_whole_key = definition.key.iter().all(|part| !part.is_prefix);
-        let columns = targets::target_columns(&source, self.settings.features).ok().filter(|_| has_whole_key)?;
+        // It is looked at in the source, which tells whether they are VIRTUAL.
+        let is_computed = definition.key.is_empty() && definition.columns.iter().any(|column| column.is_generated);
+        let columns = targets::target_columns(&source, self.settings.features);
+        let columns = columns.ok().filter(|_| has_whole_key && !is_computed)?;
         Some((definition, TargetTable { name: self.settings.replicate.target_name(&create.name), columns }))
     }
 

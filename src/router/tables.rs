@@ -194,6 +194,11 @@ impl Table {
         self.shape.as_ref().map(|shape| &shape.target)
     }
 
+    /// Whether its target is a log of changes.
+    pub fn is_log(&self) -> bool {
+        self.shape.as_ref().is_some_and(|shape| shape.key.is_empty())
+    }
+
     /// Whether rows go to it.
     pub fn flows(&self) -> bool {
         self.state != State::Quarantined

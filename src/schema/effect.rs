@@ -118,7 +118,8 @@ impl TargetTable {
         self.columns.insert(index, column.clone());
     }
 
-    fn column(&self, name: &str) -> Option<&TargetColumn> {
+    /// Its column of this name.
+    pub fn column(&self, name: &str) -> Option<&TargetColumn> {
         self.columns.iter().find(|column| column.name == name)
     }
 }
@@ -290,14 +291,16 @@ impl Alter<'_> {
         if form == Form::Text && before.ty != after.ty && !has_one_text(&before.ty, &after.ty) {
             return Err(format!("column {}: its values have another text", new.name));
         }
-        if kept.is_ok_and(|kept| kept.form == form || form.is_chosen() && !matches!(kept.form, Form::Text)) {
+        let is_written = self.choices.of(&new.name).written_type().is_some();
+        let is_chosen = form.is_chosen() || is_written;
+        if kept.is_ok_and(|kept| kept.form == form || is_chosen && !matches!(kept.form, Form::Text)) {
             return Ok(None);
         }
         if is_key {
             return Err(format!("column {} of the PRIMARY KEY changes its type", new.name));
         }
-        let ty =
-            mapping::widened_type(&before, &after, self.features, &current.ty).map_err(|error| error.to_string())?;
+        let ty = mapping::widened_type(&before, &after, is_written, self.features, &current.ty)
+            .map_err(|error| error.to_string())?;
         Ok(Some(TargetChange::Modify(TargetColumn { name: new.name.clone(), ty })))
     }
 

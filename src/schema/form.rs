@@ -80,6 +80,7 @@ pub fn default_base(ty: &SourceType) -> Option<Base> {
         | SourceType::Enum { .. }
         | SourceType::Set { .. }
         | SourceType::Json
+        | SourceType::JsonText
         | SourceType::Geometry => Base::String,
         SourceType::Vector => Base::Floats,
         SourceType::Unsupported { .. } => return None,
@@ -134,7 +135,7 @@ pub fn others(ty: &SourceType) -> &'static str {
         }
         ty if is_uuid(ty) => "UUID",
         SourceType::Enum { .. } => "Enum8 or Enum16 with all its labels",
-        SourceType::Json => "JSON",
+        SourceType::Json | SourceType::JsonText => "JSON",
         SourceType::Char { .. }
         | SourceType::VarChar { .. }
         | SourceType::Blob { .. }
@@ -232,9 +233,8 @@ fn is_uuid(ty: &SourceType) -> bool {
     if *charset == Charset::Binary { *max_bytes == 16 } else { *max_bytes >= 36 }
 }
 
-/// JSON, also as the text that a copy reads it as; what is a TEXT in the source is refused before.
 fn is_document(ty: &SourceType) -> bool {
-    matches!(ty, SourceType::Json | SourceType::Blob { length_bytes: 4, charset: Charset::Utf8 })
+    matches!(ty, SourceType::Json | SourceType::JsonText)
 }
 
 fn has_text(ty: &SourceType) -> bool {
@@ -306,6 +306,7 @@ mod tests {
             (SourceType::Double, "Float32"),
             (SourceType::Vector, "String"),
             (SourceType::Time { fsp: 0 }, "DateTime"),
+            (SourceType::Blob { length_bytes: 4, charset: Charset::Utf8 }, "JSON"),
         ] {
             assert_eq!(form(&ty, target), None, "{ty} into {target}");
         }

@@ -63,7 +63,7 @@ fn zero(ty: &SourceType) -> Option<String> {
             quoted("")
         }
         SourceType::Enum { labels } => quoted(labels.first()?),
-        SourceType::Json => quoted("null"),
+        SourceType::Json | SourceType::JsonText => quoted("null"),
         _ => return None,
     })
 }

@@ -87,11 +87,7 @@ pub fn chosen_type(
 /// # Errors
 /// [`ErrorKind::TableShape`] naming the type to create the column with.
 pub fn accepts(column: &SourceColumn, is_key: bool, features: TargetFeatures, target_type_text: &str) -> Result<()> {
-    let fit = fit_with(column, is_key, features, target_type_text)?;
-    if fit.form == Form::Json && column.ty != SourceType::Json {
-        return Err(misfit(column, is_key, features, target_type_text));
-    }
-    Ok(())
+    fit_with(column, is_key, features, target_type_text).map(drop)
 }
 
 /// As [`accepts`], and whether it is what the user has chosen.
@@ -107,9 +103,9 @@ pub fn accepts_chosen(
 ) -> Result<()> {
     accepts(column, is_key, features, text)?;
     let fit = fit_with(column, is_key, features, text)?;
-    if let Some(written) = choice.written_type() {
+    if choice.written_type().is_some_and(|written| !is_extended(written, text)) {
         let wanted = chosen_type(column, is_key, false, features, choice)?;
-        if !is_as_written(written, &wanted, text) {
+        if !TargetType::parse(&wanted).base.is_same(&TargetType::parse(text).base.in_utc()) {
             let text = format!("it is {text}, but the configuration asks for {wanted}");
             return Err(Error::new(ErrorKind::TableShape, text).at_column(&column.name));
         }
@@ -121,13 +117,13 @@ pub fn accepts_chosen(
     Ok(())
 }
 
-/// Whether a column of type `text` is the type that was `written`, which makes `wanted` of the source as it is now.
-fn is_as_written(written: &str, wanted: &str, text: &str) -> bool {
-    let (written, wanted, found) = (TargetType::parse(written), TargetType::parse(wanted), TargetType::parse(text));
-    match (written.base, &found.base) {
-        // The members were the source's labels when it was made.
-        (Base::Enum { bytes, members }, Base::Enum { bytes: found, .. }) if members.is_empty() => bytes == *found,
-        (_, found) => wanted.base.is_same(&found.clone().in_utc()),
+/// Whether it is the Enum that was `written`, without members or with more: those are labels that the source has, or had.
+fn is_extended(written: &str, text: &str) -> bool {
+    match (TargetType::parse(written).base, TargetType::parse(text).base) {
+        (Base::Enum { bytes, members }, Base::Enum { bytes: found_bytes, members: found }) => {
+            bytes == found_bytes && members.iter().all(|member| found.contains(member))
+        }
+        _ => false,
     }
 }
 
@@ -172,20 +168,21 @@ fn misfit(column: &SourceColumn, is_key: bool, features: TargetFeatures, text: &
 }
 
 /// What an existing target column of type `text` becomes when its source column was `before` and becomes `after`, whose
-/// values it then takes: a default type becomes the new default, a chosen one stays as far as it can, the wrappers stay,
-/// and `Nullable` is added where it is needed. Not for a key.
+/// values it then takes: a default type becomes the new default, a chosen one (or one that `is_written` in the
+/// configuration) stays as far as it can, the wrappers stay, and `Nullable` is added where it is needed. Not for a key.
 ///
 /// # Errors
 /// As [`target_type`]; a chosen type that does not take the new values.
 pub fn widened_type(
     before: &SourceColumn,
     after: &SourceColumn,
+    is_written: bool,
     features: TargetFeatures,
     text: &str,
 ) -> Result<String> {
     let current = TargetType::parse(text);
     let is_default = matches!(form::of(&before.ty, &current.base), Some(Form::Default | Form::Microseconds));
-    let base = match is_default {
+    let base = match is_default && !is_written {
         true => base_type(&after.ty, features).ok_or_else(|| unsupported(after))?,
         false => form::extended(&after.ty, current.base),
     };
@@ -366,6 +363,7 @@ mod tests {
         let labels = SourceType::Enum { labels: labels() };
         assert_eq!(check(&labels, "Enum8", "Enum8('z' = -1, '' = 0, 'a' = 1)"), Ok(()), "z was a label once");
         assert_eq!(check(&labels, "Enum8('a'=1, 'z'=-1)", "Enum8('z' = -1, 'a' = 1)"), Ok(()));
+        assert_eq!(check(&labels, "Enum8('a'=1)", "Enum8('a' = 1, 'b' = 2)"), Ok(()), "b came later");
         assert!(check(&labels, "Enum8('a'=1)", "Enum8('a' = 2)").is_err());
         let null = ColumnChoice { ty: None, on_bad_value: OnBadValue::Null };
         assert!(accepts_chosen(&column(int, false), false, FEATURES, "Int32", null).is_err());
@@ -374,11 +372,13 @@ mod tests {
     #[test]
     fn a_default_type_follows_its_column_and_a_chosen_one_stays() {
         let int = |bytes| SourceType::Int { bytes, unsigned: false };
-        let widened = |before: SourceType, after: SourceType, text: &str| {
+        let widened_as = |is_written: bool, before: SourceType, after: SourceType, text: &str| {
             let after = column(after, text.contains("Nullable"));
-            widened_type(&column(before, false), &after, FEATURES, text).map_err(|error| error.text.clone())
+            widened_type(&column(before, false), &after, is_written, FEATURES, text).map_err(|error| error.text.clone())
         };
+        let widened = |before: SourceType, after: SourceType, text: &str| widened_as(false, before, after, text);
         assert_eq!(widened(int(4), int(8), "Int32").as_deref(), Ok("Int64"));
+        assert_eq!(widened_as(true, int(4), int(8), "Int32").as_deref(), Ok("Int32"));
         assert_eq!(
             widened(int(4), int(8), "Nullable(Decimal(9, 2))").unwrap_err().get(..29),
             Some("the target's type Nullable(De")

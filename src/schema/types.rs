@@ -88,6 +88,8 @@ pub enum SourceType {
     OldTimestamp,
     /// JSON.
     Json,
+    /// JSON as the text that the server prints of it: in a copy only.
+    JsonText,
     /// GEOMETRY and its subtypes.
     Geometry,
     /// VECTOR.
@@ -131,7 +133,7 @@ impl std::fmt::Display for SourceType {
             Self::OldTime => f.write_str("TIME as before MySQL 5.6"),
             Self::OldDateTime => f.write_str("DATETIME as before MySQL 5.6"),
             Self::OldTimestamp => f.write_str("TIMESTAMP as before MySQL 5.6"),
-            Self::Json => f.write_str("JSON"),
+            Self::Json | Self::JsonText => f.write_str("JSON"),
             Self::Geometry => f.write_str("GEOMETRY"),
             Self::Vector => f.write_str("VECTOR"),
             Self::Unsupported { name } => f.write_str(name),

@@ -255,20 +255,17 @@ impl RowPlan {
         let (all, mut rest) = (vec![u8::MAX; self.columns.len().div_ceil(8)], rows.rest);
         let sparse = rows.sparse.as_ref();
         let (before, after) = sparse.map_or((all.as_slice(), all.as_slice()), |sparse| (sparse.before, sparse.after));
-        let images: &[(&[u8], bool)] = match rows.kind {
-            RowsKind::Update => &[(before, false), (after, sparse.is_some_and(|sparse| sparse.has_options))],
-            RowsKind::Write | RowsKind::Delete => &[(before, false)],
-        };
-        let mut cells = Vec::new();
+        let has_options = sparse.is_some_and(|sparse| sparse.has_options);
+        let (mut old, mut new) = (Vec::new(), Vec::new());
         while !rest.is_empty() {
-            for (present, has_options) in images {
-                if *has_options {
-                    self.options(&mut rest).ok()?;
-                }
-                rest = self.read(present, rest, &mut cells).ok()?;
-                if let Some(text) = self.bad_cell(at, reason, &cells) {
-                    return Some(text);
-                }
+            rest = self.read(before, rest, &mut old).ok()?;
+            if rows.kind == RowsKind::Update {
+                let diffs = if has_options { self.options(&mut rest).ok()? } else { &[] };
+                rest = self.read(after, rest, &mut new).ok()?;
+                self.complete(&old, &mut new, diffs).ok()?;
+            }
+            if let Some(text) = self.bad_cell(at, reason, &old).or_else(|| self.bad_cell(at, reason, &new)) {
+                return Some(text);
             }
         }
         None
@@ -276,18 +273,32 @@ impl RowPlan {
 
     /// A value that is bad for this reason, and the row's key.
     fn bad_cell(&self, at: usize, reason: &str, cells: &[Cell<'_>]) -> Option<String> {
-        let (column, Cell::Value(bytes)) = (self.columns.get(at)?, cells.get(at)?) else { return None };
-        let chosen = self.chosen_of(column.op)?;
-        let fault = self.write_chosen(chosen, &mut &**bytes, &mut Vec::new()).err()?;
+        let column = self.columns.get(at)?;
+        let (fault, value) = match *cells.get(at)? {
+            Cell::Value(bytes) => self.bad_value(column, bytes)?,
+            Cell::Patched { document, diffs } => self.bad_document(column, document, diffs)?,
+            Cell::Absent | Cell::Null => return None,
+        };
         if fault.reason() != Some(reason) {
             return None;
         }
-        let value = self.value_text(column, fault, raw_value(&mut &**bytes, column.width).ok()?);
         let key = self.columns.iter().zip(cells).enumerate().filter(|(_, (column, _))| column.key != KeyRule::None);
         let key = key.filter_map(|(index, (column, &cell))| {
             Some(format!("{} = {}", self.source_name(index)?, self.value_of(index, column, cell)?))
         });
         Some(format!("{value} at {}", key.collect::<Vec<_>>().join(", ")))
+    }
+
+    fn bad_value(&self, column: &ColumnOp, bytes: &[u8]) -> Option<(Fault, String)> {
+        let fault = self.write_chosen(self.chosen_of(column.op)?, &mut &*bytes, &mut Vec::new()).err()?;
+        Some((fault, self.value_text(column, fault, raw_value(&mut &*bytes, column.width).ok()?)))
+    }
+
+    fn bad_document(&self, column: &ColumnOp, document: &[u8], diffs: &[u8]) -> Option<(Fault, String)> {
+        let mut text = Vec::new();
+        self.patched_text(column, document, diffs, &mut text).ok()?;
+        let fault = self.check_document(column.op, &text, 0).err()?;
+        Some((fault, self.value_text(column, fault, content(&text))))
     }
 
     fn chosen_of(&self, op: Op) -> Option<&Chosen> {
@@ -368,9 +379,14 @@ fn days(out: &mut Vec<u8>, start: usize) -> Result<(), Fault> {
 }
 
 fn document(out: &[u8], start: usize) -> Result<(), Fault> {
-    let string = out.get(start..).unwrap_or_default();
+    let text = content(out.get(start..).unwrap_or_default());
+    if json_object::is_kept(text) { Ok(()) } else { Err(Fault::NotKept) }
+}
+
+/// A string without its length.
+fn content(string: &[u8]) -> &[u8] {
     let length_bytes = string.iter().position(|&byte| byte < 0x80).map_or(0, |last| last + 1);
-    if json_object::is_kept(string.get(length_bytes..).unwrap_or_default()) { Ok(()) } else { Err(Fault::NotKept) }
+    string.get(length_bytes..).unwrap_or_default()
 }
 
 /// A string of 16 bytes as the two halves of a number, each with its lowest byte first.

@@ -181,7 +181,10 @@ impl RowPlan {
         let reserve = self.reserve(rows.rest)?;
         let mut rest = rows.rest;
         body.append(pool, reserve, |out| {
-            rest = self.write_row(rows.rest, rows.version, deleted, out)?;
+            rest = match deleted {
+                true => self.write_tombstone(rows.rest, rows.version, out)?,
+                false => self.write_row(rows.rest, rows.version, false, out)?,
+            };
             Ok(())
         })?;
         body.version_max = body.version_max.max(rows.version.0);
@@ -206,7 +209,7 @@ impl RowPlan {
         let mut rest = after;
         body.append_rows(pool, reserve, |out| {
             if key_changed {
-                self.write_row(before, rows.version, true, out)?;
+                self.write_tombstone(before, rows.version, out)?;
             }
             rest = self.write_row(after, after_version, false, out)?;
             Ok(1 + usize::from(key_changed))
@@ -227,6 +230,21 @@ impl RowPlan {
             RowBound::ImagePlus(bytes) if images.len() <= UNMEASURED_BYTES => Ok(bytes + images.len()),
             RowBound::ImagePlus(bytes) => Ok(bytes + images.len() - self.skip_row(images)?.len()),
         }
+    }
+
+    /// Appends the tombstone at the front of `images`; returns what follows it. Only its key need be good.
+    #[inline(always)]
+    fn write_tombstone<'a>(
+        &self,
+        images: &'a [u8],
+        version: Version,
+        out: &mut Vec<u8>,
+    ) -> Result<&'a [u8], RowFault<'a>> {
+        let start = out.len();
+        self.write_row(images, version, true, out).or_else(|fault| {
+            out.truncate(start);
+            self.write_key(images, version, out).map_err(|_| fault)
+        })
     }
 
     /// Appends the row at the front of `images`; returns what follows it.

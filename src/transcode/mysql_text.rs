@@ -47,8 +47,10 @@ impl Text {
             SourceType::OldTime => Self::Time { fsp: 0 },
             SourceType::OldDateTime => Self::OldDateTime,
             SourceType::Char { .. } | SourceType::VarChar { .. } | SourceType::Blob { .. } => return None,
-            SourceType::Enum { .. } | SourceType::Set { .. } | SourceType::Json | SourceType::Geometry => return None,
-            SourceType::Vector | SourceType::Unsupported { .. } => return None,
+            SourceType::Enum { .. } | SourceType::Set { .. } | SourceType::Geometry => return None,
+            SourceType::Json | SourceType::JsonText | SourceType::Vector | SourceType::Unsupported { .. } => {
+                return None;
+            }
         })
     }
 

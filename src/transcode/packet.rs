@@ -95,6 +95,7 @@ impl Selected {
             | SourceType::OldDateTime
             | SourceType::OldTimestamp
             | SourceType::Json
+            | SourceType::JsonText
             | SourceType::Geometry
             | SourceType::Vector
             | SourceType::Unsupported { .. } => Self::Value,
@@ -109,7 +110,7 @@ impl Selected {
 pub fn copy_columns(source: &[SourceColumn]) -> Vec<SourceColumn> {
     let text = SourceType::Blob { length_bytes: 4, charset: Charset::Utf8 };
     let copied = |ty: &SourceType| match ty {
-        SourceType::Json => text.clone(),
+        SourceType::Json => SourceType::JsonText,
         SourceType::Enum { .. } | SourceType::Set { .. } if Selected::of(ty) == Selected::Label => text.clone(),
         SourceType::OldTime => SourceType::Time { fsp: 0 },
         SourceType::OldDateTime => SourceType::DateTime { fsp: 0 },
@@ -129,6 +130,7 @@ pub fn copy_columns(source: &[SourceColumn]) -> Vec<SourceColumn> {
         | SourceType::Blob { .. }
         | SourceType::Enum { .. }
         | SourceType::Set { .. }
+        | SourceType::JsonText
         | SourceType::Geometry
         | SourceType::Vector
         | SourceType::Unsupported { .. } => ty.clone(),
@@ -272,7 +274,7 @@ fn form(ty: &SourceType) -> Option<Form> {
             Form::String(short_prefix(*max_bytes))
         }
         SourceType::Blob { length_bytes, .. } => Form::String(blob_prefix(*length_bytes)?),
-        SourceType::Geometry | SourceType::Vector => Form::String(blob_prefix(4)?),
+        SourceType::JsonText | SourceType::Geometry | SourceType::Vector => Form::String(blob_prefix(4)?),
         SourceType::Enum { labels } => Form::Number(enum_bytes(labels.len())),
         SourceType::Set { labels } => Form::Number(set_bytes(labels.len())?),
         SourceType::Int { .. }

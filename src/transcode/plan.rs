@@ -258,6 +258,7 @@ impl RowPlan {
             }
             SourceType::Blob { length_bytes, charset } => text_op(blob_prefix(*length_bytes)?, *charset, is_key),
             SourceType::Json => Op::Json(blob_prefix(4)?),
+            SourceType::JsonText => text_op(blob_prefix(4)?, Charset::Utf8, is_key),
             SourceType::Geometry => Op::Bytes(blob_prefix(4)?),
             SourceType::Vector => Op::Vector(Vector { empty_is_null: column.nullable }),
             SourceType::Enum { labels } => {

@@ -5,8 +5,8 @@
 //! - A column that an update's after image lacks was not changed: it is what the before image has. When that lacks it
 //!   too, nobody knows the row, and the table is set aside. So is one whose inserted rows lack columns, for their
 //!   defaults are in no event.
-//! - A tombstone needs the key and the version only: columns that are not there become the target type's default, NULL
-//!   or zero or empty, which for every target type is one byte 1, or zero bytes.
+//! - A tombstone needs the key and the version only: columns that are not there, or hold what cannot be carried over,
+//!   become the target type's default, NULL or zero or empty, which for every target type is one byte 1, or zero bytes.
 //! - A JSON column that holds diffs is the document of the before image with them applied ([`patch`](super::patch)).
 //!
 //! Versions come from the lengths of the images as they are in the event, never from what is made of them (I2).
@@ -278,6 +278,22 @@ impl RowPlan {
         cells.all(|((column, old), new)| same_value(column.key, old.value(), new.value()))
     }
 
+    /// Appends the tombstone at the front of `images`, which are plain, some value of which is bad; returns what follows it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn write_key<'a>(
+        &self,
+        images: &'a [u8],
+        version: Version,
+        out: &mut Vec<u8>,
+    ) -> Result<&'a [u8], ValueFault<'a>> {
+        let (all, mut cells) = (vec![u8::MAX; self.columns.len().div_ceil(8)], Vec::new());
+        let rest = self.read(&all, images, &mut cells)?;
+        self.write_cells(&cells, version, true, out)?;
+        Ok(rest)
+    }
+
+    /// Of a tombstone, what the key does not need may be bad: it becomes what an absent column is.
     fn write_cells<'a>(
         &self,
         cells: &[Cell<'a>],
@@ -286,12 +302,19 @@ impl RowPlan {
         out: &mut Vec<u8>,
     ) -> Result<(), ValueFault<'a>> {
         for (index, (column, &cell)) in self.columns.iter().zip(cells).enumerate() {
+            let start = out.len();
             let written = match cell {
                 Cell::Absent => self.absent(column, deleted, out),
                 Cell::Null => null(column, out),
                 Cell::Value(mut bytes) => self.value(column, &mut bytes, out),
                 Cell::Patched { document, diffs } => self.patched(column, document, diffs, out),
             };
+            let written = written.or_else(|fault| {
+                let is_whole = !matches!(fault, Fault::Truncated | Fault::TooLong);
+                let is_key_enough = deleted && !self.is_log && self.key_end > 0 && column.key == KeyRule::None;
+                out.truncate(start);
+                if is_whole && is_key_enough { self.absent(column, true, out) } else { Err(fault) }
+            });
             written.map_err(|fault| ValueFault { column: index, fault, bytes: cell.bytes() })?;
         }
         rowbinary::version_and_deleted(out, version.0, deleted);
@@ -305,12 +328,11 @@ impl RowPlan {
         diffs: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
-        let Op::Json(prefix) = self.reading(column.op) else { return Err(Fault::NoDocument) };
         if column.nullable {
             out.push(0);
         }
         let start = out.len();
-        json::patched_json(document, diffs, prefix, out)?;
+        self.patched_text(column, document, diffs, out)?;
         match self.check_document(column.op, out, start) {
             Err(Fault::NotKept) if self.is_null_instead(column) => {
                 out.truncate(start);
@@ -321,6 +343,18 @@ impl RowPlan {
             }
             done => done,
         }
+    }
+
+    /// The text of a document with diffs applied, without a NULL flag.
+    pub(super) fn patched_text(
+        &self,
+        column: &ColumnOp,
+        document: &[u8],
+        diffs: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let Op::Json(prefix) = self.reading(column.op) else { return Err(Fault::NoDocument) };
+        json::patched_json(document, diffs, prefix, out)
     }
 }
 

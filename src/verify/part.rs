@@ -231,6 +231,7 @@ impl LookedUp {
             | SourceType::Float
             | SourceType::Double
             | SourceType::Json
+            | SourceType::JsonText
             | SourceType::Geometry
             | SourceType::Vector
             | SourceType::Unsupported { .. } => return None,
@@ -362,6 +363,7 @@ fn hash(column: &SourceColumn) -> Option<(String, String)> {
         | SourceType::Float
         | SourceType::Double
         | SourceType::Json
+        | SourceType::JsonText
         | SourceType::Geometry
         | SourceType::Vector
         | SourceType::Unsupported { .. } => return None,

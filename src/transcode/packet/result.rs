@@ -47,7 +47,8 @@ impl ResultColumn {
             SourceType::Json => self.kind == 245,
             SourceType::Geometry => self.kind == 255,
             SourceType::Vector => self.kind == 242,
-            SourceType::Unsupported { .. } => false,
+            // The table's own types are compared.
+            SourceType::JsonText | SourceType::Unsupported { .. } => false,
         }
     }
 
