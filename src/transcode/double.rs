@@ -1,21 +1,19 @@
 //! DOUBLE to the text that MySQL has for it in JSON: `my_gcvt` of strings/dtoa.cc, with `.0` behind a whole number.
 //!
 //! The digits are the fewest that read back to the same number, the nearest of them, and of two equally near ones the
-//! even one (the formatter of the standard library takes the greater). They are written without an exponent when the
-//! point lies -14..=15 digits behind the first one, or between two of them. Compared with a server in tests/types.rs for
-//! every power of two and of ten and their neighbours.
+//! even one: so does `zmij` (the formatter of the standard library takes the greater). They are written without an
+//! exponent when the point lies -14..=15 digits behind the first one, or between two of them. Compared with a server in
+//! tests/types.rs for every power of two and of ten and their neighbours.
 
 /// Where the point may lie in a number without an exponent, counted from before the first digit.
 const PLAIN_POINTS: std::ops::RangeInclusive<i32> = -14..=15;
-/// A decimal with fewer digits is never as near to a double as another one of its length.
-const TIE_DIGITS_MIN: usize = 16;
 
 /// Appends the text of a finite number.
 pub(super) fn text(number: f64, out: &mut Vec<u8>) {
     if number.is_sign_negative() {
         out.push(b'-');
     }
-    let (digits, point) = shortest(number.abs());
+    let (digits, point) = digits_and_point(zmij::Buffer::new().format_finite(number.abs()));
     out.extend_from_slice(placed(&digits, point).as_bytes());
 }
 
@@ -56,32 +54,23 @@ fn with_exponent(digits: &str, exponent: i32) -> String {
     }
 }
 
-/// The digits, and where the point is, counted from before the first one.
-fn shortest(number: f64) -> (String, i32) {
-    let (digits, point) = digits_and_point(&format!("{number:e}"));
-    match even_tie(number, &digits, point) {
-        Some(even) => (even, point),
-        None => (digits, point),
+/// The digits without zeros around them, and where the point is, counted from before the first one; of `d.dd` or
+/// `d.ddde-dd`.
+fn digits_and_point(text: &str) -> (String, i32) {
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [whole, part].concat();
+    let significant = digits.trim_start_matches('0');
+    let (Ok(exponent), Ok(point)) = (exponent.parse::<i32>(), i32::try_from(whole.len())) else { return zero() };
+    let Ok(zeros) = i32::try_from(digits.len() - significant.len()) else { return zero() };
+    match significant.trim_end_matches('0') {
+        "" => zero(),
+        significant => (significant.to_owned(), point - zeros + exponent),
     }
 }
 
-/// Of `d.ddde-dd`.
-fn digits_and_point(text: &str) -> (String, i32) {
-    let (digits, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    (digits.replace('.', ""), exponent.parse::<i32>().unwrap_or(0) + 1)
-}
-
-/// The even digits that are one less, if they are as near to the number as `digits` and read back to it too.
-fn even_tie(number: f64, digits: &str, point: i32) -> Option<String> {
-    let mut even = digits.to_owned();
-    let last = even.pop().filter(|last| digits.len() >= TIE_DIGITS_MIN && u32::from(*last) % 2 == 1)?;
-    even.push(char::from_u32(u32::from(last) - 1)?);
-    // A double that is half a digit off ends there: none has so many zeros in its midst.
-    let exact = format!("{number:.60e}").replace('.', "");
-    let (exact, _) = exact.split_once('e')?;
-    let is_tie = exact.strip_prefix(&even)?.strip_prefix('5')?.bytes().all(|digit| digit == b'0');
-    let reads_back = format!("0.{even}e{point}").parse() == Ok(number);
-    (is_tie && reads_back).then_some(even)
+fn zero() -> (String, i32) {
+    ("0".to_owned(), 1)
 }
 
 #[cfg(test)]
