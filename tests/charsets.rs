@@ -240,7 +240,6 @@ fn what_is_no_text_is_told() {
     test.sql(
         "CREATE TABLE fine (id INT NOT NULL PRIMARY KEY, name VARCHAR(9));\nINSERT INTO fine VALUES (1, 'a\\0b');",
     );
-    // A chunk of its copy would end there.
     test.execute("CREATE TABLE keyed (id INT NOT NULL, name VARCHAR(9) CHARACTER SET utf8mb4 NOT NULL PRIMARY KEY)");
     test.execute("INSERT INTO keyed VALUES (1, 'a'), (2, 'é')");
     plant(&test, "keyed", b"\xed\xa0\x80");
