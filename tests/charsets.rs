@@ -240,7 +240,12 @@ fn what_is_no_text_is_told() {
     test.sql(
         "CREATE TABLE fine (id INT NOT NULL PRIMARY KEY, name VARCHAR(9));\nINSERT INTO fine VALUES (1, 'a\\0b');",
     );
-    let mut bridge = Bridge::start(&test.config());
+    test.execute("CREATE TABLE keyed (id INT NOT NULL, name VARCHAR(9) CHARACTER SET utf8mb4 NOT NULL PRIMARY KEY)");
+    test.execute("INSERT INTO keyed VALUES (1, 'a'), (2, 'é')");
+    plant(&test, "keyed", b"\xed\xa0\x80");
+    let mut bridge = Bridge::start(test.config().set("snapshot.chunk_rows", 1));
+    let reason = bridge.wait_quarantined(&test, "keyed");
+    assert!(reason.contains("column name: bytes EDA080 are no text in utf8mb4, from byte 1 on: mend"), "{reason}");
     for (name, _, text) in &refused {
         plant(&test, &format!("streamed_{name}"), text);
     }

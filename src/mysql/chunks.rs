@@ -7,7 +7,9 @@
 //! as something else than they are stored), and a table whose key begins with one is a single chunk. Pure text, no IO.
 
 use super::source::{quoted, quoted_name};
+use crate::error::{Error, ErrorKind, Result};
 use crate::schema::catalog::SourceTable;
+use crate::schema::charset::Use;
 use crate::schema::types::{Charset, SourceType, TableName};
 
 /// The values of the chunking columns as SQL literals.
@@ -106,6 +108,17 @@ impl Cuts {
         format!("SELECT {literals} FROM {}{condition} ORDER BY {columns} LIMIT 1 OFFSET {skipped}", self.table)
     }
 
+    /// Whether the server takes these literals: not text that is none (1300, which does not name the column).
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRow`] with the column and its bytes.
+    pub fn check(&self, bound: &Bound) -> Result<()> {
+        let bad = self.columns.iter().zip(bound).find_map(|(column, literal)| Some((column, no_text(literal)?)));
+        bad.map_or(Ok(()), |(column, text)| {
+            Err(Error::new(ErrorKind::BadRow, text).at_column(&column.trim_matches('`').replace("``", "`")))
+        })
+    }
+
     /// The query for a chunk's rows.
     pub fn select(&self, columns: &str, chunk: &Chunk) -> String {
         let range = self.range(chunk.lower.as_ref(), chunk.upper.as_ref());
@@ -182,6 +195,16 @@ fn literal(name: &str, ty: &SourceType) -> Option<String> {
         | SourceType::Set { .. }
         | SourceType::Unsupported { .. } => return None,
     })
+}
+
+/// Why a literal of text is none.
+fn no_text(literal: &str) -> Option<String> {
+    let (charset, hex) = literal.strip_prefix('_')?.split_once(" X'")?;
+    let (charset, hex) = (Charset::from_name(charset)?, hex.strip_suffix('\'')?);
+    let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+    let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect::<Option<_>>()?;
+    let bad = charset.decode(&bytes, Use::Value, &mut Vec::new()).err()?;
+    Some(format!("bytes {hex} are no text in {charset}, from byte {} on: mend the row in MySQL", bad.at + 1))
 }
 
 #[cfg(test)]

@@ -48,7 +48,8 @@ impl Cutter {
         let found = select.connection()?.rows(&self.cuts.next_end(lower, rows))?;
         let Some(row) = found.into_iter().next() else { return Ok(None) };
         let bound: Option<Bound> = row.into_iter().collect();
-        bound.map(Some).ok_or_else(|| Error::new(ErrorKind::TableShape, "a key column is NULL"))
+        let bound = bound.ok_or_else(|| Error::new(ErrorKind::TableShape, "a key column is NULL"))?;
+        self.cuts.check(&bound).map(|()| Some(bound))
     }
 
     /// `None` when MySQL has no estimates of this table.

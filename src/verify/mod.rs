@@ -254,8 +254,8 @@ impl Verifier<'_> {
                 None if table.cutting.can_cut(&part) => parts.extend(part.cut(2)),
                 None => {
                     let text = format!(
-                        "its key is FLOAT, DOUBLE or TIME alone, by which rows cannot be told into parts, and they take more \
-                         than {} MiB",
+                        "no column of its key tells rows into parts alike on both sides (FLOAT, DOUBLE, TIME and columns of \
+                         a chosen type do not), and they take more than {} MiB",
                         PART_BYTES >> 20
                     );
                     return Err(Error::new(ErrorKind::TableShape, text));
