@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::clickhouse::tables::{self, ExistingTable, IS_DELETED, VERSION};
 use crate::clickhouse::{Client, sql};
 use crate::error::{Action, Error, ErrorKind, Result};
-use crate::schema::keyless::{LOG_KEY, MULTIPLICITY, ROW_NUMBER, SIGN, view_name};
+use crate::schema::keyless::{LOG_KEY, MULTIPLICITY, ROW_NUMBER, SIGN, view_name, viewed_name};
 use crate::schema::target::{Ddl, DdlAction, TargetColumn, TargetTable};
 use crate::schema::types::TableName;
 
@@ -105,9 +105,10 @@ pub fn check_names(client: &Client, has_key: bool, target: &TableName) -> Result
             return Err(clash(&format!("{view}, the view of its rows (it has no key), is the name of another table")));
         }
     }
-    if definition_of(client, target)?.is_some_and(|found| is_ours(&found)) {
-        let text = format!("{target} is the view of the rows of the table before __rows, which has no key");
-        return Err(clash(&text));
+    if let Some(viewed) = viewed_name(target)
+        && definition_of(client, target)?.is_some_and(|found| is_ours(&found))
+    {
+        return Err(clash(&format!("{target} is the view of the rows of {viewed}, which has no key")));
     }
     Ok(())
 }

@@ -42,6 +42,8 @@ pub const ROW_NUMBER: &str = "_n";
 pub const SIGN: &str = "_sign";
 /// Name of the view's column that says how often a row is there.
 pub const MULTIPLICITY: &str = "_multiplicity";
+/// What its name has more than that of its table.
+const VIEW_SUFFIX: &str = "__rows";
 /// The names that only the target of a table without a key needs.
 pub const NAMES: [&str; 3] = [ROW_NUMBER, SIGN, MULTIPLICITY];
 /// The key of its target.
@@ -60,5 +62,11 @@ pub fn row_number() -> SourceColumn {
 
 /// The view of the rows that are there.
 pub fn view_name(target: &TableName) -> TableName {
-    TableName { database: target.database.clone(), table: format!("{}__rows", target.table) }
+    TableName { database: target.database.clone(), table: format!("{}{VIEW_SUFFIX}", target.table) }
+}
+
+/// The table whose rows a view of this name would show.
+pub fn viewed_name(view: &TableName) -> Option<TableName> {
+    let table = view.table.strip_suffix(VIEW_SUFFIX)?;
+    Some(TableName { database: view.database.clone(), table: table.to_owned() })
 }
