@@ -327,7 +327,8 @@ fn altered(
         let index = old.columns.iter().position(|old| old.name == name);
         index.map_or(Origin::New(initial.clone()), Origin::Old)
     };
-    let altered = Altered { origins: definition.columns.iter().map(origin).collect(), definition };
+    let origins = definition.columns.iter().map(origin).collect();
+    let altered = Altered { origins, definition, rewrites_columns: clause.contains("MODIFY") };
     let name = TableName { database: test.database.clone(), table: table.to_owned() };
     let target = tables::created(client, &name).unwrap();
     (effect(&old, &altered, true, false, &target, FEATURES, &Choices::default()), target)

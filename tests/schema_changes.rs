@@ -93,6 +93,47 @@ fn in_place_without_a_copy() {
     assert_eq!(bridge.sigterm(), Some(0));
 }
 
+/// The columns of a table, its rows, and statements about it: what these do to the rows no row event tells.
+#[rustfmt::skip]
+const UNSEEN: &[(&str, &str, &[&str])] = &[
+    ("id INT PRIMARY KEY, a INT, g INT AS (a * 2) STORED", "(id, a) VALUES (1, 10), (2, NULL)", &["MODIFY g INT AS (a * 3) STORED"]),
+    ("id INT PRIMARY KEY, a INT, g INT AS (a * 2) VIRTUAL", "(id, a) VALUES (1, 10), (2, NULL)", &["CHANGE g g2 INT AS (a * 3) VIRTUAL"]),
+    (
+        "id INT PRIMARY KEY, s VARCHAR(10) COLLATE utf8mb4_0900_ai_ci, g TINYINT AS (s = 'ACTIVE') STORED",
+        "(id, s) VALUES (1, 'active'), (2, 'ACTIVE')",
+        &["MODIFY s VARCHAR(10) COLLATE utf8mb4_bin"],
+    ),
+    (
+        "id INT PRIMARY KEY, s VARCHAR(10) COLLATE utf8mb4_0900_ai_ci, g TINYINT AS (s = 'ACTIVE') VIRTUAL",
+        "(id, s) VALUES (1, 'active'), (2, 'ACTIVE')",
+        &["CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"],
+    ),
+    ("id INT PRIMARY KEY, a INT UNSIGNED, g VARCHAR(20) AS (CONCAT(a)) STORED", "(id, a) VALUES (1, 5)", &["MODIFY a INT(8) ZEROFILL"]),
+];
+
+#[test]
+fn rows_that_change_without_row_events() {
+    let test = Fixture::new("ddl_unseen");
+    let tables: Vec<String> = (0..UNSEEN.len()).map(|number| format!("u{number}")).collect();
+    for (table, (columns, rows, _)) in tables.iter().zip(UNSEEN) {
+        test.sql(&format!("CREATE TABLE {table} ({columns}) CHARACTER SET utf8mb4;\nINSERT INTO {table} {rows};"));
+    }
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    test.execute("SET SESSION sql_mode = 'STRICT_TRANS_TABLES'");
+    for (table, (_, _, clauses)) in tables.iter().zip(UNSEEN) {
+        clauses.iter().for_each(|clause| test.execute(&format!("ALTER TABLE {table} {clause}")));
+    }
+    bridge.wait_all_streaming(&test, COPY);
+    let wrong = tables.iter().zip(UNSEEN).filter_map(|(table, (_, _, clauses))| {
+        let report = test.compare(table);
+        (!report.is_equal()).then(|| format!("{clauses:?}: {report}"))
+    });
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
 #[test]
 fn tables_come_are_emptied_and_go() {
     let test = Fixture::new("ddl_tables");

@@ -184,6 +184,9 @@ pub struct Altered {
     pub definition: Definition,
     /// For each of its columns, where the values of rows that are there come from.
     pub origins: Vec<Origin>,
+    /// Whether a column that was there is written anew (MODIFY, CHANGE, CONVERT TO). Then more of it may be another than a
+    /// definition says: its collation, its display width, its expression.
+    pub rewrites_columns: bool,
 }
 
 /// Where a column's values come from.
