@@ -84,8 +84,8 @@ fn read_tables(source: &mut Source, wanted: Wanted<'_>) -> Result<Tables> {
 fn read_columns(source: &mut Source, tables: &mut Tables) -> Result<()> {
     let query = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, IS_NULLABLE, DATA_TYPE, COLUMN_TYPE, NUMERIC_PRECISION, \
-         NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME, GENERATION_EXPRESSION \
-         FROM information_schema.COLUMNS WHERE {IN_USER_SCHEMAS} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
+         NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME, GENERATION_EXPRESSION, \
+         EXTRA FROM information_schema.COLUMNS WHERE {IN_USER_SCHEMAS} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
     );
     for row in source.rows("reading the columns", &query)? {
         if let Some(found) = tables.get_mut(&table_name(&row)) {
@@ -111,6 +111,7 @@ fn column(row: &Row) -> ColumnDefinition {
         ty: ty.normalized(),
         nullable: text(row, 3) == "YES",
         is_generated: !text(row, 11).is_empty(),
+        is_auto_increment: text(row, 12).contains("auto_increment"),
     }
 }
 

@@ -157,6 +157,8 @@ pub struct WrittenColumn {
     pub is_unique: bool,
     /// GENERATED ALWAYS AS.
     pub is_generated: bool,
+    /// AUTO_INCREMENT, or implied by SERIAL.
+    pub is_auto_increment: bool,
     /// What rows that are there get when it is added.
     pub initial: Initial,
 }

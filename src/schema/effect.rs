@@ -275,6 +275,9 @@ impl Alter<'_> {
         if old.is_generated != new.is_generated {
             return Err(format!("column {} becomes generated or plain", new.name));
         }
+        if new.is_auto_increment && !old.is_auto_increment {
+            return Err(format!("column {} becomes AUTO_INCREMENT, which numbers rows with 0 or NULL in it", new.name));
+        }
         if self.choices.of(&new.name).on_bad_value == OnBadValue::Null && old.ty != new.ty {
             return Err(format!("values of column {} that are NULL may have a counterpart now", new.name));
         }
@@ -351,7 +354,7 @@ mod tests {
             charset: is_text.then(|| "utf8mb4".to_owned()),
             ..ColumnType::default()
         };
-        ColumnDefinition { name: name.to_owned(), ty, nullable, is_generated: false }
+        ColumnDefinition { name: name.to_owned(), ty, nullable, ..ColumnDefinition::default() }
     }
 
     fn definition(columns: &[(&str, &str)], key: &[&str]) -> Definition {
