@@ -344,7 +344,13 @@ fn definition(test: &Fixture, table: &str) -> Definition {
     ));
     let column = |(name, nullable, data_type, column_type, extra, precision, scale, fsp, octets, charset): Row| {
         let ty = ColumnType { data_type, column_type, precision, scale, fsp, octets, charset };
-        ColumnDefinition { name, ty, nullable: nullable == "YES", is_generated: extra.contains("GENERATED") }
+        ColumnDefinition {
+            name,
+            ty: ty.normalized(),
+            nullable: nullable == "YES",
+            is_generated: extra.contains("GENERATED"),
+            is_auto_increment: extra.contains("auto_increment"),
+        }
     };
     let key = test.rows::<String>(&format!(
         "SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() \

@@ -70,8 +70,12 @@ impl WrittenColumn {
     }
 
     fn numeric(&self, ty: ColumnType) -> ColumnType {
-        let column_type = if self.unsigned { format!("{} unsigned", self.data_type) } else { String::new() };
-        ColumnType { column_type, ..ty }
+        let digits = match self.numbers.as_slice() {
+            [digits, decimals] => format!("({digits},{decimals})"),
+            _ => String::new(),
+        };
+        let unsigned = if self.unsigned { " unsigned" } else { "" };
+        ColumnType { column_type: format!("{}{digits}{unsigned}", self.data_type), ..ty }
     }
 
     fn charset_in<'a>(&'a self, table_charset: &'a str) -> Result<&'a str, String> {
