@@ -109,6 +109,12 @@ const UNSEEN: &[(&str, &str, &[&str])] = &[
         &["CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"],
     ),
     ("id INT PRIMARY KEY, a INT UNSIGNED, g VARCHAR(20) AS (CONCAT(a)) STORED", "(id, a) VALUES (1, 5)", &["MODIFY a INT(8) ZEROFILL"]),
+    ("id INT PRIMARY KEY, a INT", "(id) VALUES (0), (5)", &["MODIFY id INT NOT NULL AUTO_INCREMENT"]),
+    ("k INT PRIMARY KEY, id INT, KEY (id)", "(k, id) VALUES (1, NULL), (2, 7), (3, 0)", &["CHANGE id id2 INT NOT NULL AUTO_INCREMENT"]),
+    ("id INT PRIMARY KEY, f FLOAT", "(id, f) VALUES (1, 1.236)", &["MODIFY f DOUBLE(10, 2)"]),
+    ("id INT PRIMARY KEY", "(id) VALUES (1)", &["ADD f FLOAT(5, 1) NOT NULL DEFAULT 0.25"]),
+    ("id INT PRIMARY KEY", "(id) VALUES (1)", &["ADD f FLOAT NOT NULL DEFAULT 0.1", "MODIFY f DOUBLE NOT NULL"]),
+    ("id INT PRIMARY KEY", "(id) VALUES (1)", &["ENGINE = BLACKHOLE", "COMMENT 'empty'"]),
 ];
 
 #[test]

@@ -10,6 +10,9 @@ use super::parser::Parser;
 use crate::schema::change::{AlterAction, AlterTable, Place, SchemaChange, WrittenColumn};
 use crate::schema::types::TableName;
 
+/// Engines that keep the rows of a table; BLACKHOLE does not, and what MERGE and FEDERATED show is elsewhere.
+const KEEPING_ENGINES: &[&str] = &["InnoDB", "MyISAM", "MEMORY", "HEAP", "ARCHIVE", "CSV", "NDB", "NDBCLUSTER"];
+
 /// What has been read of a statement.
 pub(super) struct Altering {
     table: TableName,
@@ -95,6 +98,7 @@ impl Parser<'_> {
                 self.take();
                 self.expect_words(&["KEYS"])
             }
+            "ENGINE" | "TYPE" => self.engine(altering),
             "ALGORITHM" | "LOCK" => {
                 self.take();
                 self.option_value()
@@ -105,6 +109,17 @@ impl Parser<'_> {
             }
             _ => self.option_or_partition(&keyword, altering),
         }
+    }
+
+    /// `ENGINE [=] name`: not every engine keeps the rows that it is given.
+    fn engine(&mut self, altering: &mut Altering) -> Option<()> {
+        self.take();
+        self.char('=');
+        let engine = self.name_or_text()?;
+        if !KEEPING_ENGINES.iter().any(|keeping| engine.eq_ignore_ascii_case(keeping)) {
+            altering.rewrites("another ENGINE");
+        }
+        Some(())
     }
 
     fn option_or_partition(&mut self, keyword: &str, altering: &mut Altering) -> Option<()> {

@@ -390,6 +390,12 @@ mod tests {
     fn clauses_of_alter_table() {
         for (clauses, expected) in [
             ("", ""),
+            ("engine=innodb, engine blackhole", "another ENGINE d.t"),
+            ("add foreign key (a) references x (y) on delete restrict on update set null", "cascades d.t"),
+            (
+                "add (b int references x (y) on delete cascade), rename to u",
+                "alter d.t: add b int; cascades d.t; d.t to d.u",
+            ),
             ("engine=innodb, force, comment 'x' row_format=compact, order by a desc, b", ""),
             (
                 "add (a int, key (a), primary key (a)), add column b int first",
