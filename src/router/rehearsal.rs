@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::barrier::Barrier;
-use super::statement::why_not_followed;
+use super::statement::{Written, why_not_followed};
 use super::tables::{Shape, State, Table};
 use super::{Beginning, Router, Settings};
 use crate::checkpoint::Checkpoint;
@@ -74,7 +74,9 @@ impl Router {
         let gone = self.gone(&changes);
         let span = EventSpan { start: 0, len: sql.len(), offset: OFFSET };
         let start = Arc::clone(self.stream.resume());
-        self.ran(sql, database, sql_mode, &start, span, Instant::now())?;
+        // What it would use beyond the databases that it names, only the server knows.
+        let written = Written { sql, database, sql_mode, databases: Some(Vec::new()) };
+        self.ran(&written, &start, span, Instant::now())?;
         let mut tables: Vec<(TableIndex, &Table)> = self.tables.list().iter().enumerate().collect();
         tables.sort_by_key(|(index, _)| self.turn_of(*index));
         let concerned = tables.into_iter().filter_map(|(index, table)| {
