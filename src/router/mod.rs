@@ -114,6 +114,8 @@ pub struct Settings {
     pub ddl_flush_timeout: Duration,
     /// Whether the source stores names in lower case (`lower_case_table_names = 1`).
     pub lowers_names: bool,
+    /// Whether rows that a foreign key changes by itself are in the binary log.
+    pub logs_cascades: bool,
     /// Whether the source lets zero and partial dates in.
     pub allows_zero_dates: bool,
     /// What the target can store.

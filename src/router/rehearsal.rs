@@ -105,7 +105,8 @@ impl Router {
     fn untouched(&self, index: TableIndex, changes: &[SchemaChange]) -> Outcome {
         let has_moved_on = self.known(index).is_some_and(|known| known.since > Version::default());
         let is_followed = has_moved_on && !changes.iter().any(|change| self.ignores(change));
-        let has_none = changes.iter().all(|change| matches!(change, SchemaChange::UniqueKeys(_)));
+        let is_none = |change: &SchemaChange| matches!(change, SchemaChange::UniqueKeys(_) | SchemaChange::Cascades(_));
+        let has_none = changes.iter().all(is_none);
         if has_none || is_followed { Outcome::NoEffect } else { Outcome::Left }
     }
 
@@ -120,6 +121,7 @@ impl Router {
             | SchemaChange::Drop(_)
             | SchemaChange::DropDatabase(_)
             | SchemaChange::Rewrite(..)
+            | SchemaChange::Cascades(_)
             | SchemaChange::UniqueKeys(_)
             | SchemaChange::Database { .. } => false,
         }
@@ -139,6 +141,7 @@ impl Router {
             | SchemaChange::Create(_)
             | SchemaChange::Truncate(_)
             | SchemaChange::Rewrite(..)
+            | SchemaChange::Cascades(_)
             | SchemaChange::UniqueKeys(_)
             | SchemaChange::Database { .. } => Vec::new(),
         };

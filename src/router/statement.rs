@@ -149,13 +149,19 @@ impl Router {
             }
             SchemaChange::Rewrite(name, why) => self.copy_named(name, why, ran),
             SchemaChange::UniqueKeys(name) => self.unique_keys_changed(name, ran),
+            SchemaChange::Cascades(name) if !self.settings.logs_cascades => {
+                self.copy_named(name, "a foreign key of it changes rows by itself", ran);
+            }
             SchemaChange::Drop(name) => self.dropped(self.find(name), ran),
             SchemaChange::DropDatabase(database) => {
                 self.in_database(database).into_iter().for_each(|table| self.dropped(Some(table), ran));
             }
             SchemaChange::Alter(alter) => self.ignored(&alter.name, Some(alter), ran),
             SchemaChange::Rename { from, to } => [from, to].into_iter().for_each(|name| self.ignored(name, None, ran)),
-            SchemaChange::Truncate(_) | SchemaChange::Create(_) | SchemaChange::Database { .. } => {}
+            SchemaChange::Truncate(_)
+            | SchemaChange::Create(_)
+            | SchemaChange::Cascades(_)
+            | SchemaChange::Database { .. } => {}
         }
     }
 
@@ -262,7 +268,9 @@ impl Router {
         if known.is_some_and(|table| !self.concerns(table, ran)) {
             return;
         }
-        match self.created(create).filter(|_| !is_there) {
+        // The copy that is begun instead is refused where nothing would tell of what a foreign key does.
+        let may_flow = !is_there && (self.settings.logs_cascades || !create.cascades);
+        match self.created(create).filter(|_| may_flow) {
             Some((definition, target)) => self.begin_table(definition, target, ran),
             None => self.copy_named(&create.name, "it was created after the start", ran),
         }

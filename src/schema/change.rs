@@ -29,6 +29,8 @@ pub enum SchemaChange {
     Rewrite(TableName, String),
     /// Its UNIQUE keys may be others from here on: one was added, or an index was dropped that may have been one.
     UniqueKeys(TableName),
+    /// It gets a foreign key by which a change of another table changes rows here, and not every server logs these.
+    Cascades(TableName),
     /// CREATE or ALTER DATABASE with its default character set, if named.
     Database {
         /// Its name.
@@ -62,6 +64,8 @@ pub struct CreateTable {
     pub if_not_exists: bool,
     /// The table it is made LIKE, or its columns and the PRIMARY KEY.
     pub shape: CreatedShape,
+    /// Whether it has a foreign key by which a change of another table changes rows here.
+    pub cascades: bool,
 }
 
 /// Where a new table's columns come from.

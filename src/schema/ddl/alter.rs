@@ -21,9 +21,16 @@ pub(super) struct Altering {
     new_name: Option<TableName>,
     /// UNIQUE keys may have come or gone.
     changes_unique: bool,
+    /// A foreign key comes that changes rows by itself.
+    cascades: bool,
 }
 
 impl Altering {
+    fn new(table: TableName) -> Self {
+        let (actions, rewrites) = (Vec::new(), Vec::new());
+        Self { table, actions, rewrites, new_name: None, changes_unique: false, cascades: false }
+    }
+
     /// Rows of the table may change.
     pub fn rewrites(&mut self, what: &str) {
         self.rewrites_other(self.table.clone(), what);
@@ -54,11 +61,12 @@ impl Altering {
 
     /// In the order in which they act; nothing at all for a table that stays as it is.
     fn changes(self) -> Vec<SchemaChange> {
-        let Self { table: name, actions, rewrites, new_name, changes_unique } = self;
+        let Self { table: name, actions, rewrites, new_name, changes_unique, cascades } = self;
+        let cascades = cascades.then(|| SchemaChange::Cascades(name.clone()));
         let unique = changes_unique.then(|| SchemaChange::UniqueKeys(name.clone()));
         let renamed = new_name.map(|to| SchemaChange::Rename { from: name.clone(), to });
         let altered = (!actions.is_empty()).then_some(SchemaChange::Alter(AlterTable { name, actions }));
-        altered.into_iter().chain(rewrites).chain(unique).chain(renamed).collect()
+        altered.into_iter().chain(rewrites).chain(cascades).chain(unique).chain(renamed).collect()
     }
 }
 
@@ -70,8 +78,7 @@ impl Parser<'_> {
         self.expect_words(&["TABLE"])?;
         self.words(&["IF", "EXISTS"]);
         let table = self.table()?;
-        let mut altering =
-            Altering { table, actions: Vec::new(), rewrites: Vec::new(), new_name: None, changes_unique: false };
+        let mut altering = Altering::new(table);
         if ignores_duplicates {
             altering.rewrites("ALTER IGNORE");
         }
@@ -80,6 +87,7 @@ impl Parser<'_> {
             self.char(',');
         }
         self.end()?;
+        altering.cascades = self.cascades;
         Some(altering.changes())
     }
 
