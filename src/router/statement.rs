@@ -470,6 +470,13 @@ impl Router {
         }
     }
 
+    /// Rows of the transaction in hand, which may be written already, are not in the source.
+    pub(super) fn rolled_back(&mut self, why: &str, span: EventSpan, now: Instant) {
+        for table in std::mem::take(&mut self.touched) {
+            self.copy_anew(table, shape_error(why), span, now);
+        }
+    }
+
     /// What the stream says of this table cannot be followed: what readers see stays as it is, and is replaced by a copy.
     pub(super) fn copy_anew(&mut self, table: TableIndex, error: Error, span: EventSpan, now: Instant) {
         // A shadow, and what one has replaced or been, have the name of the table that is meant.
