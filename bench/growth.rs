@@ -178,6 +178,7 @@ fn settings() -> Settings {
         ddl_flush_timeout: 60 * second,
         allows_zero_dates: false,
         lowers_names: false,
+        logs_cascades: true,
         features: TargetFeatures { time64: true },
         ignores_case: false,
     }

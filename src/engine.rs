@@ -156,6 +156,7 @@ pub fn settings(config: &Config, source: SourceRules, features: TargetFeatures) 
         replicate: config.replicate.clone(),
         ddl: config.ddl,
         ddl_flush_timeout: pipeline.ddl_flush_timeout,
+        logs_cascades: source.logs_cascades,
         allows_zero_dates: source.allows_zero_dates,
         features,
         ignores_case: source.ignores_case,

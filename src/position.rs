@@ -105,6 +105,12 @@ pub fn file_number(file: &str) -> Result<u32> {
     })
 }
 
+/// What the names of a log's files have in common: `binlog` of `binlog.000042` (`log_bin`). Numbers of another name begin
+/// anew.
+pub fn log_name(file: &str) -> &str {
+    file.rsplit_once('.').map_or(file, |(name, _)| name)
+}
+
 /// A transaction end in the source's binary log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Position {

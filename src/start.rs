@@ -84,6 +84,8 @@ pub struct SourceRules {
     pub ignores_case: bool,
     /// Whether it stores them in lower case.
     pub lowers_names: bool,
+    /// Whether rows that a foreign key changes by itself are in its binary log.
+    pub logs_cascades: bool,
     /// Whether it lets zero and partial dates in.
     pub allows_zero_dates: bool,
 }
@@ -158,6 +160,7 @@ impl SourceRules {
         Self {
             ignores_case: facts.lower_case_table_names != 0,
             lowers_names: facts.lower_case_table_names == 1,
+            logs_cascades: facts.logs_cascades(),
             allows_zero_dates: facts.allows_zero_dates(),
         }
     }

@@ -327,7 +327,8 @@ fn altered(
         let index = old.columns.iter().position(|old| old.name == name);
         index.map_or(Origin::New(initial.clone()), Origin::Old)
     };
-    let altered = Altered { origins: definition.columns.iter().map(origin).collect(), definition };
+    let origins = definition.columns.iter().map(origin).collect();
+    let altered = Altered { origins, definition, rewrites_columns: clause.contains("MODIFY") };
     let name = TableName { database: test.database.clone(), table: table.to_owned() };
     let target = tables::created(client, &name).unwrap();
     (effect(&old, &altered, true, false, &target, FEATURES, &Choices::default()), target)
@@ -343,7 +344,13 @@ fn definition(test: &Fixture, table: &str) -> Definition {
     ));
     let column = |(name, nullable, data_type, column_type, extra, precision, scale, fsp, octets, charset): Row| {
         let ty = ColumnType { data_type, column_type, precision, scale, fsp, octets, charset };
-        ColumnDefinition { name, ty, nullable: nullable == "YES", is_generated: extra.contains("GENERATED") }
+        ColumnDefinition {
+            name,
+            ty: ty.normalized(),
+            nullable: nullable == "YES",
+            is_generated: extra.contains("GENERATED"),
+            is_auto_increment: extra.contains("auto_increment"),
+        }
     };
     let key = test.rows::<String>(&format!(
         "SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() \

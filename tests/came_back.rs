@@ -121,6 +121,23 @@ fn reset_while_we_were_connected() {
     a_reset("came_reset_running", true);
 }
 
+/// Its numbers begin anew and may be higher than the position's by now.
+#[test]
+fn another_log_name_while_we_were_away() {
+    let mut source = Source::new("came_renamed");
+    let mut bridge = Bridge::start(&source.config);
+    source.test.sql("FLUSH BINARY LOGS;\nFLUSH BINARY LOGS");
+    source.write(60, 5);
+    bridge.wait_caught_up(&source.test, PATIENCE);
+    assert_eq!(bridge.sigterm(), Some(0));
+    source.test.servers.stop_mysql();
+    source.test.servers.start_mysql(&["--log-bin=other"]);
+    source.test.reconnect();
+    source.write(3, 6);
+    (0..6).for_each(|_| source.test.execute("FLUSH BINARY LOGS"));
+    source.assert_told_and_repaired("the checkpoint is in binlog.");
+}
+
 fn a_restored_folder(name: &str, is_running: bool) {
     let mut source = Source::new(name);
     let folder = source.folder();

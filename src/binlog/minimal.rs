@@ -175,7 +175,7 @@ mod tests {
             name: format!("c{index}"),
             ty: ty.clone(),
             nullable: index > 0,
-            is_generated: false,
+            ..ColumnDefinition::default()
         };
         let columns = pairs.iter().enumerate().map(column).collect();
         let part = |column: &str| KeyPart { column: column.to_owned(), is_prefix: false };

@@ -12,6 +12,9 @@ use std::borrow::Cow;
 /// File id, where in the text its name stands, and what becomes of duplicates.
 const LOAD_HEADER_BYTES: usize = 13;
 
+/// More databases than this the server does not name.
+const DATABASES_MAX: u8 = 16;
+
 /// A statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
@@ -23,13 +26,16 @@ pub struct Query<'a> {
     status: &'a [u8],
 }
 
-/// The status variables that decide how a text is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The status variables that decide how a text is read, and what it may have changed beyond it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StatementContext {
     /// `@@sql_mode`; 0 when not told.
     pub sql_mode: u64,
     /// Collation id of `@@character_set_client`.
     pub client_collation: Option<u16>,
+    /// The databases of the tables that it used, also through views, triggers and routines; `None` when the server does not
+    /// tell: there are too many, or foreign keys lead to others.
+    pub databases: Option<Vec<String>>,
 }
 
 impl<'a> Query<'a> {
@@ -65,7 +71,7 @@ impl<'a> Query<'a> {
         QueryKind::of(self.sql)
     }
 
-    /// sql_mode and client character set.
+    /// sql_mode, client character set and databases.
     pub fn context(&self) -> StatementContext {
         let mut context = StatementContext::default();
         // Best effort by design: what cannot be read ends the variables, never the event.
@@ -141,7 +147,7 @@ fn read_status(mut status: Cursor<'_>, context: &mut StatementContext) -> Result
             // Q_CHARSET: client, connection, server.
             4 => {
                 context.client_collation = Some(status.u16()?);
-                return Ok(());
+                status.u32()?;
             }
             // Q_FLAGS2, Q_AUTO_INCREMENT
             0 | 3 => {
@@ -157,11 +163,51 @@ fn read_status(mut status: Cursor<'_>, context: &mut StatementContext) -> Result
                 let length = status.u8()?;
                 status.bytes(usize::from(length))?;
             }
+            // Q_LC_TIME_NAMES, Q_CHARSET_DATABASE
+            7 | 8 => {
+                status.u16()?;
+            }
+            // Q_TABLE_MAP_FOR_UPDATE
+            9 => {
+                status.u64()?;
+            }
+            // Q_INVOKER: user and host
+            11 => {
+                for _ in 0..2 {
+                    let length = status.u8()?;
+                    status.bytes(usize::from(length))?;
+                }
+            }
+            // Q_UPDATED_DB_NAMES
+            12 => {
+                context.databases = databases(&mut status)?;
+                return Ok(());
+            }
             // MySQL writes all others behind these.
             _ => return Ok(()),
         }
     }
     Ok(())
+}
+
+/// Their number, then each with a closing zero; a number beyond [`DATABASES_MAX`] says that they are not told.
+fn databases(status: &mut Cursor<'_>) -> Result<Option<Vec<String>>> {
+    let count = status.u8()?;
+    if count > DATABASES_MAX {
+        return Ok(None);
+    }
+    let mut names = Vec::new();
+    for _ in 0..count {
+        let mut name = Vec::new();
+        loop {
+            match status.u8()? {
+                0 => break,
+                byte => name.push(byte),
+            }
+        }
+        names.push(String::from_utf8_lossy(&name).into_owned());
+    }
+    Ok(Some(names))
 }
 
 /// What a statement does to the transaction.
@@ -271,13 +317,15 @@ mod tests {
         let begin = parse(samples::QUERY_BEGIN);
         let begin = Query::parse(&begin).unwrap();
         assert_eq!((begin.database().unwrap(), begin.sql, begin.error_code), ("part_binlog", &b"BEGIN"[..], 0));
-        assert_eq!(begin.context(), StatementContext { sql_mode: 0x45a0_0020, client_collation: Some(255) });
+        assert_eq!((begin.context().sql_mode, begin.context().client_collation), (0x45a0_0020, Some(255)));
         let alter = parse(samples::QUERY_ANSI);
         let alter = Query::parse(&alter).unwrap();
         assert_eq!(alter.text(), "alter table \"pk_order\" add e int");
         assert_eq!(alter.context().sql_mode, 0x10_0004, "ANSI_QUOTES, NO_BACKSLASH_ESCAPES");
         let insert = parse(samples::QUERY_STATEMENT_DML);
-        assert_eq!(Query::parse(&insert).unwrap().text(), "insert into part values (500,1)");
+        let insert = Query::parse(&insert).unwrap();
+        assert_eq!(insert.text(), "insert into part values (500,1)");
+        assert_eq!(insert.context().databases, Some(vec!["part_binlog".to_owned()]));
     }
 
     #[test]
@@ -296,12 +344,26 @@ mod tests {
     #[test]
     fn unknown_status_variables_end_the_list_and_no_more() {
         let check = |status: &[u8], sql_mode, client_collation| {
-            assert_eq!(query(status, b"").context(), StatementContext { sql_mode, client_collation }, "{status:?}");
+            let context = query(status, b"").context();
+            assert_eq!((context.sql_mode, context.client_collation), (sql_mode, client_collation), "{status:?}");
         };
         check(&[], 0, None);
         check(&[0, 9, 9, 9, 9, 1, 4, 0, 0, 0, 0, 0, 0, 0, 99, 4, 8, 0], 4, None);
         check(&[2, 1, 65, 0, 3, 1, 0, 1, 0, 5, 1, 65, 4, 28, 0, 28, 0, 28, 0], 0, Some(28));
         check(&[6, 200, 4], 0, None);
+    }
+
+    #[test]
+    fn databases_are_told_unless_there_are_too_many() {
+        let check = |status: &[u8], expected: Option<&[&str]>| {
+            let expected = expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+            assert_eq!(query(status, b"").context().databases, expected, "{status:?}");
+        };
+        check(&[7, 1, 0, 8, 1, 0, 9, 1, 0, 0, 0, 0, 0, 0, 0, 12, 2, b'a', 0, b'b', b'c', 0], Some(&["a", "bc"]));
+        check(&[11, 1, b'u', 2, b'h', b'h', 12, 1, b'a', 0, 13, 0, 0, 0], Some(&["a"]));
+        check(&[12, 254], None);
+        check(&[12, 1, b'a'], None);
+        check(&[13, 0, 0, 0, 12, 1, b'a', 0], None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::mysql::connection::{Connection, Row};
 use crate::mysql::dump;
 use crate::mysql::grants::Grants;
 use crate::mysql::refusal::server_error;
-use crate::position::{Position, file_number};
+use crate::position::{Position, file_number, log_name};
 use crate::retention::{Expiry, Look};
 use crate::schema::types::TableName;
 
@@ -248,6 +248,11 @@ impl Source {
     /// When a privilege is missing, or the server is away.
     pub fn other_log(&self, position: &Position, logs: &[(String, u64)]) -> Result<Option<String>> {
         let Position { file, offset, file_timestamp, .. } = position;
+        if let Some((newest, _)) = logs.last().filter(|(newest, _)| log_name(newest) != log_name(file)) {
+            return Ok(Some(format!(
+                "the source's binary log is called otherwise now: {newest}, the checkpoint is in {file}"
+            )));
+        }
         let Some((_, size)) = logs.iter().find(|(name, _)| name == file) else {
             let (newest, ours) = (logs.last().and_then(|(name, _)| file_number(name).ok()), file_number(file)?);
             return Ok(newest.filter(|newest| *newest < ours).map(|newest| {

@@ -117,6 +117,7 @@ fn column(row: &Row) -> ColumnDefinition {
         ty: ty.normalized(),
         nullable: text(row, 3) == "YES",
         is_generated: !text(row, 11).is_empty(),
+        is_auto_increment: text(row, 12).contains("auto_increment"),
     }
 }
 

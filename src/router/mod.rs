@@ -114,6 +114,8 @@ pub struct Settings {
     pub ddl_flush_timeout: Duration,
     /// Whether the source stores names in lower case (`lower_case_table_names = 1`).
     pub lowers_names: bool,
+    /// Whether rows that a foreign key changes by itself are in the binary log.
+    pub logs_cascades: bool,
     /// Whether the source lets zero and partial dates in.
     pub allows_zero_dates: bool,
     /// What the target can store.
@@ -425,11 +427,7 @@ impl Router {
             Step::Map(event) => self.map(&event, span, now)?,
             Step::Rows(event) => self.rows(&event, span, stride, now)?,
             Step::Statement(query, start) => self.statement(&query, &start, span, now)?,
-            Step::RolledBack(why) => {
-                for table in std::mem::take(&mut self.touched) {
-                    self.copy_anew(table, shape_error(why), span, now);
-                }
-            }
+            Step::RolledBack(why) => self.rolled_back(why, span, now),
             Step::XaCommitted(transaction, start) => self.xa_committed(transaction, &start, span, now)?,
             Step::UnknownXaCommit(xid) => self.unknown_xa_commit(&xid, self.version_of(span), now),
         }

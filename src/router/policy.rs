@@ -73,7 +73,8 @@ impl Router {
         let ddl = self.settings.ddl;
         let (key, policy, name) = match change {
             SchemaChange::Alter(alter) => ("alter_table", ddl.alter_table, &alter.name),
-            SchemaChange::Rewrite(name, _) => ("alter_table", ddl.alter_table, name),
+            SchemaChange::Cascades(_) if self.settings.logs_cascades => return Ok(()),
+            SchemaChange::Rewrite(name, _) | SchemaChange::Cascades(name) => ("alter_table", ddl.alter_table, name),
             SchemaChange::Truncate(name) => ("truncate_table", ddl.truncate_table, name),
             SchemaChange::Rename { from, .. } => ("rename_table", ddl.rename_table, from),
             SchemaChange::Create(create) => ("create_table", ddl.create_table, &create.name),
@@ -91,6 +92,7 @@ impl Router {
                 SchemaChange::Rename { to, .. } if self.find(name).is_none() => self.may_change(to, ran),
                 SchemaChange::Alter(_)
                 | SchemaChange::Rewrite(..)
+                | SchemaChange::Cascades(_)
                 | SchemaChange::UniqueKeys(_)
                 | SchemaChange::Truncate(_)
                 | SchemaChange::Rename { .. }

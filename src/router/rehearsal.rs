@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::barrier::Barrier;
-use super::statement::why_not_followed;
+use super::statement::{Written, why_not_followed};
 use super::tables::{Shape, State, Table};
 use super::{Beginning, Router, Settings};
 use crate::checkpoint::Checkpoint;
@@ -74,7 +74,9 @@ impl Router {
         let gone = self.gone(&changes);
         let span = EventSpan { start: 0, len: sql.len(), offset: OFFSET };
         let start = Arc::clone(self.stream.resume());
-        self.ran(sql, database, sql_mode, &start, span, Instant::now())?;
+        // What it would use beyond the databases that it names, only the server knows.
+        let written = Written { sql, database, sql_mode, databases: Some(Vec::new()) };
+        self.ran(&written, &start, span, Instant::now())?;
         let mut tables: Vec<(TableIndex, &Table)> = self.tables.list().iter().enumerate().collect();
         tables.sort_by_key(|(index, _)| self.turn_of(*index));
         let concerned = tables.into_iter().filter_map(|(index, table)| {
@@ -103,7 +105,8 @@ impl Router {
     fn untouched(&self, index: TableIndex, changes: &[SchemaChange]) -> Outcome {
         let has_moved_on = self.known(index).is_some_and(|known| known.since > Version::default());
         let is_followed = has_moved_on && !changes.iter().any(|change| self.ignores(change));
-        let has_none = changes.iter().all(|change| matches!(change, SchemaChange::UniqueKeys(_)));
+        let is_none = |change: &SchemaChange| matches!(change, SchemaChange::UniqueKeys(_) | SchemaChange::Cascades(_));
+        let has_none = changes.iter().all(is_none);
         if has_none || is_followed { Outcome::NoEffect } else { Outcome::Left }
     }
 
@@ -118,6 +121,7 @@ impl Router {
             | SchemaChange::Drop(_)
             | SchemaChange::DropDatabase(_)
             | SchemaChange::Rewrite(..)
+            | SchemaChange::Cascades(_)
             | SchemaChange::UniqueKeys(_)
             | SchemaChange::Database { .. } => false,
         }
@@ -137,6 +141,7 @@ impl Router {
             | SchemaChange::Create(_)
             | SchemaChange::Truncate(_)
             | SchemaChange::Rewrite(..)
+            | SchemaChange::Cascades(_)
             | SchemaChange::UniqueKeys(_)
             | SchemaChange::Database { .. } => Vec::new(),
         };

@@ -33,6 +33,16 @@ const NOT_FOLLOWED: &str = "a statement that is not followed in place (";
 /// STRICT_TRANS_TABLES and STRICT_ALL_TABLES in `sql_mode`.
 const STRICT_MODES: u64 = 1 << 21 | 1 << 22;
 
+/// A statement as the binary log has it.
+pub(super) struct Written<'a> {
+    pub(super) sql: &'a str,
+    /// The default database.
+    pub(super) database: &'a str,
+    pub(super) sql_mode: u64,
+    /// See [`crate::binlog::query::StatementContext`].
+    pub(super) databases: Option<Vec<String>>,
+}
+
 /// A statement that the source has run.
 pub(super) struct Ran<'a> {
     pub(super) sql: &'a str,
@@ -66,23 +76,27 @@ impl Router {
         span: EventSpan,
         now: Instant,
     ) -> Result<()> {
-        let (sql, sql_mode) = (query.text(), query.context().sql_mode);
-        self.ran(&sql, query.database()?, sql_mode, start, span, now)
+        let (sql, context) = (query.text(), query.context());
+        let written = Written {
+            sql: &sql,
+            database: query.database()?,
+            sql_mode: context.sql_mode,
+            databases: context.databases,
+        };
+        self.ran(&written, start, span, now)
     }
 
-    /// `sql` was run in `database` under `sql_mode`.
     ///
     /// # Errors
     /// As [`Router::statement`].
     pub(super) fn ran(
         &mut self,
-        sql: &str,
-        database: &str,
-        sql_mode: u64,
+        written: &Written<'_>,
         start: &Arc<Position>,
         span: EventSpan,
         now: Instant,
     ) -> Result<()> {
+        let Written { sql, database, sql_mode, ref databases } = *written;
         let behind = EventSpan { offset: span.offset + span.len as u64, ..span };
         let (at, end, is_strict) = (self.version_of(span), self.version_of(behind), sql_mode & STRICT_MODES != 0);
         let ran = Ran { sql, is_strict, start, span, at, end, now };
@@ -91,7 +105,7 @@ impl Router {
         match parsed {
             Some(changes) => self.changes(&changes, &ran),
             None => {
-                let touched = self.touched_tables(&ddl::touched(sql, database, sql_mode));
+                let touched = self.touched_tables(&ddl::touched(sql, database, sql_mode), databases.as_deref());
                 if let Some(&first) = touched.iter().find(|&&table| self.concerns(table, &ran)) {
                     let name = self.tables.list()[first].name.clone();
                     self.stop_unread(ddl::verb(sql, sql_mode).as_deref(), &name, &ran)?;
@@ -135,13 +149,19 @@ impl Router {
             }
             SchemaChange::Rewrite(name, why) => self.copy_named(name, why, ran),
             SchemaChange::UniqueKeys(name) => self.unique_keys_changed(name, ran),
+            SchemaChange::Cascades(name) if !self.settings.logs_cascades => {
+                self.copy_named(name, "a foreign key of it changes rows by itself", ran);
+            }
             SchemaChange::Drop(name) => self.dropped(self.find(name), ran),
             SchemaChange::DropDatabase(database) => {
                 self.in_database(database).into_iter().for_each(|table| self.dropped(Some(table), ran));
             }
             SchemaChange::Alter(alter) => self.ignored(&alter.name, Some(alter), ran),
             SchemaChange::Rename { from, to } => [from, to].into_iter().for_each(|name| self.ignored(name, None, ran)),
-            SchemaChange::Truncate(_) | SchemaChange::Create(_) | SchemaChange::Database { .. } => {}
+            SchemaChange::Truncate(_)
+            | SchemaChange::Create(_)
+            | SchemaChange::Cascades(_)
+            | SchemaChange::Database { .. } => {}
         }
     }
 
@@ -261,7 +281,9 @@ impl Router {
         if known.is_some_and(|table| !self.concerns(table, ran)) {
             return;
         }
-        match self.created(create).filter(|_| !is_there) {
+        // The copy that is begun instead is refused where nothing would tell of what a foreign key does.
+        let may_flow = !is_there && (self.settings.logs_cascades || !create.cascades);
+        match self.created(create).filter(|_| may_flow) {
             Some((definition, target)) => self.begin_table(definition, target, ran),
             None => self.copy_named(&create.name, "it was created after the start", ran),
         }
@@ -397,7 +419,8 @@ impl Router {
         }
     }
 
-    fn touched_tables(&mut self, touched: &Touched) -> Vec<TableIndex> {
+    /// `databases` are those that the server says the statement used.
+    fn touched_tables(&mut self, touched: &Touched, databases: Option<&[String]>) -> Vec<TableIndex> {
         match touched {
             Touched::Nothing => Vec::new(),
             Touched::Anything => self.tables.named(),
@@ -406,9 +429,12 @@ impl Router {
             Touched::CreatedIfMissing(name) => self.known_or_chosen(name).into_iter().collect(),
             Touched::Database(database) => self.in_database(database),
             Touched::Tables(names) => names.iter().filter_map(|name| self.known_or_chosen(name)).collect(),
-            // Whatever it names, a view, a trigger, a cascade or a routine may lead from there to any table beside it.
+            // Whatever it names, a view, a trigger, a cascade or a routine may lead from there to any table beside it, and
+            // to other databases.
             Touched::Maybe(names) => {
-                let databases: BTreeSet<&str> = names.iter().map(|name| name.database.as_str()).collect();
+                let Some(used) = databases else { return self.tables.named() };
+                let named = names.iter().map(|name| name.database.as_str());
+                let databases: BTreeSet<&str> = named.chain(used.iter().map(String::as_str)).collect();
                 databases.into_iter().flat_map(|database| self.in_database(database)).collect()
             }
         }
@@ -457,6 +483,13 @@ impl Router {
                 State::Snapshot | State::Unverified | State::Quarantined => continue,
             };
             self.save_state(index);
+        }
+    }
+
+    /// Rows of the transaction in hand, which may be written already, are not in the source.
+    pub(super) fn rolled_back(&mut self, why: &str, span: EventSpan, now: Instant) {
+        for table in std::mem::take(&mut self.touched) {
+            self.copy_anew(table, shape_error(why), span, now);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::binlog::rows::RowsEvent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gtid::{Gtid, GtidSet};
 use crate::message::{EventSpan, TableIndex};
-use crate::position::{Position, Timeline, Version, file_number};
+use crate::position::{Position, Timeline, Version, file_number, log_name};
 use crate::retention::Needed;
 
 use super::xa::{Undecided, XaTransaction};
@@ -432,6 +432,10 @@ impl Stream {
     }
 
     fn rotate<'a>(&mut self, rotate: &Rotate) -> Result<Step<'a>> {
+        if log_name(&rotate.file) != log_name(&self.file) {
+            let text = format!("{} follows {}: the numbers of another binary log begin anew", rotate.file, self.file);
+            return Err(Error::new(ErrorKind::LostPosition, text));
+        }
         let is_new = rotate.file != self.file;
         let is_cut = is_new && self.cut();
         self.file.clone_from(&rotate.file);

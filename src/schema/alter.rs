@@ -76,7 +76,8 @@ impl Definition {
             return Err("it has no PRIMARY KEY any more, and a UNIQUE key may stand in for it".to_owned());
         }
         self.check_first_column(&table)?;
-        table.altered(self.name.clone(), charset)
+        let rewrites_columns = alter.actions.iter().any(rewrites_columns);
+        Ok(Altered { rewrites_columns, ..table.altered(self.name.clone(), charset)? })
     }
 
     /// A key that the server has invented (`sql_generate_invisible_primary_key`) stays the first column, whatever FIRST
@@ -363,7 +364,8 @@ impl Work {
         }
         let (columns, origins) = self.columns.into_iter().map(|column| (column.definition, column.origin)).unzip();
         let (key, key_is_unique, charset) = (self.key, self.key_is_unique, charset.to_owned());
-        Ok(Altered { definition: Definition { name, columns, key, key_is_unique, charset }, origins })
+        let definition = Definition { name, columns, key, key_is_unique, charset };
+        Ok(Altered { definition, origins, rewrites_columns: false })
     }
 }
 
@@ -379,6 +381,11 @@ fn adds_primary_key(action: &AlterAction) -> bool {
         | AlterAction::DefaultCharset(_)
         | AlterAction::Unclear(_) => false,
     }
+}
+
+/// Whether it says all that a column is, or of all columns what their text is.
+fn rewrites_columns(action: &AlterAction) -> bool {
+    matches!(action, AlterAction::Change(..) | AlterAction::ConvertTo(_))
 }
 
 /// The column of the old table that an action names.

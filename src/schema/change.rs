@@ -29,6 +29,8 @@ pub enum SchemaChange {
     Rewrite(TableName, String),
     /// Its UNIQUE keys may be others from here on: one was added, or an index was dropped that may have been one.
     UniqueKeys(TableName),
+    /// It gets a foreign key by which a change of another table changes rows here, and not every server logs these.
+    Cascades(TableName),
     /// CREATE or ALTER DATABASE with its default character set, if named.
     Database {
         /// Its name.
@@ -62,6 +64,8 @@ pub struct CreateTable {
     pub if_not_exists: bool,
     /// The table it is made LIKE, or its columns and the PRIMARY KEY.
     pub shape: CreatedShape,
+    /// Whether it has a foreign key by which a change of another table changes rows here.
+    pub cascades: bool,
 }
 
 /// Where a new table's columns come from.
@@ -157,6 +161,8 @@ pub struct WrittenColumn {
     pub is_unique: bool,
     /// GENERATED ALWAYS AS.
     pub is_generated: bool,
+    /// AUTO_INCREMENT, or implied by SERIAL.
+    pub is_auto_increment: bool,
     /// What rows that are there get when it is added.
     pub initial: Initial,
 }
@@ -184,6 +190,9 @@ pub struct Altered {
     pub definition: Definition,
     /// For each of its columns, where the values of rows that are there come from.
     pub origins: Vec<Origin>,
+    /// Whether a column that was there is written anew (MODIFY, CHANGE, CONVERT TO). Then more of it may be another than a
+    /// definition says: its collation, its display width, its expression.
+    pub rewrites_columns: bool,
 }
 
 /// Where a column's values come from.

@@ -50,6 +50,7 @@ impl ColumnType {
             "enum" | "set" => self.column_type,
             // YEAR UNSIGNED is YEAR.
             "year" => data_type.clone(),
+            "float" | "double" => rounded_column_type(&data_type, &self.column_type),
             _ => plain_column_type(&data_type, &self.column_type),
         };
         Self {
@@ -149,6 +150,16 @@ impl ColumnType {
     }
 }
 
+/// The same with the digits that FLOAT(7,3) rounds to.
+fn rounded_column_type(data_type: &str, column_type: &str) -> String {
+    let digits = column_type.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(digits, _)| digits);
+    let plain = plain_column_type(data_type, column_type);
+    match digits.filter(|digits| digits.contains(',')) {
+        Some(digits) => plain.replacen(data_type, &format!("{data_type}({digits})"), 1),
+        None => plain,
+    }
+}
+
 /// The type's name, and `unsigned` if it is.
 fn plain_column_type(data_type: &str, column_type: &str) -> String {
     let mut words = column_type.split(' ');
@@ -229,6 +240,8 @@ mod tests {
         check(ColumnType { octets: Some(255), ..column("tinyblob", "tinyblob") }, column("tinyblob", ""));
         check(column("year", "year"), column("year", "year(4) unsigned"));
         check(ColumnType { fsp: Some(0), ..column("time", "time") }, column("time", ""));
+        check(column("float", "FLOAT(7,3) unsigned"), column("float", "float(7,3) zerofill"));
+        assert_ne!(column("float", "float(7,3)").normalized(), column("float", "float").normalized());
         assert_ne!(column("int", "int").normalized(), column("int", "int unsigned").normalized());
         assert_ne!(column("enum", "enum('a')").normalized(), column("enum", "enum('b')").normalized());
     }

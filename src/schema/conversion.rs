@@ -182,7 +182,7 @@ mod tests {
             charset: Some(charset.to_owned()),
             ..ColumnType::default()
         };
-        ColumnDefinition { name: "c".to_owned(), ty, nullable: true, is_generated: false }
+        ColumnDefinition { name: "c".to_owned(), ty, nullable: true, ..ColumnDefinition::default() }
     }
 
     #[test]

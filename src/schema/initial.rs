@@ -77,7 +77,8 @@ fn from_number(column: &ColumnDefinition, source: &SourceType, number: &str) -> 
     match source {
         SourceType::Int { bytes, unsigned } => integer(number, *bytes, *unsigned),
         SourceType::Decimal { precision, scale } => decimal(number, *precision, *scale),
-        SourceType::Float => float(column, number, FLOAT_DIGITS),
+        // A part without the column reads it by its present type, which may be a wider one then.
+        SourceType::Float => float(column, number, FLOAT_DIGITS).map(|number| format!("toFloat32({number})")),
         SourceType::Double => float(column, number, DOUBLE_DIGITS),
         SourceType::Bit { bits } => {
             let value: u64 = number.parse().ok()?;

@@ -15,8 +15,13 @@ impl WrittenColumn {
     /// The column in a table of this default character set.
     pub(super) fn resolved(&self, table_charset: &str) -> Result<ColumnDefinition, String> {
         let ty = self.column_type(table_charset).map_err(|reason| format!("column {}: {reason}", self.name))?;
-        let nullable = !self.not_null;
-        Ok(ColumnDefinition { name: self.name.clone(), ty: ty.normalized(), nullable, is_generated: self.is_generated })
+        Ok(ColumnDefinition {
+            name: self.name.clone(),
+            ty: ty.normalized(),
+            nullable: !self.not_null,
+            is_generated: self.is_generated,
+            is_auto_increment: self.is_auto_increment,
+        })
     }
 
     /// The column in a statement that also says CONVERT TO CHARACTER SET: all its text is in that one. A changed TEXT may
@@ -65,8 +70,12 @@ impl WrittenColumn {
     }
 
     fn numeric(&self, ty: ColumnType) -> ColumnType {
-        let column_type = if self.unsigned { format!("{} unsigned", self.data_type) } else { String::new() };
-        ColumnType { column_type, ..ty }
+        let digits = match self.numbers.as_slice() {
+            [digits, decimals] => format!("({digits},{decimals})"),
+            _ => String::new(),
+        };
+        let unsigned = if self.unsigned { " unsigned" } else { "" };
+        ColumnType { column_type: format!("{}{digits}{unsigned}", self.data_type), ..ty }
     }
 
     fn charset_in<'a>(&'a self, table_charset: &'a str) -> Result<&'a str, String> {

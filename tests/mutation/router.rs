@@ -128,6 +128,7 @@ fn settings() -> Settings {
         ddl_flush_timeout: Duration::from_secs(60),
         allows_zero_dates: false,
         lowers_names: false,
+        logs_cascades: true,
         features: TargetFeatures { time64: true },
         ignores_case: false,
     }

@@ -10,6 +10,9 @@ use super::parser::Parser;
 use crate::schema::change::{AlterAction, AlterTable, Place, SchemaChange, WrittenColumn};
 use crate::schema::types::TableName;
 
+/// Engines that keep the rows of a table; BLACKHOLE does not, and what MERGE and FEDERATED show is elsewhere.
+const KEEPING_ENGINES: &[&str] = &["InnoDB", "MyISAM", "MEMORY", "HEAP", "ARCHIVE", "CSV", "NDB", "NDBCLUSTER"];
+
 /// What has been read of a statement.
 pub(super) struct Altering {
     table: TableName,
@@ -18,9 +21,16 @@ pub(super) struct Altering {
     new_name: Option<TableName>,
     /// UNIQUE keys may have come or gone.
     changes_unique: bool,
+    /// A foreign key comes that changes rows by itself.
+    cascades: bool,
 }
 
 impl Altering {
+    fn new(table: TableName) -> Self {
+        let (actions, rewrites) = (Vec::new(), Vec::new());
+        Self { table, actions, rewrites, new_name: None, changes_unique: false, cascades: false }
+    }
+
     /// Rows of the table may change.
     pub fn rewrites(&mut self, what: &str) {
         self.rewrites_other(self.table.clone(), what);
@@ -51,11 +61,12 @@ impl Altering {
 
     /// In the order in which they act; nothing at all for a table that stays as it is.
     fn changes(self) -> Vec<SchemaChange> {
-        let Self { table: name, actions, rewrites, new_name, changes_unique } = self;
+        let Self { table: name, actions, rewrites, new_name, changes_unique, cascades } = self;
+        let cascades = cascades.then(|| SchemaChange::Cascades(name.clone()));
         let unique = changes_unique.then(|| SchemaChange::UniqueKeys(name.clone()));
         let renamed = new_name.map(|to| SchemaChange::Rename { from: name.clone(), to });
         let altered = (!actions.is_empty()).then_some(SchemaChange::Alter(AlterTable { name, actions }));
-        altered.into_iter().chain(rewrites).chain(unique).chain(renamed).collect()
+        altered.into_iter().chain(rewrites).chain(cascades).chain(unique).chain(renamed).collect()
     }
 }
 
@@ -67,8 +78,7 @@ impl Parser<'_> {
         self.expect_words(&["TABLE"])?;
         self.words(&["IF", "EXISTS"]);
         let table = self.table()?;
-        let mut altering =
-            Altering { table, actions: Vec::new(), rewrites: Vec::new(), new_name: None, changes_unique: false };
+        let mut altering = Altering::new(table);
         if ignores_duplicates {
             altering.rewrites("ALTER IGNORE");
         }
@@ -77,6 +87,7 @@ impl Parser<'_> {
             self.char(',');
         }
         self.end()?;
+        altering.cascades = self.cascades;
         Some(altering.changes())
     }
 
@@ -95,6 +106,7 @@ impl Parser<'_> {
                 self.take();
                 self.expect_words(&["KEYS"])
             }
+            "ENGINE" | "TYPE" => self.engine(altering),
             "ALGORITHM" | "LOCK" => {
                 self.take();
                 self.option_value()
@@ -105,6 +117,17 @@ impl Parser<'_> {
             }
             _ => self.option_or_partition(&keyword, altering),
         }
+    }
+
+    /// `ENGINE [=] name`: not every engine keeps the rows that it is given.
+    fn engine(&mut self, altering: &mut Altering) -> Option<()> {
+        self.take();
+        self.char('=');
+        let engine = self.name_or_text()?;
+        if !KEEPING_ENGINES.iter().any(|keeping| engine.eq_ignore_ascii_case(keeping)) {
+            altering.rewrites("another ENGINE");
+        }
+        Some(())
     }
 
     fn option_or_partition(&mut self, keyword: &str, altering: &mut Altering) -> Option<()> {

@@ -49,7 +49,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn auto_increment(&mut self, column: &mut WrittenColumn) {
-        column.not_null = true;
+        (column.not_null, column.is_auto_increment) = (true, true);
         column.initial = Initial::Unknown;
     }
 

@@ -19,7 +19,8 @@ impl Parser<'_> {
         let shape = self.created_shape()?;
         self.end()?;
         let dropped = replaces.then(|| SchemaChange::Drop(name.clone()));
-        let created = SchemaChange::Create(Box::new(CreateTable { name, if_not_exists, shape }));
+        let created =
+            SchemaChange::Create(Box::new(CreateTable { name, if_not_exists, shape, cascades: self.cascades }));
         Some(dropped.into_iter().chain([created]).collect())
     }
 

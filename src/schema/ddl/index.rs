@@ -1,5 +1,6 @@
 //! Keys and constraints: in tables, and as statements of their own. Only those matter here that tell rows apart: the
-//! PRIMARY KEY, and UNIQUE keys, of which one stands in for it where it is missing.
+//! PRIMARY KEY, and UNIQUE keys, of which one stands in for it where it is missing; of foreign keys, whether they change
+//! rows by themselves.
 
 use super::parser::Parser;
 use crate::schema::change::{AlterAction, AlterTable, KeyColumn, SchemaChange};
@@ -90,10 +91,9 @@ impl Parser<'_> {
             self.word_of(&["FULL", "PARTIAL", "SIMPLE"]).then_some(())?;
         }
         while self.words(&["ON", "DELETE"]) || self.words(&["ON", "UPDATE"]) {
-            let is_known = self.word_of(&["RESTRICT", "CASCADE"])
-                || ["NULL", "DEFAULT"].iter().any(|value| self.words(&["SET", value]))
-                || self.words(&["NO", "ACTION"]);
-            is_known.then_some(())?;
+            let cascades = self.word("CASCADE") || ["NULL", "DEFAULT"].iter().any(|value| self.words(&["SET", value]));
+            self.cascades |= cascades;
+            (cascades || self.word("RESTRICT") || self.words(&["NO", "ACTION"])).then_some(())?;
         }
         Some(())
     }

@@ -15,13 +15,15 @@ pub(super) struct Parser<'a> {
     default_database: &'a str,
     /// `@@sql_mode` of the statement.
     pub sql_mode: u64,
+    /// Whether a foreign key was read by which a change of another table changes rows.
+    pub cascades: bool,
 }
 
 impl<'a> Parser<'a> {
     pub fn new(sql: &'a str, default_database: &'a str, sql_mode: u64) -> Self {
         let mut rest = Tokens::new(sql, sql_mode);
         let next = rest.next();
-        Self { rest, next, default_database, sql_mode }
+        Self { rest, next, default_database, sql_mode, cascades: false }
     }
 
     /// The database of names without one.

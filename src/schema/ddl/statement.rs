@@ -199,7 +199,9 @@ mod tests {
                         let charset = charset.iter().map(|charset| format!(" {charset}")).collect::<String>();
                         let unique = unique.iter().map(|key| format!(" unique{}", show_key(key))).collect::<String>();
                         let key = show_key(key);
-                        format!("create{missing} {} ({}){key}{unique}{charset}", create.name, columns.join(", "))
+                        let cascades = if create.cascades { " cascades" } else { "" };
+                        let columns = columns.join(", ");
+                        format!("create{missing} {} ({columns}){key}{unique}{charset}{cascades}", create.name)
                     }
                 }
             }
@@ -211,6 +213,7 @@ mod tests {
             SchemaChange::Truncate(name) => format!("truncate {name}"),
             SchemaChange::Rewrite(name, what) => format!("{what} {name}"),
             SchemaChange::UniqueKeys(name) => format!("unique {name}"),
+            SchemaChange::Cascades(name) => format!("cascades {name}"),
             SchemaChange::Database { name, charset, statement } => format!("{statement:?} {name} {charset:?}"),
             SchemaChange::DropDatabase(name) => format!("drop database {name}"),
         }
@@ -337,7 +340,7 @@ mod tests {
             ("int as (a + (b)) stored not null", "int Unknown not null generated"),
             ("text collate utf8mb4_bin generated always as ('x') virtual", "text Unknown utf8mb4 generated"),
             ("int masking policy p not null", "int not null"),
-            ("int references x.y (a, b) match full on delete set null on update no action", "int"),
+            ("int references x.y (a, b) match full on delete restrict on update no action", "int"),
             ("int constraint k check (c > 0) not enforced not null check (1)", "int not null"),
             ("int column_format fixed storage disk engine_attribute = '{}'", "int"),
         ] {
@@ -359,6 +362,10 @@ mod tests {
             (
                 "create table t (a int, key (a), unique u type btree (a), check (a), constraint f foreign key (a) references x (y), index i ((a+1)) invisible)",
                 "create d.t (a int) unique key a",
+            ),
+            (
+                "create table t (a int, foreign key (a) references x (y) on delete set default)",
+                "create d.t (a int) cascades",
             ),
             (
                 "create table t (a int unique, unique key (b(3), c), unique ((a + 1)))",
@@ -390,6 +397,12 @@ mod tests {
     fn clauses_of_alter_table() {
         for (clauses, expected) in [
             ("", ""),
+            ("engine=innodb, engine blackhole", "another ENGINE d.t"),
+            ("add foreign key (a) references x (y) on delete restrict on update set null", "cascades d.t"),
+            (
+                "add (b int references x (y) on delete cascade), rename to u",
+                "alter d.t: add b int; cascades d.t; d.t to d.u",
+            ),
             ("engine=innodb, force, comment 'x' row_format=compact, order by a desc, b", ""),
             (
                 "add (a int, key (a), primary key (a)), add column b int first",
