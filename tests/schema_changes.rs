@@ -206,6 +206,20 @@ fn what_comes_as_a_statement_may_change_tables_of_other_databases() {
 }
 
 #[test]
+fn a_temporary_table_of_the_same_name_is_another() {
+    let test = Fixture::new("ddl_temporary");
+    test.sql("CREATE TABLE t (id INT PRIMARY KEY);\nINSERT INTO t VALUES (1), (2);");
+    let mut bridge = Bridge::start(&test.config());
+    all_equal(&mut bridge, &test);
+    test.sql(
+        "SET SESSION binlog_format = 'STATEMENT';\nCREATE TEMPORARY TABLE t (id INT PRIMARY KEY);\nTRUNCATE TABLE t;
+         ALTER TABLE t ADD COLUMN a INT;\nDROP TABLE t;\nSET SESSION binlog_format = 'ROW';\nINSERT INTO t VALUES (3);",
+    );
+    all_equal(&mut bridge, &test);
+    assert_eq!(bridge.sigterm(), Some(0));
+}
+
+#[test]
 fn tables_come_are_emptied_and_go() {
     let test = Fixture::new("ddl_tables");
     test.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT);\nCREATE TABLE gone (id INT PRIMARY KEY);");

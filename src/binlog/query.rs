@@ -12,6 +12,9 @@ use std::borrow::Cow;
 /// File id, where in the text its name stands, and what becomes of duplicates.
 const LOAD_HEADER_BYTES: usize = 13;
 
+/// LOG_EVENT_THREAD_SPECIFIC_F.
+const THREAD_SPECIFIC: u16 = 4;
+
 /// More databases than this the server does not name.
 const DATABASES_MAX: u8 = 16;
 
@@ -23,6 +26,8 @@ pub struct Query<'a> {
     pub sql: &'a [u8],
     /// Error the statement ended with; 0 for none.
     pub error_code: u16,
+    /// Whether it used a TEMPORARY table of its session, which may have the name of another table.
+    pub uses_temporary: bool,
     status: &'a [u8],
 }
 
@@ -55,7 +60,8 @@ impl<'a> Query<'a> {
         let status = body.bytes(usize::from(status_bytes))?;
         let database = body.bytes(usize::from(database_bytes))?;
         let _zero = body.u8()?;
-        Ok(Self { database, sql: body.rest(), error_code, status })
+        let uses_temporary = event.header.flags() & THREAD_SPECIFIC != 0;
+        Ok(Self { database, sql: body.rest(), error_code, uses_temporary, status })
     }
 
     /// The default database; of CREATE, ALTER and DROP DATABASE the named one.
@@ -338,7 +344,7 @@ mod tests {
 
     /// A QUERY event's parts with these status variables.
     fn query<'a>(status: &'a [u8], sql: &'a [u8]) -> Query<'a> {
-        Query { database: &[], sql, error_code: 0, status }
+        Query { database: &[], sql, error_code: 0, uses_temporary: false, status }
     }
 
     #[test]

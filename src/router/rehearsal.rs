@@ -75,7 +75,7 @@ impl Router {
         let span = EventSpan { start: 0, len: sql.len(), offset: OFFSET };
         let start = Arc::clone(self.stream.resume());
         // What it would use beyond the databases that it names, only the server knows.
-        let written = Written { sql, database, sql_mode, databases: Some(Vec::new()) };
+        let written = Written { sql, database, sql_mode, databases: Some(Vec::new()), uses_temporary: false };
         self.ran(&written, &start, span, Instant::now())?;
         let mut tables: Vec<(TableIndex, &Table)> = self.tables.list().iter().enumerate().collect();
         tables.sort_by_key(|(index, _)| self.turn_of(*index));

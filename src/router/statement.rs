@@ -41,6 +41,8 @@ pub(super) struct Written<'a> {
     pub(super) sql_mode: u64,
     /// See [`crate::binlog::query::StatementContext`].
     pub(super) databases: Option<Vec<String>>,
+    /// Whether it used TEMPORARY tables.
+    pub(super) uses_temporary: bool,
 }
 
 /// A statement that the source has run.
@@ -82,6 +84,7 @@ impl Router {
             database: query.database()?,
             sql_mode: context.sql_mode,
             databases: context.databases,
+            uses_temporary: query.uses_temporary,
         };
         self.ran(&written, start, span, now)
     }
@@ -96,12 +99,13 @@ impl Router {
         span: EventSpan,
         now: Instant,
     ) -> Result<()> {
-        let Written { sql, database, sql_mode, ref databases } = *written;
+        let Written { sql, database, sql_mode, ref databases, uses_temporary } = *written;
         let behind = EventSpan { offset: span.offset + span.len as u64, ..span };
         let (at, end, is_strict) = (self.version_of(span), self.version_of(behind), sql_mode & STRICT_MODES != 0);
         let ran = Ran { sql, is_strict, start, span, at, end, now };
-        // Inside a compressed transaction the rows behind a statement have lower versions than its end.
-        let parsed = ddl::parse(sql, database, sql_mode).filter(|_| !self.unzip.is_open());
+        // Inside a compressed transaction the rows behind a statement have lower versions than its end. A TEMPORARY table may
+        // be what a name means.
+        let parsed = ddl::parse(sql, database, sql_mode).filter(|_| !self.unzip.is_open() && !uses_temporary);
         match parsed {
             Some(changes) => self.changes(&changes, &ran),
             None => {
