@@ -103,9 +103,9 @@ impl Router {
         let behind = EventSpan { offset: span.offset + span.len as u64, ..span };
         let (at, end, is_strict) = (self.version_of(span), self.version_of(behind), sql_mode & STRICT_MODES != 0);
         let ran = Ran { sql, is_strict, start, span, at, end, now };
-        // Inside a compressed transaction the rows behind a statement have lower versions than its end. A TEMPORARY table may
-        // be what a name means.
-        let parsed = ddl::parse(sql, database, sql_mode).filter(|_| !self.unzip.is_open() && !uses_temporary);
+        // Inside a compressed transaction the rows behind a statement have lower versions than its end.
+        let parsed = ddl::parse(sql, database, sql_mode).filter(|_| !self.unzip.is_open());
+        let parsed = parsed.filter(|changes| !uses_temporary || !changes.iter().any(may_be_of_temporary));
         match parsed {
             Some(changes) => self.changes(&changes, &ran),
             None => {
@@ -519,4 +519,14 @@ pub(super) fn quoted(sql: &str) -> String {
 pub(super) fn why_not_followed<'a>(reason: &'a str, sql: &str) -> &'a str {
     let told = reason.split_once(NOT_FOLLOWED).map_or(reason, |(_, told)| told);
     told.strip_suffix(&format!("): {}", quoted(sql))).unwrap_or(told)
+}
+
+/// Whether the table may be a TEMPORARY one that hides another of its name: what else is done to one says so, or is no
+/// more than what is done to others.
+fn may_be_of_temporary(change: &SchemaChange) -> bool {
+    use SchemaChange::{Alter, Cascades, Create, Database, Drop, DropDatabase, Rename, Rewrite, Truncate, UniqueKeys};
+    match change {
+        Alter(_) | Rename { .. } | Truncate(_) | Rewrite(..) | UniqueKeys(_) | Cascades(_) => true,
+        Create(_) | Drop(_) | Database { .. } | DropDatabase(_) => false,
+    }
 }
