@@ -3,7 +3,7 @@
 //! `LOCK TABLES .. READ` is granted when every transaction that changed the table is committed, in the binary log and in
 //! the engine: it holds its metadata lock until then. So the end of the log under the lock lies above all changes of the
 //! table so far, and below all to come; and a snapshot that is taken meanwhile has exactly the former. Whoever waits for
-//! the lock holds up all writers of the table behind it, so it waits for seconds only.
+//! the lock holds up all writers of the table behind it, so it waits for a second only, and is tried again.
 
 use crate::config::MysqlConfig;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,8 +13,8 @@ use crate::mysql::select::Select;
 use crate::mysql::source::{end_of_log, quoted, quoted_name};
 use crate::schema::types::TableName;
 
-/// How long writers may be held up behind a transaction that does not end.
-const WAIT_SECONDS: u32 = 5;
+/// How long writers may be held up behind a transaction that does not end: the least that MySQL takes.
+const WAIT_SECONDS: u32 = 1;
 /// Table and database access denied.
 const DENIED: [u16; 2] = [1044, 1142];
 /// Lock wait timeout exceeded.
