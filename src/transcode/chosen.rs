@@ -15,6 +15,7 @@ use crate::schema::types::{Charset, SourceType};
 use super::image::{Fault, Width, little_endian, raw_value};
 use super::json_object;
 use super::mysql_text::Text;
+use super::number::decimal_bytes;
 use super::plan::{ColumnOp, KeyRule, Op};
 use super::sparse::Cell;
 use super::wide::Wide;
@@ -453,15 +454,6 @@ fn numbers(ty: &SourceType, members: &[(String, i16)], is_key: bool) -> Vec<Opti
     let is_ambiguous = is_key && labels.iter().any(String::is_empty);
     let invalid = number("").filter(|_| !is_ambiguous);
     std::iter::once(invalid).chain(labels.iter().map(|label| number(label))).collect()
-}
-
-fn decimal_bytes(precision: u8) -> u8 {
-    match precision {
-        ..=9 => 4,
-        10..=18 => 8,
-        19..=38 => 16,
-        39.. => 32,
-    }
 }
 
 /// Decimals behind the point.

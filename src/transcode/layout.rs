@@ -11,6 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::target::TargetColumn;
 use crate::schema::target_type::{Base, TargetType};
 
+use super::number::decimal_bytes;
+
 /// Bytes of a long value that are shown.
 const SHOWN: usize = 40;
 /// Likewise where there is room.
@@ -260,13 +262,7 @@ fn kind(base: &Base) -> Option<Kind> {
         Base::DateTime64 { precision, .. } => Kind::DateTime64(usize::from(*precision)),
         Base::Time64 { precision } => Kind::Time64(usize::from(*precision)),
         Base::Decimal { precision, scale } => {
-            let bytes = match precision {
-                ..=9 => 4,
-                10..=18 => 8,
-                19..=38 => 16,
-                39.. => 32,
-            };
-            Kind::Decimal(bytes, usize::from(*scale))
+            Kind::Decimal(usize::from(decimal_bytes(*precision)), usize::from(*scale))
         }
         // As rows have it; verify does not read it back.
         Base::String | Base::Json { .. } => Kind::String,

@@ -22,6 +22,16 @@ pub(super) struct Vector {
     pub(super) empty_is_null: bool,
 }
 
+/// Bytes of ClickHouse's Decimal of so many digits.
+pub(super) fn decimal_bytes(precision: u8) -> u8 {
+    match precision {
+        ..=9 => 4,
+        10..=18 => 8,
+        19..=38 => 16,
+        39.. => 32,
+    }
+}
+
 /// Where the digit groups of a DECIMAL lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DecimalLayout {

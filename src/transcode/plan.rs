@@ -20,7 +20,7 @@ use crate::schema::types::{Charset, SourceColumn, SourceType};
 use super::chosen::{self, Chosen, ChosenOp};
 use super::image::{Skip, Width, skips};
 use super::mysql_text;
-use super::number::{DecimalLayout, VECTOR_LENGTH_BYTES, Vector};
+use super::number::{DecimalLayout, VECTOR_LENGTH_BYTES, Vector, decimal_bytes};
 use super::temporal::{Fraction, OldTimeUnit};
 use super::text::{LabelArena, Labels, Prefix, Text};
 
@@ -389,11 +389,11 @@ fn int_op(bytes: u8, unsigned: bool) -> Option<Op> {
 }
 
 fn decimal_op(precision: u8, layout: DecimalLayout) -> Op {
-    match precision {
-        ..=9 => Op::Decimal32(layout),
-        10..=18 => Op::Decimal64(layout),
-        19..=38 => Op::Decimal128(layout),
-        39.. => Op::Decimal256(layout),
+    match decimal_bytes(precision) {
+        4 => Op::Decimal32(layout),
+        8 => Op::Decimal64(layout),
+        16 => Op::Decimal128(layout),
+        _ => Op::Decimal256(layout),
     }
 }
 
