@@ -89,6 +89,7 @@ impl Router {
         self.ran(&written, start, span, now)
     }
 
+    /// Follows what a statement has done, whoever read it.
     ///
     /// # Errors
     /// As [`Router::statement`].
