@@ -84,7 +84,7 @@ fn the_whole_way_over_https_with_a_private_authority() {
     for id in 10..60 {
         test.sql(&format!("INSERT INTO t VALUES ({id}, REPEAT('x', {id}), {id})"));
     }
-    bridge.wait_caught_up(&test, PATIENCE);
+    bridge.wait_all_streaming(&test, PATIENCE);
     test.assert_equal("t");
     let ended = run_command("verify", &config);
     assert_eq!(ended.code, Some(0), "{}", ended.text());

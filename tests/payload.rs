@@ -112,8 +112,10 @@ fn insert_random(test: &Fixture, rows: u64) {
 #[test]
 fn a_kill_amid_a_payload() {
     let test = big("payload_amid");
-    let mut bridge = Bridge::start(&test.config());
-    let config = bridge.config().clone();
+    let mut config = test.config();
+    // Hundreds of inserts, of which some are in when it is killed.
+    config.set("pipeline.batch_size", 1000);
+    let mut bridge = Bridge::start(&config);
     let noted = SourcePosition::now(&test);
     insert_random(&test, 400_000);
     for _ in 0..2 {

@@ -39,6 +39,8 @@ pub struct Saver {
     records: VecDeque<Save>,
     chunks_saved_at: Instant,
     is_out: bool,
+    /// Whether it is the first of the records.
+    is_record_out: bool,
     not_before: Option<Instant>,
     /// Failed attempts of the save that is next.
     pub attempts: u32,
@@ -56,6 +58,7 @@ impl Saver {
             records: VecDeque::new(),
             chunks_saved_at: now,
             is_out: false,
+            is_record_out: false,
             not_before: None,
             attempts: 0,
             events: 0,
@@ -75,9 +78,13 @@ impl Saver {
 
     /// What the next checkpoint may rely on. Chunks that wait go together: a busy server takes its time for each save.
     pub fn push(&mut self, record: Save) {
-        let waits = self.records.len() > usize::from(self.is_out);
+        let waits = self.records.len() > usize::from(self.is_record_out);
         match (self.records.back_mut().filter(|_| waits), record) {
             (Some(Save::Chunks(waiting)), Save::Chunks(more)) => Arc::make_mut(waiting).extend(more.iter().cloned()),
+            // A table that is set aside and copied anew is not to be found set aside by a start in between.
+            (Some(Save::TableState(waiting)), Save::TableState(newer)) if waiting.table == newer.table => {
+                *waiting = newer
+            }
             (_, record) => self.records.push_back(record),
         }
     }
@@ -118,6 +125,7 @@ impl Saver {
     /// Takes the save that is due.
     pub fn take(&mut self, low_water: &Arc<Position>, timeline: Timeline) -> Save {
         self.is_out = true;
+        self.is_record_out = !self.records.is_empty();
         if let Some(record) = self.records.front() {
             return record.clone();
         }
@@ -155,7 +163,7 @@ impl Saver {
     }
 
     fn reset(&mut self) {
-        self.is_out = false;
+        (self.is_out, self.is_record_out) = (false, false);
         self.not_before = None;
         self.attempts = 0;
     }
@@ -261,6 +269,30 @@ mod tests {
         saver.done(&save, now);
         let later = Position { offset: 90, ..Position::clone(&next) };
         assert!(!saver.is_due(&later, now));
+    }
+
+    #[test]
+    fn a_state_that_waits_is_saved_as_it_is_now() {
+        let (mut saver, now) = rig();
+        let timeline = saver.saved.timeline;
+        let state = |table: &str, reason: &str| {
+            let (table, reason) = (table.to_owned(), reason.to_owned());
+            Save::TableState(TableState { table, reason, ..TableState::default() })
+        };
+        let next = |saver: &mut Saver| {
+            let save = saver.take(&at(9), timeline);
+            saver.done(&save, now);
+            let Save::TableState(state) = save else { panic!("{save:?}") };
+            (state.table, state.reason)
+        };
+        saver.want();
+        let checkpoint = saver.take(&at(9), timeline);
+        for (table, reason) in [("d.t", "set aside"), ("d.t", "copied anew"), ("d.u", ""), ("d.t", "later")] {
+            saver.push(state(table, reason));
+        }
+        saver.done(&checkpoint, now);
+        let saved = [next(&mut saver), next(&mut saver), next(&mut saver)];
+        assert_eq!(saved.map(|(table, reason)| table + &reason), ["d.tcopied anew", "d.u", "d.tlater"]);
     }
 
     #[test]

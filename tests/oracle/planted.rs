@@ -59,7 +59,7 @@ const BUGS: [(Bug, Disturbance); 7] = [
         Bug {
             name: "the old row of an update without a key",
             file: "src/transcode/mod.rs",
-            right: "                self.write_row(before, rows.version, true, out)?;",
+            right: "                self.write_tombstone(before, rows.version, out)?;",
             wrong: "                self.write_row(before, rows.version, !(BUG && self.is_log), out)?;",
         },
         Disturbance::None,

@@ -110,7 +110,7 @@ fn table(dice: &mut Dice, number: usize) -> Table {
         columns.extend(computed);
     }
     let name = if dice.percent(10) { format!("größe {number} $") } else { format!("t{number}") };
-    Table { name, columns, key, told_by, engine, foreign: None }
+    Table { name, columns, key, told_by, engine, foreign: None }.with_sound_rows()
 }
 
 /// The columns that rows are found by: a key, unless one of them takes NULL.
@@ -231,7 +231,7 @@ fn child(dice: &mut Dice, number: usize, parent_index: usize, parent: &Table) ->
         parents_key.quoted()
     );
     let foreign = Some(ForeignKey { parent: parent_index, clause });
-    Table { name: format!("child{number}"), columns, key, told_by, engine: "InnoDB", foreign }
+    Table { name: format!("child{number}"), columns, key, told_by, engine: "InnoDB", foreign }.with_sound_rows()
 }
 
 fn mix<T>(dice: &mut Dice, list: &mut [T]) {
@@ -241,6 +241,15 @@ fn mix<T>(dice: &mut Dice, list: &mut [T]) {
 }
 
 impl Table {
+    /// Without a key a VIRTUAL column is refused: sessions may differ in it.
+    fn with_sound_rows(mut self) -> Self {
+        if !self.has_key() {
+            let computed = self.columns.iter_mut().filter(|column| column.generated);
+            computed.for_each(|column| column.attributes = column.attributes.replace("VIRTUAL", "STORED"));
+        }
+        self
+    }
+
     /// CREATE TABLE, and before it what the session must say.
     pub fn create(&self) -> [String; 2] {
         let mut parts: Vec<String> = self.columns.iter().map(Column::definition).collect();
