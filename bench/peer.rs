@@ -18,8 +18,8 @@ use crate::support::servers::Servers;
 use crate::workload::Workload;
 
 const DATABASE: &str = "bench";
-const ROWS: u64 = 1_000_000;
-const SINGLE_ROWS: u64 = 100;
+const ROWS: u64 = 100_000;
+const SINGLE_ROWS: u64 = 20;
 /// For all rows; for a first or a single one.
 const PATIENCE: Duration = Duration::from_secs(600);
 const PATIENCE_ROW: Duration = Duration::from_secs(60);
