@@ -134,8 +134,8 @@ impl Inspection {
         for table in &mut self.tables {
             table.target = tables::existing_table(client, &table.target_name)?;
             table.misfits = misfits(&table.source, table.target.as_ref(), features);
-            let is_free = keyless::check_names(client, !table.source.key.is_empty(), &table.target_name);
-            self.problems.extend(taken_name(&table.source.name, is_free)?);
+            let taken = keyless::taken_name(client, !table.source.key.is_empty(), &table.target_name)?;
+            self.problems.extend(taken.map(|text| clash(&table.source.name, &text)));
         }
         self.problems.extend(clashing_names(&self.tables));
         self.inspect_grants(client, config)
@@ -233,14 +233,8 @@ fn bad_keyless_condition(table: &Inspected) -> Option<Problem> {
 }
 
 /// The name of a target, or of its view, is another table's.
-fn taken_name(table: &TableName, is_free: Result<()>) -> Result<Option<Problem>> {
-    match is_free {
-        Err(error) if error.kind == ErrorKind::TableShape => {
-            let (text, repair) = error.text.split_once(": ").unwrap_or((&error.text, "rename one of the two"));
-            Ok(Some(Problem::new(format!("{table}: {text}"), repair).of_table(table)))
-        }
-        other => other.map(|()| None),
-    }
+fn clash(table: &TableName, text: &str) -> Problem {
+    Problem::new(format!("{table}: {text}"), keyless::CLASH_REPAIR).of_table(table)
 }
 
 /// Tables whose targets are still to be made, under the names of other tables' views.
@@ -248,12 +242,9 @@ fn clashing_names(tables: &[Inspected]) -> Vec<Problem> {
     let views = || tables.iter().filter(|table| table.source.key.is_empty());
     let problem = |table: &Inspected| {
         let other = views().find(|other| view_name(&other.target_name) == table.target_name)?;
-        let text = format!(
-            "{}: {} is the name of the view of the rows of {}, which has no key",
-            table.source.name, table.target_name, other.source.name
-        );
-        let repair = "rename or exclude one of the two, or give the one without a key a PRIMARY KEY";
-        Some(Problem::new(text, repair).of_table(&table.source.name))
+        let (name, other) = (&table.target_name, &other.source.name);
+        let text = format!("{name} is the name of the view of the rows of {other}, which has no key");
+        Some(clash(&table.source.name, &text))
     };
     tables.iter().filter(|table| table.target.is_none()).filter_map(problem).collect()
 }

@@ -328,7 +328,7 @@ mod tests {
             bytes
         };
         assert_eq!(members(&broken(5, 0x11)), Err(JsonFault::BadOffset), "a key in the head");
-        assert_eq!(members(&broken(7, 0x20)), Err(JsonFault::Truncated));
+        assert_eq!(members(&broken(7, 7)), Err(JsonFault::Truncated));
         assert_eq!(members(&broken(17, 0)), Err(JsonFault::BadOffset), "a value that holds itself");
         assert_eq!(members(&broken(17, 0x19)), Err(JsonFault::BadOffset));
         assert_eq!(Value::parse(&broken(1, 0xff)), Err(JsonFault::Truncated), "more members than bytes");

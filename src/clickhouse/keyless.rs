@@ -14,6 +14,8 @@ use crate::schema::keyless::{LOG_KEY, MULTIPLICITY, ROW_NUMBER, SIGN, view_name,
 use crate::schema::target::{Ddl, DdlAction, TargetColumn, TargetTable};
 use crate::schema::types::TableName;
 
+/// What mends two tables that want one name.
+pub const CLASH_REPAIR: &str = "rename or exclude one of the two, or give the one without a key a PRIMARY KEY";
 /// The engine of a log of changes.
 pub const LOG_ENGINE: &str = "ReplacingMergeTree(_version)";
 
@@ -94,28 +96,32 @@ fn viewed(log: &ExistingTable, written: Option<&TargetTable>) -> Vec<TargetColum
     viewed.map(|(column, _)| column.clone()).collect()
 }
 
+/// Refuses what [`taken_name`] finds.
+///
+/// # Errors
+/// [`ErrorKind::TableShape`] naming both tables; or as [`Client::query`].
+pub fn check_names(client: &Client, has_key: bool, target: &TableName) -> Result<()> {
+    let clash = |text| Error::new(ErrorKind::TableShape, format!("{text}: {CLASH_REPAIR}"));
+    taken_name(client, has_key, target)?.map_or(Ok(()), |text| Err(clash(text)))
+}
+
 /// Whether another table has the target's name, or that of its view, where one of the two has no key: one has to go.
 ///
 /// # Errors
-/// [`ErrorKind::TableShape`] naming both; or as [`Client::query`].
-pub fn check_names(client: &Client, has_key: bool, target: &TableName) -> Result<()> {
+/// As [`Client::query`].
+pub fn taken_name(client: &Client, has_key: bool, target: &TableName) -> Result<Option<String>> {
     if !has_key {
         let view = view_name(target);
         if definition_of(client, &view)?.is_some_and(|found| !is_ours(&found)) {
-            return Err(clash(&format!("{view}, the view of its rows (it has no key), is the name of another table")));
+            return Ok(Some(format!("{view}, the view of its rows (it has no key), is the name of another table")));
         }
     }
     if let Some(viewed) = viewed_name(target)
         && definition_of(client, target)?.is_some_and(|found| is_ours(&found))
     {
-        return Err(clash(&format!("{target} is the view of the rows of {viewed}, which has no key")));
+        return Ok(Some(format!("{target} is the view of the rows of {viewed}, which has no key")));
     }
-    Ok(())
-}
-
-fn clash(text: &str) -> Error {
-    let text = format!("{text}: rename or exclude one of the two, or give the one without a key a PRIMARY KEY");
-    Error::new(ErrorKind::TableShape, text)
+    Ok(None)
 }
 
 /// What a schema change does to the views, also when it was refused: rows may be written as if it had been made.

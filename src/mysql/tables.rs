@@ -87,8 +87,7 @@ fn read_tables(source: &mut Source, wanted: Wanted<'_>) -> Result<Tables> {
 fn read_columns(source: &mut Source, tables: &mut Tables) -> Result<()> {
     let query = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, IS_NULLABLE, DATA_TYPE, COLUMN_TYPE, NUMERIC_PRECISION, \
-         NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME, GENERATION_EXPRESSION, \
-         EXTRA \
+         NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME, GENERATION_EXPRESSION, EXTRA \
          FROM information_schema.COLUMNS WHERE {IN_USER_SCHEMAS} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
     );
     for row in source.rows("reading the columns", &query)? {
