@@ -12,6 +12,7 @@ use crate::tables::{Table, tables};
 /// All that a round does.
 #[derive(Debug, Clone)]
 pub struct Case {
+    pub seed: u64,
     pub tables: Vec<Table>,
     /// What each session says at first.
     pub sessions: Vec<Vec<String>>,
@@ -90,7 +91,7 @@ pub fn case(seed: u64, disturbance: Disturbance) -> Case {
     let open = sessions.iter().map(|_| None).collect();
     let settings = settings(dice, disturbance);
     let head = if disturbance == Disturbance::Any && dice.percent(50) { dice.between(1, 60) } else { 0 };
-    let case = Case { tables, sessions, steps: Vec::new(), head, settings };
+    let case = Case { seed, tables, sessions, steps: Vec::new(), head, settings };
     let mut maker = Maker { dice, case, reach, open, prepared: Vec::new(), units: 0 };
     maker.run(disturbance);
     maker.case

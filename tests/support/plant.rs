@@ -1,7 +1,7 @@
 //! Plants bugs into a copy of the program, each asleep until an environment variable wakes it.
 //!
-//! The copy is built in a folder of its own below the target folder, which stays, so dependencies are not built again. A
-//! pattern that is not exactly once in its file fails: then the code has moved, and the bug must too.
+//! The copy is a package of another name in a folder below the target folder, where it is built too, so that dependencies
+//! are not built again. A pattern that is not exactly once in its file fails: then the code has moved, and the bug must too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,23 +39,29 @@ pub fn planted(name: &str) -> bool {
 pub fn build(name: &str, bugs: &[Bug]) -> PathBuf {
     // Tests lie in `target/PROFILE/deps`.
     let own = std::env::current_exe().unwrap();
-    let folder = own.ancestors().nth(3).unwrap().join("tmp/planted");
-    let (source, target) = (folder.join(name), folder.join("target"));
+    let target = own.ancestors().nth(3).unwrap();
+    let (package, source) = (format!("planted-{name}"), target.join("tmp/planted").join(name));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for path in ["Cargo.toml", "Cargo.lock", "src", "bench/decode.rs", "scripts/demo.rs"] {
-        copy(&root.join(path), &source.join(path), bugs);
+    copy(&root.join("src"), &source.join("src"), bugs);
+    for (file, addition) in [("Cargo.toml", "\n[lib]\nname = \"stream_bridge\"\n"), ("Cargo.lock", "")] {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        write(&source.join(file), renamed(&text, &package) + addition);
     }
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--offline", "--locked", "--bin", "stream-bridge"])
+        .args(["build", "--offline", "--bins"])
         .current_dir(&source)
-        .env("CARGO_TARGET_DIR", &target)
+        .env("CARGO_TARGET_DIR", target)
         .status()
         .unwrap();
     assert!(status.success(), "the copy with the planted bugs does not build");
-    target.join("debug/stream-bridge")
+    target.join("debug").join(package)
 }
 
-/// Files that are as they were keep their time, so that cargo builds only what changed.
+/// The manifest or the lock of another package with the same dependencies.
+fn renamed(text: &str, package: &str) -> String {
+    text.replace("\"stream-bridge\"", &format!("{package:?}"))
+}
+
 fn copy(from: &Path, to: &Path, bugs: &[Bug]) {
     if from.is_dir() {
         fs::create_dir_all(to).unwrap();
@@ -68,11 +74,16 @@ fn copy(from: &Path, to: &Path, bugs: &[Bug]) {
         Ok(text) => plant(from, text, bugs).into_bytes(),
         Err(error) => error.into_bytes(), // a table
     };
-    if fs::read(to).is_ok_and(|old| old == bytes) {
+    write(to, bytes);
+}
+
+/// A file that is as it was keeps its time, so that cargo builds only what changed.
+fn write(path: &Path, bytes: impl AsRef<[u8]>) {
+    if fs::read(path).is_ok_and(|old| old == bytes.as_ref()) {
         return;
     }
-    fs::create_dir_all(to.parent().unwrap()).unwrap();
-    fs::write(to, bytes).unwrap();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
 }
 
 fn plant(path: &Path, text: String, bugs: &[Bug]) -> String {
