@@ -631,7 +631,8 @@ impl CheckpointRow {
         let process = self.process.told().unwrap_or_else(|| format!("the owner {}", self.owner));
         let text = format!(
             "pipeline {:?} has been taken over by another process: {process}, which saved checkpoint {} of timeline {}. This \
-             one ends and changes nothing more. Stop one of the two, or give each its own `name` in the configuration",
+             one ends and changes nothing more. Stop one of the two, or give each its own `name` in the configuration, \
+             and targets of its own",
             self.pipeline, self.seq, self.timeline
         );
         Error::new(ErrorKind::SecondCopy, text)

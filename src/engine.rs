@@ -157,6 +157,7 @@ pub fn settings(config: &Config, source: SourceRules, features: TargetFeatures) 
         ddl: config.ddl,
         ddl_flush_timeout: pipeline.ddl_flush_timeout,
         logs_cascades: source.logs_cascades,
+        may_repeat_hours: source.may_repeat_hours,
         allows_zero_dates: source.allows_zero_dates,
         features,
         ignores_case: source.ignores_case,

@@ -60,7 +60,7 @@ pub fn enter(config: &Config, client: &Client, store: &Store) -> Result<Lock> {
     Lock::take(&config.mysql, &name, LOCK_PATIENCE)?.or_else(|holder| {
         let text = format!(
             "not started: pipeline {:?} is run already by {}. Stop that one first, or give this one its own `name` in the \
-             configuration",
+             configuration, and targets of its own",
             config.name,
             told(&holder, store)?
         );

@@ -86,6 +86,8 @@ pub struct SourceRules {
     pub lowers_names: bool,
     /// Whether rows that a foreign key changes by itself are in its binary log.
     pub logs_cascades: bool,
+    /// Whether its own time zone may have hours that come twice.
+    pub may_repeat_hours: bool,
     /// Whether it lets zero and partial dates in.
     pub allows_zero_dates: bool,
 }
@@ -161,6 +163,7 @@ impl SourceRules {
             ignores_case: facts.lower_case_table_names != 0,
             lowers_names: facts.lower_case_table_names == 1,
             logs_cascades: facts.logs_cascades(),
+            may_repeat_hours: facts.may_repeat_hours(),
             allows_zero_dates: facts.allows_zero_dates(),
         }
     }

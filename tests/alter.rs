@@ -349,6 +349,7 @@ fn definition(test: &Fixture, table: &str) -> Definition {
             ty: ty.normalized(),
             nullable: nullable == "YES",
             is_generated: extra.contains("GENERATED"),
+            is_virtual: extra.contains("VIRTUAL GENERATED"),
             is_auto_increment: extra.contains("auto_increment"),
         }
     };

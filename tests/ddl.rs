@@ -311,7 +311,10 @@ impl Catalog {
             SchemaChange::Drop(name) => {
                 self.tables.remove(&name);
             }
-            SchemaChange::Truncate(_) | SchemaChange::Rewrite(..) | SchemaChange::Cascades(_) => {}
+            SchemaChange::Truncate(_)
+            | SchemaChange::Rewrite(..)
+            | SchemaChange::Rebuilt(_)
+            | SchemaChange::Cascades(_) => {}
             SchemaChange::UniqueKeys(name) => {
                 if self.tables.get(&name).is_some_and(|table| !table.has_primary_key()) {
                     return Err("its UNIQUE keys may be others".to_owned());

@@ -170,6 +170,14 @@ fn foreign_keys_whose_changes_are_not_logged() {
 }
 
 #[test]
+fn engines_whose_row_events_are_not_their_rows() {
+    let test = with_table("engines");
+    test.sql("CREATE TABLE part (id INT NOT NULL, KEY (id)) ENGINE = MyISAM;");
+    test.sql("CREATE TABLE whole (id INT NOT NULL, KEY (id)) ENGINE = MERGE UNION = (part) INSERT_METHOD = LAST;");
+    assert_refused(&test, &test.config(), &["whole", "MRG_MYISAM", "ENGINE = InnoDB", "replicate.exclude"]);
+}
+
+#[test]
 fn mistakes_in_the_configuration() {
     let test = with_table("config");
     let cases: [(&str, toml::Value, &[&str]); 8] = [

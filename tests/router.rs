@@ -50,6 +50,7 @@ fn settings() -> Settings {
         allows_zero_dates: false,
         lowers_names: false,
         logs_cascades: true,
+        may_repeat_hours: false,
         features: TargetFeatures { time64: true },
         ignores_case: false,
     }

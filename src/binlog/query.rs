@@ -36,11 +36,16 @@ pub struct Query<'a> {
 pub struct StatementContext {
     /// `@@sql_mode`; 0 when not told.
     pub sql_mode: u64,
+    /// `@@time_zone`; told of statements that needed it: of an ALTER, when it made the rows of a TIMESTAMP anew.
+    pub time_zone: Option<String>,
     /// Collation id of `@@character_set_client`.
     pub client_collation: Option<u16>,
     /// The databases of the tables that it used, also through views, triggers and routines; `None` when the server does not
     /// tell: there are too many, or foreign keys lead to others.
     pub databases: Option<Vec<String>>,
+    /// Whether `explicit_defaults_for_timestamp` was off, which makes TIMESTAMP columns NOT NULL that do not say NULL; told of
+    /// statements that write such a column.
+    pub has_implicit_timestamps: bool,
 }
 
 impl<'a> Query<'a> {
@@ -77,7 +82,7 @@ impl<'a> Query<'a> {
         QueryKind::of(self.sql)
     }
 
-    /// sql_mode, client character set and databases.
+    /// What the status variables tell.
     pub fn context(&self) -> StatementContext {
         let mut context = StatementContext::default();
         // Best effort by design: what cannot be read ends the variables, never the event.
@@ -164,8 +169,13 @@ fn read_status(mut status: Cursor<'_>, context: &mut StatementContext) -> Result
                 let length = status.u8()?;
                 status.bytes(usize::from(length) + 1)?;
             }
-            // Q_TIME_ZONE, Q_CATALOG_NZ
-            5 | 6 => {
+            // Q_TIME_ZONE
+            5 => {
+                let length = status.u8()?;
+                context.time_zone = Some(String::from_utf8_lossy(status.bytes(usize::from(length))?).into_owned());
+            }
+            // Q_CATALOG_NZ
+            6 => {
                 let length = status.u8()?;
                 status.bytes(usize::from(length))?;
             }
@@ -185,8 +195,14 @@ fn read_status(mut status: Cursor<'_>, context: &mut StatementContext) -> Result
                 }
             }
             // Q_UPDATED_DB_NAMES
-            12 => {
-                context.databases = databases(&mut status)?;
+            12 => context.databases = databases(&mut status)?,
+            // Q_MICROSECONDS
+            13 => {
+                status.bytes(3)?;
+            }
+            // Q_EXPLICIT_DEFAULTS_FOR_TIMESTAMP
+            16 => {
+                context.has_implicit_timestamps = status.u8()? == 0;
                 return Ok(());
             }
             // MySQL writes all others behind these.
@@ -369,7 +385,25 @@ mod tests {
         check(&[11, 1, b'u', 2, b'h', b'h', 12, 1, b'a', 0, 13, 0, 0, 0], Some(&["a"]));
         check(&[12, 254], None);
         check(&[12, 1, b'a'], None);
-        check(&[13, 0, 0, 0, 12, 1, b'a', 0], None);
+        check(&[17, 0, 0, 0, 12, 1, b'a', 0], None);
+    }
+
+    #[test]
+    fn the_time_zone_is_told_where_it_counts() {
+        assert_eq!(query(&[5, 3, b'U', b'T', b'C'], b"").context().time_zone.as_deref(), Some("UTC"));
+        assert_eq!(query(&[5, 3, b'U'], b"").context().time_zone, None);
+        assert_eq!(query(&[6, 1, b'x'], b"").context().time_zone, None);
+    }
+
+    #[test]
+    fn timestamps_may_be_implicit() {
+        let check =
+            |status: &[u8], expected| assert_eq!(query(status, b"").context().has_implicit_timestamps, expected);
+        check(&[12, 1, b'a', 0, 13, 9, 9, 9, 16, 0, 17], true);
+        check(&[12, 254, 16, 0], true);
+        check(&[12, 1, b'a', 0, 16, 1], false);
+        check(&[12, 1, b'a', 0], false);
+        check(&[16], false);
     }
 
     #[test]

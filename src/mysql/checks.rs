@@ -9,6 +9,7 @@ use crate::mysql::grants::Grants;
 use crate::mysql::source::{ServerFacts, Source, quoted, quoted_name};
 use crate::mysql::tables::{self, FoundTable, Wanted};
 use crate::schema::catalog::SourceTable;
+use crate::schema::ddl::keeps_rows;
 use crate::schema::keyless;
 use crate::schema::types::{SourceType, TableName};
 
@@ -193,6 +194,7 @@ fn table_problems(found: &FoundTable, grants: &Grants, account: &str) -> Vec<Pro
         ));
     }
     problems.extend(virtual_problem(found));
+    problems.extend(engine_problem(found));
     for column in &found.prefix_key_columns {
         let repair = format!(
             "ALTER TABLE {name} DROP PRIMARY KEY, ADD PRIMARY KEY (..); -- with the whole column {}",
@@ -219,6 +221,18 @@ fn virtual_problem(found: &FoundTable) -> Option<Problem> {
         ),
         format!("{} -- or make the column STORED", add_key(&quoted_table)),
     ))
+}
+
+/// Row events are of what was written to it, and not of what it has.
+fn engine_problem(found: &FoundTable) -> Option<Problem> {
+    let name = &found.table.name;
+    let problem = || {
+        problem(
+            format!("{name}: its engine {} does not keep the rows that are written to it as they are", found.engine),
+            format!("ALTER TABLE {} ENGINE = InnoDB; -- or replicate.exclude = [\"{name}\"]", quoted(name)),
+        )
+    };
+    (!keeps_rows(&found.engine)).then(problem)
 }
 
 /// The statement that gives a table a key.
@@ -319,6 +333,7 @@ mod tests {
             prefix_key_columns: Vec::new(),
             virtual_columns: Vec::new(),
             cascading_keys: Vec::new(),
+            engine: "InnoDB".to_owned(),
         }
     }
 

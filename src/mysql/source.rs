@@ -56,6 +56,8 @@ pub struct ServerFacts {
     pub innodb_native_foreign_keys: Option<String>,
     /// The server's default for new sessions.
     pub sql_mode: String,
+    /// The zone of sessions whose time_zone is SYSTEM.
+    pub system_time_zone: String,
     /// 0 | 1 | 2: whether table names are compared by case.
     pub lower_case_table_names: u8,
     /// Whether what the server itself replicates is in its binary log.
@@ -82,6 +84,11 @@ impl ServerFacts {
     /// Whether rows that a foreign key changes by itself are in the binary log: from 9.6 on, where the SQL layer does it.
     pub fn logs_cascades(&self) -> bool {
         self.version_number() >= (9, 6, 0) && self.innodb_native_foreign_keys.as_deref() != Some("ON")
+    }
+
+    /// Whether the zone SYSTEM may have hours that come twice.
+    pub fn may_repeat_hours(&self) -> bool {
+        !["UTC", "GMT"].contains(&self.system_time_zone.as_str())
     }
 
     /// Whether a session's default sql_mode lets zero and partial dates in.
@@ -429,6 +436,7 @@ fn facts_of(variables: &mut BTreeMap<String, String>) -> ServerFacts {
         binlog_row_metadata: take("binlog_row_metadata"),
         binlog_checksum: take("binlog_checksum"),
         sql_mode: take("sql_mode").unwrap_or_default(),
+        system_time_zone: take("system_time_zone").unwrap_or_default(),
         lower_case_table_names: take("lower_case_table_names").and_then(|value| value.parse().ok()).unwrap_or_default(),
         log_replica_updates: updates.is_none_or(|value| value == "ON"),
         binlog_do_db: String::new(),

@@ -31,6 +31,8 @@ pub struct FoundTable {
     pub virtual_columns: Vec<String>,
     /// Its foreign keys by which a change of another table changes or deletes rows here.
     pub cascading_keys: Vec<String>,
+    /// Where its rows are.
+    pub engine: String,
 }
 
 /// Whether a table is wanted, given all that there are.
@@ -57,28 +59,30 @@ struct ReadTable {
     definition: Definition,
     virtual_columns: Vec<String>,
     cascading_keys: Vec<String>,
+    engine: String,
 }
 
 impl ReadTable {
     fn found(self, allows_zero_dates: bool) -> FoundTable {
-        let Self { definition, virtual_columns, cascading_keys } = self;
+        let Self { definition, virtual_columns, cascading_keys, engine } = self;
         let prefixes = definition.key.iter().filter(|part| part.is_prefix);
         let prefix_key_columns = prefixes.map(|part| part.column.clone()).collect();
         let table = definition.source_table(allows_zero_dates, Choices::default());
-        FoundTable { definition, table, prefix_key_columns, virtual_columns, cascading_keys }
+        FoundTable { definition, table, prefix_key_columns, virtual_columns, cascading_keys, engine }
     }
 }
 
 fn read_tables(source: &mut Source, wanted: Wanted<'_>) -> Result<Tables> {
     let query = format!(
-        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_COLLATION FROM information_schema.TABLES \
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_COLLATION, ENGINE FROM information_schema.TABLES \
          WHERE TABLE_TYPE = 'BASE TABLE' AND {IN_USER_SCHEMAS}"
     );
     let rows = source.rows("reading the tables", &query)?;
     let read = |row: &Row| {
         let (name, charset) = (table_name(row), charset_of_collation(&text(row, 2)));
         let definition = Definition { name: name.clone(), charset, ..Definition::default() };
-        (name, ReadTable { definition, virtual_columns: Vec::new(), cascading_keys: Vec::new() })
+        let engine = text(row, 3);
+        (name, ReadTable { definition, virtual_columns: Vec::new(), cascading_keys: Vec::new(), engine })
     };
     let all: BTreeSet<TableName> = rows.iter().map(table_name).collect();
     Ok(rows.iter().filter(|row| wanted(&table_name(row), &all)).map(read).collect())
@@ -93,7 +97,7 @@ fn read_columns(source: &mut Source, tables: &mut Tables) -> Result<()> {
     for row in source.rows("reading the columns", &query)? {
         if let Some(found) = tables.get_mut(&table_name(&row)) {
             let column = column(&row);
-            found.virtual_columns.extend(text(&row, 12).contains("VIRTUAL GENERATED").then(|| column.name.clone()));
+            found.virtual_columns.extend(column.is_virtual.then(|| column.name.clone()));
             found.definition.columns.push(column);
         }
     }
@@ -116,6 +120,7 @@ fn column(row: &Row) -> ColumnDefinition {
         ty: ty.normalized(),
         nullable: text(row, 3) == "YES",
         is_generated: !text(row, 11).is_empty(),
+        is_virtual: text(row, 12).contains("VIRTUAL GENERATED"),
         is_auto_increment: text(row, 12).contains("auto_increment"),
     }
 }

@@ -277,6 +277,7 @@ pub(super) mod tests {
             allows_zero_dates: false,
             lowers_names: false,
             logs_cascades: true,
+            may_repeat_hours: false,
             features: TargetFeatures { time64: true },
             ignores_case: false,
         };

@@ -116,6 +116,8 @@ pub struct Settings {
     pub lowers_names: bool,
     /// Whether rows that a foreign key changes by itself are in the binary log.
     pub logs_cascades: bool,
+    /// Whether the source's own time zone may have hours that come twice.
+    pub may_repeat_hours: bool,
     /// Whether the source lets zero and partial dates in.
     pub allows_zero_dates: bool,
     /// What the target can store.

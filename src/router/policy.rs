@@ -81,7 +81,7 @@ impl Router {
             SchemaChange::Drop(name) => return self.stop_before_drop(self.find(name).into_iter().collect(), ran),
             SchemaChange::DropDatabase(database) => return self.stop_before_drop(self.in_database(database), ran),
             // The target's columns stay as they are.
-            SchemaChange::UniqueKeys(_) | SchemaChange::Database { .. } => return Ok(()),
+            SchemaChange::UniqueKeys(_) | SchemaChange::Rebuilt(_) | SchemaChange::Database { .. } => return Ok(()),
         };
         let concerns = policy == DdlPolicy::Stop
             && match change {
@@ -94,6 +94,7 @@ impl Router {
                 | SchemaChange::Rewrite(..)
                 | SchemaChange::Cascades(_)
                 | SchemaChange::UniqueKeys(_)
+                | SchemaChange::Rebuilt(_)
                 | SchemaChange::Truncate(_)
                 | SchemaChange::Rename { .. }
                 | SchemaChange::Drop(_)

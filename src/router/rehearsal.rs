@@ -11,6 +11,7 @@ use super::barrier::Barrier;
 use super::statement::{Written, why_not_followed};
 use super::tables::{Shape, State, Table};
 use super::{Beginning, Router, Settings};
+use crate::binlog::query::StatementContext;
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::message::{Budget, EventSpan, TableIndex};
@@ -75,7 +76,8 @@ impl Router {
         let span = EventSpan { start: 0, len: sql.len(), offset: OFFSET };
         let start = Arc::clone(self.stream.resume());
         // What it would use beyond the databases that it names, only the server knows.
-        let written = Written { sql, database, sql_mode, databases: Some(Vec::new()), uses_temporary: false };
+        let context = StatementContext { sql_mode, databases: Some(Vec::new()), ..StatementContext::default() };
+        let written = Written { sql, database, context, uses_temporary: false };
         self.ran(&written, &start, span, Instant::now())?;
         let mut tables: Vec<(TableIndex, &Table)> = self.tables.list().iter().enumerate().collect();
         tables.sort_by_key(|(index, _)| self.turn_of(*index));
@@ -105,7 +107,8 @@ impl Router {
     fn untouched(&self, index: TableIndex, changes: &[SchemaChange]) -> Outcome {
         let has_moved_on = self.known(index).is_some_and(|known| known.since > Version::default());
         let is_followed = has_moved_on && !changes.iter().any(|change| self.ignores(change));
-        let is_none = |change: &SchemaChange| matches!(change, SchemaChange::UniqueKeys(_) | SchemaChange::Cascades(_));
+        use SchemaChange::{Cascades, Rebuilt, UniqueKeys};
+        let is_none = |change: &SchemaChange| matches!(change, UniqueKeys(_) | Rebuilt(_) | Cascades(_));
         let has_none = changes.iter().all(is_none);
         if has_none || is_followed { Outcome::NoEffect } else { Outcome::Left }
     }
@@ -123,6 +126,7 @@ impl Router {
             | SchemaChange::Rewrite(..)
             | SchemaChange::Cascades(_)
             | SchemaChange::UniqueKeys(_)
+            | SchemaChange::Rebuilt(_)
             | SchemaChange::Database { .. } => false,
         }
     }
@@ -143,6 +147,7 @@ impl Router {
             | SchemaChange::Rewrite(..)
             | SchemaChange::Cascades(_)
             | SchemaChange::UniqueKeys(_)
+            | SchemaChange::Rebuilt(_)
             | SchemaChange::Database { .. } => Vec::new(),
         };
         changes.iter().flat_map(of).collect()

@@ -11,18 +11,19 @@ use std::time::Instant;
 
 use super::tables::{Shape, State, Table};
 use super::{Router, shape_error};
-use crate::binlog::query::Query;
+use crate::binlog::query::{Query, StatementContext};
 use crate::clickhouse::tables as targets;
 use crate::config::DropPolicy;
 use crate::error::{Error, Result};
 use crate::message::{EventSpan, TableIndex};
 use crate::position::{Position, Version};
-use crate::schema::catalog::{Definition, Known, SourceTable};
+use crate::schema::catalog::{ColumnDefinition, Definition, Known, SourceTable};
 use crate::schema::change::{AlterTable, CreateTable, CreatedShape, SchemaChange};
+use crate::schema::choices::OnBadValue;
 use crate::schema::ddl::{self, Touched};
 use crate::schema::effect::{self, Effect, TargetChange};
 use crate::schema::target::{Ddl, DdlAction, TargetTable};
-use crate::schema::types::TableName;
+use crate::schema::types::{SourceType, TableName};
 
 /// Characters of a statement that a reason quotes.
 const QUOTED_CHARS: usize = 300;
@@ -38,9 +39,7 @@ pub(super) struct Written<'a> {
     pub(super) sql: &'a str,
     /// The default database.
     pub(super) database: &'a str,
-    pub(super) sql_mode: u64,
-    /// See [`crate::binlog::query::StatementContext`].
-    pub(super) databases: Option<Vec<String>>,
+    pub(super) context: StatementContext,
     /// Whether it used TEMPORARY tables.
     pub(super) uses_temporary: bool,
 }
@@ -49,6 +48,8 @@ pub(super) struct Written<'a> {
 pub(super) struct Ran<'a> {
     pub(super) sql: &'a str,
     is_strict: bool,
+    /// Whether it may have made one instant of two in rows that it made anew.
+    joins_hours: bool,
     /// A transaction end below it.
     pub(super) start: &'a Arc<Position>,
     pub(super) span: EventSpan,
@@ -79,13 +80,7 @@ impl Router {
         now: Instant,
     ) -> Result<()> {
         let (sql, context) = (query.text(), query.context());
-        let written = Written {
-            sql: &sql,
-            database: query.database()?,
-            sql_mode: context.sql_mode,
-            databases: context.databases,
-            uses_temporary: query.uses_temporary,
-        };
+        let written = Written { sql: &sql, database: query.database()?, context, uses_temporary: query.uses_temporary };
         self.ran(&written, start, span, now)
     }
 
@@ -100,17 +95,20 @@ impl Router {
         span: EventSpan,
         now: Instant,
     ) -> Result<()> {
-        let Written { sql, database, sql_mode, ref databases, uses_temporary } = *written;
+        let Written { sql, database, ref context, uses_temporary } = *written;
+        let sql_mode = context.sql_mode;
         let behind = EventSpan { offset: span.offset + span.len as u64, ..span };
         let (at, end, is_strict) = (self.version_of(span), self.version_of(behind), sql_mode & STRICT_MODES != 0);
-        let ran = Ran { sql, is_strict, start, span, at, end, now };
+        let joins_hours = context.time_zone.as_deref().is_some_and(|zone| self.may_repeat_hours(zone));
+        let ran = Ran { sql, is_strict, joins_hours, start, span, at, end, now };
         // Inside a compressed transaction the rows behind a statement have lower versions than its end.
-        let parsed = ddl::parse(sql, database, sql_mode).filter(|_| !self.unzip.is_open());
+        let is_plain = !self.unzip.is_open() && !context.has_implicit_timestamps;
+        let parsed = ddl::parse(sql, database, sql_mode).filter(|_| is_plain);
         let parsed = parsed.filter(|changes| !uses_temporary || !changes.iter().any(may_be_of_temporary));
         match parsed {
             Some(changes) => self.changes(&changes, &ran),
             None => {
-                let touched = self.touched_tables(&ddl::touched(sql, database, sql_mode), databases.as_deref());
+                let touched = self.touched_tables(&ddl::touched(sql, database, sql_mode), context.databases.as_deref());
                 if let Some(&first) = touched.iter().find(|&&table| self.concerns(table, &ran)) {
                     let name = self.tables.list()[first].name.clone();
                     self.stop_unread(ddl::verb(sql, sql_mode).as_deref(), &name, &ran)?;
@@ -154,6 +152,7 @@ impl Router {
             }
             SchemaChange::Rewrite(name, why) => self.copy_named(name, why, ran),
             SchemaChange::UniqueKeys(name) => self.unique_keys_changed(name, ran),
+            SchemaChange::Rebuilt(name) => self.rebuilt(name, ran),
             SchemaChange::Cascades(name) if !self.settings.logs_cascades => {
                 self.copy_named(name, "a foreign key of it changes rows by itself", ran);
             }
@@ -257,6 +256,35 @@ impl Router {
         }
     }
 
+    /// Not an offset, which has each hour once.
+    fn may_repeat_hours(&self, time_zone: &str) -> bool {
+        match time_zone {
+            "SYSTEM" => self.settings.may_repeat_hours,
+            _ => !time_zone.starts_with(['+', '-']) && !["UTC", "GMT"].contains(&time_zone),
+        }
+    }
+
+    /// Of values that are computed, only those that are STORED are computed then. Dates and times go through the session:
+    /// a TIMESTAMP through its time zone, where of the two hours at the end of summer one is left, and a day that its
+    /// sql_mode does not let in becomes zero.
+    fn rebuilt(&mut self, name: &TableName, ran: &Ran<'_>) {
+        let Some(table) = self.find(name).filter(|&table| self.concerns(table, ran)) else { return };
+        let choices = self.settings.replicate.choices(name);
+        let may_change = |column: &&ColumnDefinition| {
+            use SourceType::{Date, DateTime, OldDateTime, OldTimestamp, Timestamp};
+            let ty = column.ty.source_type();
+            let loses_an_hour = ran.joins_hours && matches!(ty, Timestamp { .. } | OldTimestamp);
+            let keeps_any_day = choices.of(&column.name).on_bad_value == OnBadValue::String;
+            let loses_a_day = keeps_any_day && matches!(ty, Date | DateTime { .. } | OldDateTime);
+            if column.is_generated { !column.is_virtual } else { loses_an_hour || loses_a_day }
+        };
+        let columns = self.known(table).map(|known| known.definition.columns.as_slice()).unwrap_or_default();
+        if let Some(column) = columns.iter().find(may_change) {
+            let why = format!("its rows may have been made anew, with other values of {}", column.name);
+            self.copy_concerned(table, &why, ran);
+        }
+    }
+
     fn truncate(&mut self, name: &TableName, ran: &Ran<'_>) {
         let Some(table) = self.known_or_chosen(name).filter(|&table| self.concerns(table, ran)) else { return };
         let target = self.tables.list()[table].target().cloned();
@@ -286,8 +314,9 @@ impl Router {
         if known.is_some_and(|table| !self.concerns(table, ran)) {
             return;
         }
-        // The copy that is begun instead is refused where nothing would tell of what a foreign key does.
-        let may_flow = !is_there && (self.settings.logs_cascades || !create.cascades);
+        // The copy that is begun instead is refused where nothing would tell of what a foreign key or an engine does.
+        let is_sound = (self.settings.logs_cascades || !create.cascades) && !create.has_other_engine;
+        let may_flow = !is_there && is_sound;
         match self.created(create).filter(|_| may_flow) {
             Some((definition, target)) => self.begin_table(definition, target, ran),
             None => self.copy_named(&create.name, "it was created after the start", ran),
@@ -525,9 +554,11 @@ pub(super) fn why_not_followed<'a>(reason: &'a str, sql: &str) -> &'a str {
 /// Whether the table may be a TEMPORARY one that hides another of its name: what else is done to one says so, or is no
 /// more than what is done to others.
 fn may_be_of_temporary(change: &SchemaChange) -> bool {
-    use SchemaChange::{Alter, Cascades, Create, Database, Drop, DropDatabase, Rename, Rewrite, Truncate, UniqueKeys};
+    use SchemaChange::{
+        Alter, Cascades, Create, Database, Drop, DropDatabase, Rebuilt, Rename, Rewrite, Truncate, UniqueKeys,
+    };
     match change {
-        Alter(_) | Rename { .. } | Truncate(_) | Rewrite(..) | UniqueKeys(_) | Cascades(_) => true,
+        Alter(_) | Rename { .. } | Truncate(_) | Rewrite(..) | UniqueKeys(_) | Rebuilt(_) | Cascades(_) => true,
         Create(_) | Drop(_) | Database { .. } | DropDatabase(_) => false,
     }
 }

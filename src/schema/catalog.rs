@@ -63,6 +63,9 @@ pub struct ColumnDefinition {
     pub nullable: bool,
     /// Whether its values are computed by an expression.
     pub is_generated: bool,
+    /// Whether they are computed when they are read.
+    #[serde(default)]
+    pub is_virtual: bool,
     /// Whether the server numbers rows by it.
     #[serde(default)]
     pub is_auto_increment: bool,

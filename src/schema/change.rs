@@ -29,6 +29,8 @@ pub enum SchemaChange {
     Rewrite(TableName, String),
     /// Its UNIQUE keys may be others from here on: one was added, or an index was dropped that may have been one.
     UniqueKeys(TableName),
+    /// The server may have made its rows anew, which computes STORED columns again: in this session's time zone and modes.
+    Rebuilt(TableName),
     /// It gets a foreign key by which a change of another table changes rows here, and not every server logs these.
     Cascades(TableName),
     /// CREATE or ALTER DATABASE with its default character set, if named.
@@ -66,6 +68,8 @@ pub struct CreateTable {
     pub shape: CreatedShape,
     /// Whether it has a foreign key by which a change of another table changes rows here.
     pub cascades: bool,
+    /// Whether it is of an engine that does not keep its rows.
+    pub has_other_engine: bool,
 }
 
 /// Where a new table's columns come from.
@@ -161,6 +165,8 @@ pub struct WrittenColumn {
     pub is_unique: bool,
     /// GENERATED ALWAYS AS.
     pub is_generated: bool,
+    /// It is generated, and not STORED.
+    pub is_virtual: bool,
     /// AUTO_INCREMENT, or implied by SERIAL.
     pub is_auto_increment: bool,
     /// What rows that are there get when it is added.

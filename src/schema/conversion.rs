@@ -99,6 +99,8 @@ fn keeps_values(old: &ColumnDefinition, new: &ColumnDefinition, is_strict: bool)
             r >= s && q.checked_sub(r) >= p.checked_sub(s)
         }
         (T::Float, T::Double) => true,
+        // Its dimension is not in the type: strict mode refuses values that are longer than a smaller one.
+        (T::Vector, T::Vector) => is_strict,
         (T::Bit { bits: a }, T::Bit { bits: b }) => b >= a,
         (T::Time { fsp: a }, T::Time { fsp: b })
         | (T::DateTime { fsp: a }, T::DateTime { fsp: b })

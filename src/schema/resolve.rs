@@ -20,6 +20,7 @@ impl WrittenColumn {
             ty: ty.normalized(),
             nullable: !self.not_null,
             is_generated: self.is_generated,
+            is_virtual: self.is_virtual,
             is_auto_increment: self.is_auto_increment,
         })
     }

@@ -3,15 +3,16 @@
 //! Clauses without effect on rows, columns, the keys that tell rows apart and the default character set yield nothing. `IF EXISTS` and
 //! `IF NOT EXISTS` of MariaDB are logged whether they did something or not, and what they did depends on the old table in
 //! ways of their own: unclear. A new name acts after everything else.
+//!
+//! Which clauses have the server make all rows anew was tried on MySQL 9.7, on InnoDB with and without FULLTEXT: a STORED
+//! column of a TIMESTAMP has another value then, where the session's time zone is another.
 
 use super::create::Element;
 use super::index::{Key, is_primary};
+use super::options::keeps_rows;
 use super::parser::Parser;
 use crate::schema::change::{AlterAction, AlterTable, Place, SchemaChange, WrittenColumn};
 use crate::schema::types::TableName;
-
-/// Engines that keep the rows of a table; BLACKHOLE does not, and what MERGE and FEDERATED show is elsewhere.
-const KEEPING_ENGINES: &[&str] = &["InnoDB", "MyISAM", "MEMORY", "HEAP", "ARCHIVE", "CSV", "NDB", "NDBCLUSTER"];
 
 /// What has been read of a statement.
 pub(super) struct Altering {
@@ -23,12 +24,17 @@ pub(super) struct Altering {
     changes_unique: bool,
     /// A foreign key comes that changes rows by itself.
     cascades: bool,
+    /// The server may make all rows anew.
+    pub rebuilds: bool,
+    /// It is told not to, and refuses what it cannot do otherwise.
+    is_in_place: bool,
 }
 
 impl Altering {
     fn new(table: TableName) -> Self {
         let (actions, rewrites) = (Vec::new(), Vec::new());
-        Self { table, actions, rewrites, new_name: None, changes_unique: false, cascades: false }
+        let (changes_unique, cascades, rebuilds, is_in_place) = (false, false, false, false);
+        Self { table, actions, rewrites, new_name: None, changes_unique, cascades, rebuilds, is_in_place }
     }
 
     /// Rows of the table may change.
@@ -44,14 +50,19 @@ impl Altering {
     /// A key is added.
     fn adds_key(&mut self, key: Key) {
         match key {
-            Key::Primary(key) => self.actions.push(AlterAction::AddKey(key)),
+            Key::Primary(key) => {
+                self.rebuilds = true;
+                self.actions.push(AlterAction::AddKey(key));
+            }
             Key::Unique(_) => self.changes_unique = true,
+            Key::Constraint => self.rebuilds = true,
             Key::Other => {}
         }
     }
 
     /// A column is as it is written from here on.
     fn writes_column(&mut self, column: &WrittenColumn) {
+        self.rebuilds = true;
         self.changes_unique |= column.is_unique;
     }
 
@@ -61,12 +72,13 @@ impl Altering {
 
     /// In the order in which they act; nothing at all for a table that stays as it is.
     fn changes(self) -> Vec<SchemaChange> {
-        let Self { table: name, actions, rewrites, new_name, changes_unique, cascades } = self;
+        let Self { table: name, actions, rewrites, new_name, changes_unique, cascades, rebuilds, is_in_place } = self;
         let cascades = cascades.then(|| SchemaChange::Cascades(name.clone()));
+        let rebuilt = (rebuilds && !is_in_place).then(|| SchemaChange::Rebuilt(name.clone()));
         let unique = changes_unique.then(|| SchemaChange::UniqueKeys(name.clone()));
         let renamed = new_name.map(|to| SchemaChange::Rename { from: name.clone(), to });
         let altered = (!actions.is_empty()).then_some(SchemaChange::Alter(AlterTable { name, actions }));
-        altered.into_iter().chain(rewrites).chain(cascades).chain(unique).chain(renamed).collect()
+        altered.into_iter().chain(rewrites).chain(rebuilt).chain(cascades).chain(unique).chain(renamed).collect()
     }
 }
 
@@ -100,14 +112,21 @@ impl Parser<'_> {
             "ALTER" => self.alter_clause(altering),
             "RENAME" => self.rename_clause(altering),
             "CONVERT" => self.convert(altering),
-            "ORDER" => self.order_by(),
-            "FORCE" => self.take().map(|_| ()),
+            "ORDER" => {
+                altering.rebuilds = true;
+                self.order_by()
+            }
+            "FORCE" => {
+                altering.rebuilds = true;
+                self.take().map(|_| ())
+            }
             "DISABLE" | "ENABLE" => {
                 self.take();
                 self.expect_words(&["KEYS"])
             }
             "ENGINE" | "TYPE" => self.engine(altering),
-            "ALGORITHM" | "LOCK" => {
+            "ALGORITHM" => self.algorithm(altering),
+            "LOCK" => {
                 self.take();
                 self.option_value()
             }
@@ -123,10 +142,20 @@ impl Parser<'_> {
     fn engine(&mut self, altering: &mut Altering) -> Option<()> {
         self.take();
         self.char('=');
-        let engine = self.name_or_text()?;
-        if !KEEPING_ENGINES.iter().any(|keeping| engine.eq_ignore_ascii_case(keeping)) {
+        if !keeps_rows(&self.name_or_text()?) {
             altering.rewrites("another ENGINE");
         }
+        altering.rebuilds = true;
+        Some(())
+    }
+
+    /// `ALGORITHM [=] DEFAULT | INSTANT | INPLACE | COPY`
+    fn algorithm(&mut self, altering: &mut Altering) -> Option<()> {
+        self.take();
+        self.char('=');
+        let algorithm = self.name_or_text()?;
+        altering.rebuilds |= algorithm.eq_ignore_ascii_case("COPY");
+        altering.is_in_place = ["INSTANT", "INPLACE"].iter().any(|in_place| algorithm.eq_ignore_ascii_case(in_place));
         Some(())
     }
 
@@ -135,6 +164,7 @@ impl Parser<'_> {
         if !self.table_option(&mut charset)? {
             return self.partition_clause(keyword, altering);
         }
+        altering.rebuilds |= ["ROW_FORMAT", "KEY_BLOCK_SIZE"].contains(&keyword);
         altering.actions.extend(charset.map(AlterAction::DefaultCharset));
         Some(())
     }
@@ -264,6 +294,7 @@ impl Parser<'_> {
         }
         let name = self.column_name()?;
         self.word_of(&["RESTRICT", "CASCADE"]);
+        altering.rebuilds = true;
         altering.actions.push(AlterAction::Drop(name));
         Some(())
     }
@@ -271,6 +302,7 @@ impl Parser<'_> {
     /// ALTER of a column's default or visibility, of an index, or of a constraint: what rows hold stays.
     fn alter_clause(&mut self, altering: &mut Altering) -> Option<()> {
         self.take();
+        altering.rebuilds |= self.is_word_of(&["CHECK", "CONSTRAINT"]);
         if self.word_of(&["INDEX", "KEY", "CHECK", "CONSTRAINT"]) {
             self.identifier()?;
             self.word("NOT");
@@ -328,6 +360,7 @@ impl Parser<'_> {
             self.char('=');
             charset = Some(self.charset_of_collation()?);
         }
+        altering.rebuilds = true;
         altering.actions.push(AlterAction::ConvertTo(charset));
         Some(())
     }

@@ -43,6 +43,10 @@ impl Parser<'_> {
                 column.charset = Some(self.charset_of_collation()?);
             }
             "GENERATED" | "AS" => self.generated(column)?,
+            "STORED" | "PERSISTENT" => {
+                self.take();
+                column.is_virtual = false;
+            }
             _ => return self.silent_attribute(keyword),
         }
         Some(true)
@@ -78,14 +82,14 @@ impl Parser<'_> {
     fn generated(&mut self, column: &mut WrittenColumn) -> Option<()> {
         self.words(&["GENERATED", "ALWAYS"]);
         self.expect_words(&["AS"])?;
-        column.is_generated = true;
+        (column.is_generated, column.is_virtual) = (true, true);
         self.parentheses()
     }
 
     /// What is nothing to us.
     fn silent_attribute(&mut self, keyword: &str) -> Option<bool> {
         match keyword {
-            "VISIBLE" | "INVISIBLE" | "STORED" | "VIRTUAL" | "PERSISTENT" => {
+            "VISIBLE" | "INVISIBLE" | "VIRTUAL" => {
                 self.take();
             }
             "ON" => {

@@ -19,9 +19,9 @@ impl Parser<'_> {
         let shape = self.created_shape()?;
         self.end()?;
         let dropped = replaces.then(|| SchemaChange::Drop(name.clone()));
-        let created =
-            SchemaChange::Create(Box::new(CreateTable { name, if_not_exists, shape, cascades: self.cascades }));
-        Some(dropped.into_iter().chain([created]).collect())
+        let (cascades, has_other_engine) = (self.cascades, self.has_other_engine);
+        let created = CreateTable { name, if_not_exists, shape, cascades, has_other_engine };
+        Some(dropped.into_iter().chain([SchemaChange::Create(Box::new(created))]).collect())
     }
 
     fn created_shape(&mut self) -> Option<CreatedShape> {
@@ -75,7 +75,7 @@ fn written(elements: Vec<Element>, charset: Option<String>) -> Option<CreatedSha
             }
             Element::Key(Key::Primary(key)) => keys.push(key),
             Element::Key(Key::Unique(key)) => unique.extend(key),
-            Element::Key(Key::Other) => {}
+            Element::Key(Key::Constraint | Key::Other) => {}
         }
     }
     let key = keys.pop().unwrap_or_default();

@@ -10,7 +10,9 @@ pub(super) enum Key {
     Primary(Vec<KeyColumn>),
     /// `None` when it is of expressions.
     Unique(Option<Vec<KeyColumn>>),
-    /// It tells no rows apart.
+    /// CHECK or FOREIGN KEY.
+    Constraint,
+    /// An index that tells no rows apart.
     Other,
 }
 
@@ -27,7 +29,7 @@ impl Parser<'_> {
             "FOREIGN" => self.foreign_key()?,
             _ => return self.secondary_key(),
         }
-        Some(Key::Other)
+        Some(Key::Constraint)
     }
 
     /// Whether a key or a constraint is next, and no column: these words are reserved.

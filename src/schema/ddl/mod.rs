@@ -18,5 +18,6 @@ mod statement;
 mod tokens;
 mod touched;
 
+pub use options::keeps_rows;
 pub use statement::{is_schema_change, parse, sql_mode_bits, verb};
 pub use touched::{Touched, touched};

@@ -1,11 +1,18 @@
-//! Table options. Of them all only the default character set matters here.
+//! Table options. Of them all only the default character set matters here, and an engine that is no place for rows.
 
 use super::parser::Parser;
 
+/// Engines that keep the rows that they are given. BLACKHOLE does not, CSV keeps fewer digits, and what MERGE and FEDERATED
+/// show is elsewhere.
+const KEEPING_ENGINES: &[&str] = &["InnoDB", "MyISAM", "MEMORY", "HEAP", "ARCHIVE", "NDB", "NDBCLUSTER"];
+
+/// Whether the rows of a table of this engine are those that the binary log has of it.
+pub fn keeps_rows(engine: &str) -> bool {
+    KEEPING_ENGINES.iter().any(|keeping| engine.eq_ignore_ascii_case(keeping))
+}
+
 /// `name [=] value`.
 const VALUED: &[&str] = &[
-    "ENGINE",
-    "TYPE",
     "MAX_ROWS",
     "MIN_ROWS",
     "AVG_ROW_LENGTH",
@@ -39,6 +46,11 @@ impl Parser<'_> {
     /// Takes one option; `false` when none is next.
     pub(super) fn table_option(&mut self, charset: &mut Option<String>) -> Option<bool> {
         if self.charset_option(charset)? {
+            return Some(true);
+        }
+        if self.word_of(&["ENGINE", "TYPE"]) {
+            self.char('=');
+            self.has_other_engine |= !keeps_rows(&self.name_or_text()?);
             return Some(true);
         }
         if self.words(&["DATA", "DIRECTORY"]) || self.words(&["INDEX", "DIRECTORY"]) || self.word_of(VALUED) {

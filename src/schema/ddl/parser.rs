@@ -17,13 +17,15 @@ pub(super) struct Parser<'a> {
     pub sql_mode: u64,
     /// Whether a foreign key was read by which a change of another table changes rows.
     pub cascades: bool,
+    /// Whether a table is of an engine that does not keep its rows.
+    pub has_other_engine: bool,
 }
 
 impl<'a> Parser<'a> {
     pub fn new(sql: &'a str, default_database: &'a str, sql_mode: u64) -> Self {
         let mut rest = Tokens::new(sql, sql_mode);
         let next = rest.next();
-        Self { rest, next, default_database, sql_mode, cascades: false }
+        Self { rest, next, default_database, sql_mode, cascades: false, has_other_engine: false }
     }
 
     /// The database of names without one.

@@ -58,6 +58,7 @@ impl<'a> Parser<'a> {
             "RENAME" => (self.words(&["RENAME", "TABLE"]) || self.words(&["RENAME", "TABLES"]))
                 .then_some(Self::rename_tables as Form<'a>),
             "TRUNCATE" => Some(Self::truncate),
+            "OPTIMIZE" => Some(Self::optimize),
             _ => None,
         }
     }
@@ -124,6 +125,16 @@ impl<'a> Parser<'a> {
         Some(renames)
     }
 
+    /// With a FULLTEXT index it is `ALTER TABLE .. FORCE, ALGORITHM = COPY`.
+    fn optimize(&mut self) -> Option<Vec<SchemaChange>> {
+        self.take();
+        self.word_of(&["NO_WRITE_TO_BINLOG", "LOCAL"]);
+        self.word_of(&["TABLE", "TABLES"]).then_some(())?;
+        let tables = self.list(Self::table)?;
+        self.end()?;
+        Some(tables.into_iter().map(SchemaChange::Rebuilt).collect())
+    }
+
     fn truncate(&mut self) -> Option<Vec<SchemaChange>> {
         self.take();
         self.word("TABLE");
@@ -184,8 +195,9 @@ mod tests {
 
     /// Changes in few words; `?` for a statement that is not understood.
     fn show(sql: &str, sql_mode: u64) -> String {
-        let changes = parse(sql, "d", sql_mode);
-        changes.map_or("?".to_owned(), |changes| changes.iter().map(change).collect::<Vec<_>>().join("; "))
+        let Some(changes) = parse(sql, "d", sql_mode) else { return "?".to_owned() };
+        let is_told = |change: &&SchemaChange| !matches!(change, SchemaChange::Rebuilt(_));
+        changes.iter().filter(is_told).map(change).collect::<Vec<_>>().join("; ")
     }
 
     fn change(change: &SchemaChange) -> String {
@@ -214,6 +226,7 @@ mod tests {
             SchemaChange::Rewrite(name, what) => format!("{what} {name}"),
             SchemaChange::UniqueKeys(name) => format!("unique {name}"),
             SchemaChange::Cascades(name) => format!("cascades {name}"),
+            SchemaChange::Rebuilt(_) => String::new(),
             SchemaChange::Database { name, charset, statement } => format!("{statement:?} {name} {charset:?}"),
             SchemaChange::DropDatabase(name) => format!("drop database {name}"),
         }
@@ -285,6 +298,54 @@ mod tests {
         check("insert into t values (1)", false);
         check("`create` table", false);
         check("", false);
+    }
+
+    #[test]
+    fn what_may_make_all_rows_anew() {
+        let check = |sql: &str, expected: bool| {
+            let changes = parse(sql, "d", 0).unwrap_or_else(|| panic!("{sql}"));
+            let is_rebuilt = changes.iter().any(|change| matches!(change, SchemaChange::Rebuilt(_)));
+            assert_eq!(is_rebuilt, expected, "{sql}");
+        };
+        for clause in [
+            "add x int",
+            "add (x int)",
+            "modify x int",
+            "drop x",
+            "convert to character set latin1",
+            "force",
+            "engine innodb",
+            "row_format = compressed",
+            "partition by hash (id)",
+            "remove partitioning",
+            "add check (x > 0)",
+            "add foreign key (x) references p (id)",
+            "add primary key (x)",
+            "alter check c enforced",
+            "algorithm copy",
+            "comment = 'x', algorithm = copy",
+        ] {
+            check(&format!("alter table t {clause}"), true);
+            check(&format!("alter table t {clause}, algorithm = instant"), false);
+        }
+        for clause in [
+            "add key (x)",
+            "add fulltext (x)",
+            "drop key x",
+            "rename column x to y",
+            "alter x set default 1",
+            "alter index x invisible",
+            "comment 'x'",
+            "rename to u",
+            "algorithm default",
+            "drop check c",
+            "add partition partitions 2",
+        ] {
+            check(&format!("alter table t {clause}"), false);
+        }
+        check("alter table t order by x", true);
+        check("optimize local table t, u", true);
+        check("create index i on t (x)", false);
     }
 
     #[test]
@@ -511,6 +572,6 @@ mod tests {
         check(&format!("create table t (a int default {deep})"), "?");
         check(&format!("create table t (a int check {deep}"), "?");
         let long: String = (0..100_000).map(|number| format!("add c{number} int, ")).collect();
-        assert_eq!(parse(&format!("alter table t {long} force"), "d", 0).map(|changes| changes.len()), Some(1));
+        assert_eq!(parse(&format!("alter table t {long} force"), "d", 0).map(|changes| changes.len()), Some(2));
     }
 }
