@@ -268,6 +268,7 @@ fn two_tables_never_flow_into_one() {
         &["two tables are renamed to m.x"],
     );
     refused(&(TWELVE_LINES.to_owned() + &rule("shop.a", "m.x") + &rule("shop.a", "m.y")), &["shop.a has two rules"]);
+    refused(&(TWELVE_LINES.to_owned() + &rule("Shop.a", "m.x")), &["Shop.a is not chosen by replicate.tables"]);
 }
 
 #[test]

@@ -134,8 +134,18 @@ pub fn replicate(section: &mut Section) -> ReplicateConfig {
     });
     let rules: Vec<Rule> = section.sections("rule", rule).into_iter().flatten().collect();
     let replicate = ReplicateConfig { tables, exclude, rules, selection };
-    colliding_targets(&replicate).iter().for_each(|text| section.problem("rule", text));
+    let problems = [unused_rules(&replicate), colliding_targets(&replicate)].concat();
+    problems.iter().for_each(|text| section.problem("rule", text));
     replicate
+}
+
+/// Rules of tables that are not replicated: a name that is mistaken, or in another case.
+fn unused_rules(replicate: &ReplicateConfig) -> Vec<String> {
+    let selection = &replicate.selection;
+    let unused = replicate.rules.iter().filter(|rule| !selection.is_empty() && !selection.selects(&rule.table));
+    unused
+        .map(|rule| format!("{} is not chosen by replicate.tables: correct its name, or choose it", rule.table))
+        .collect()
 }
 
 /// Renames by which two source tables could flow into one target: their keys would overwrite each other.

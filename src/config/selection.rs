@@ -64,6 +64,11 @@ impl Selection {
         if problems.is_empty() { Ok(selection) } else { Err(problems) }
     }
 
+    /// Whether it is of no pattern.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
     /// The table that this one is a helper of, given which tables there are; `None`: it is an ordinary one.
     pub fn helped_by(&self, name: &TableName, is_there: &dyn Fn(&TableName) -> bool) -> Option<TableName> {
         let mut bases = helper_bases(&name.table).map(|base| TableName { table: base.to_owned(), ..name.clone() });

@@ -19,7 +19,6 @@ use crate::message::{EventSpan, TableIndex};
 use crate::position::{Position, Version};
 use crate::schema::catalog::{ColumnDefinition, Definition, Known, SourceTable};
 use crate::schema::change::{AlterTable, CreateTable, CreatedShape, SchemaChange};
-use crate::schema::choices::OnBadValue;
 use crate::schema::ddl::{self, Touched};
 use crate::schema::effect::{self, Effect, TargetChange};
 use crate::schema::target::{Ddl, DdlAction, TargetTable};
@@ -266,16 +265,17 @@ impl Router {
 
     /// Of values that are computed, only those that are STORED are computed then. Dates and times go through the session:
     /// a TIMESTAMP through its time zone, where of the two hours at the end of summer one is left, and a day that its
-    /// sql_mode does not let in becomes zero.
+    /// sql_mode does not let in becomes zero, which is the same to ClickHouse unless it has the text.
     fn rebuilt(&mut self, name: &TableName, ran: &Ran<'_>) {
         let Some(table) = self.find(name).filter(|&table| self.concerns(table, ran)) else { return };
-        let choices = self.settings.replicate.choices(name);
+        let target = self.tables.list()[table].target();
         let may_change = |column: &&ColumnDefinition| {
             use SourceType::{Date, DateTime, OldDateTime, OldTimestamp, Timestamp};
             let ty = column.ty.source_type();
             let loses_an_hour = ran.joins_hours && matches!(ty, Timestamp { .. } | OldTimestamp);
-            let keeps_any_day = choices.of(&column.name).on_bad_value == OnBadValue::String;
-            let loses_a_day = keeps_any_day && matches!(ty, Date | DateTime { .. } | OldDateTime);
+            let is_text =
+                target.and_then(|target| target.column(&column.name)).is_some_and(|it| it.ty.contains("String"));
+            let loses_a_day = is_text && matches!(ty, Date | DateTime { .. } | OldDateTime);
             if column.is_generated { !column.is_virtual } else { loses_an_hour || loses_a_day }
         };
         let columns = self.known(table).map(|known| known.definition.columns.as_slice()).unwrap_or_default();
