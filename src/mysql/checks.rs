@@ -212,7 +212,8 @@ fn table_problems(found: &FoundTable, grants: &Grants, account: &str) -> Vec<Pro
 /// What comes of a row and what goes of it are computed by two sessions, which may differ in their time zone, `sql_mode`,
 /// language, ..: without a key, they are one row only if they are equal.
 fn virtual_problem(found: &FoundTable) -> Option<Problem> {
-    let column = found.virtual_columns.first().filter(|_| found.table.key.is_empty())?;
+    let mut columns = found.definition.columns.iter().filter(|_| found.table.key.is_empty());
+    let column = &columns.find(|column| column.is_virtual)?.name;
     let (name, quoted_table) = (&found.table.name, quoted(&found.table.name));
     Some(problem(
         format!(
@@ -331,7 +332,6 @@ mod tests {
             definition: Definition::default(),
             table: SourceTable { name, columns, key, allows_zero_dates: false, choices: Choices::default() },
             prefix_key_columns: Vec::new(),
-            virtual_columns: Vec::new(),
             cascading_keys: Vec::new(),
             engine: "InnoDB".to_owned(),
         }

@@ -27,8 +27,6 @@ pub struct FoundTable {
     pub table: SourceTable,
     /// Key columns of which the PRIMARY KEY holds a prefix only: two rows may then differ in the column's rest.
     pub prefix_key_columns: Vec<String>,
-    /// Columns that are computed whenever a row is read, by the session that reads it.
-    pub virtual_columns: Vec<String>,
     /// Its foreign keys by which a change of another table changes or deletes rows here.
     pub cascading_keys: Vec<String>,
     /// Where its rows are.
@@ -57,18 +55,17 @@ type Tables = BTreeMap<TableName, ReadTable>;
 /// What has been read of a table.
 struct ReadTable {
     definition: Definition,
-    virtual_columns: Vec<String>,
     cascading_keys: Vec<String>,
     engine: String,
 }
 
 impl ReadTable {
     fn found(self, allows_zero_dates: bool) -> FoundTable {
-        let Self { definition, virtual_columns, cascading_keys, engine } = self;
+        let Self { definition, cascading_keys, engine } = self;
         let prefixes = definition.key.iter().filter(|part| part.is_prefix);
         let prefix_key_columns = prefixes.map(|part| part.column.clone()).collect();
         let table = definition.source_table(allows_zero_dates, Choices::default());
-        FoundTable { definition, table, prefix_key_columns, virtual_columns, cascading_keys, engine }
+        FoundTable { definition, table, prefix_key_columns, cascading_keys, engine }
     }
 }
 
@@ -82,7 +79,7 @@ fn read_tables(source: &mut Source, wanted: Wanted<'_>) -> Result<Tables> {
         let (name, charset) = (table_name(row), charset_of_collation(&text(row, 2)));
         let definition = Definition { name: name.clone(), charset, ..Definition::default() };
         let engine = text(row, 3);
-        (name, ReadTable { definition, virtual_columns: Vec::new(), cascading_keys: Vec::new(), engine })
+        (name, ReadTable { definition, cascading_keys: Vec::new(), engine })
     };
     let all: BTreeSet<TableName> = rows.iter().map(table_name).collect();
     Ok(rows.iter().filter(|row| wanted(&table_name(row), &all)).map(read).collect())
@@ -96,9 +93,7 @@ fn read_columns(source: &mut Source, tables: &mut Tables) -> Result<()> {
     );
     for row in source.rows("reading the columns", &query)? {
         if let Some(found) = tables.get_mut(&table_name(&row)) {
-            let column = column(&row);
-            found.virtual_columns.extend(column.is_virtual.then(|| column.name.clone()));
-            found.definition.columns.push(column);
+            found.definition.columns.push(column(&row));
         }
     }
     Ok(())
@@ -147,7 +142,7 @@ fn read_unique_keys(source: &mut Source, tables: &mut Tables) -> Result<()> {
         let name = table_name(&row);
         let Some(found) = tables.get_mut(&name).filter(|found| found.definition.key.is_empty()) else { continue };
         let indexes = source.rows("reading the unique keys", &format!("SHOW INDEX FROM {}", quoted(&name)))?;
-        if let Some(key) = standing_in(&found.definition, &found.virtual_columns, &indexes) {
+        if let Some(key) = standing_in(&found.definition, &indexes) {
             (found.definition.key, found.definition.key_is_unique) = (key, true);
         }
     }
@@ -155,17 +150,14 @@ fn read_unique_keys(source: &mut Source, tables: &mut Tables) -> Result<()> {
 }
 
 /// The first UNIQUE key, in the order of SHOW INDEX, of which all columns are whole, NOT NULL and stored.
-fn standing_in(definition: &Definition, virtual_columns: &[String], indexes: &[Row]) -> Option<Vec<KeyPart>> {
-    let is_not_null = |name: &str| definition.columns.iter().any(|column| column.name == name && !column.nullable);
+fn standing_in(definition: &Definition, indexes: &[Row]) -> Option<Vec<KeyPart>> {
+    let is_sound = |column: &ColumnDefinition| !column.nullable && !column.is_virtual;
+    let has_sound = |name: &str| definition.columns.iter().any(|column| column.name == name && is_sound(column));
     // Table, Non_unique, Key_name, Seq_in_index, Column_name, Collation, Cardinality, Sub_part, ..
     let name = |row: &Row| text(row, 2);
     let keys = indexes.chunk_by(|one, next| name(one) == name(next));
     let mut unique = keys.filter(|key| key.iter().all(|row| number(row, 1) == 0));
-    let is_stored = |name: &String| !virtual_columns.contains(name);
-    let will_do = |row: &Row| {
-        let name = text(row, 4);
-        optional_text(row, 7).is_none() && is_not_null(&name) && is_stored(&name)
-    };
+    let will_do = |row: &Row| optional_text(row, 7).is_none() && has_sound(&text(row, 4));
     let key = unique.find(|key| key.iter().all(will_do))?;
     Some(key.iter().map(|row| KeyPart { column: text(row, 4), is_prefix: false }).collect())
 }
@@ -195,6 +187,7 @@ mod tests {
         let column = |(name, nullable): (&str, bool)| ColumnDefinition {
             name: name.to_owned(),
             nullable,
+            is_virtual: name == "v",
             ..ColumnDefinition::default()
         };
         let columns = [("a", true), ("b", false), ("c", false), ("v", false)].map(column).to_vec();
@@ -213,7 +206,7 @@ mod tests {
             ]
         };
         let found = |indexes: &[Row]| {
-            let key = standing_in(&definition, &["v".to_owned()], indexes).unwrap_or_default();
+            let key = standing_in(&definition, indexes).unwrap_or_default();
             key.into_iter().map(|part| part.column).collect::<Vec<_>>().join(" ")
         };
         let wide = [row("0", "k", Some("c"), None), row("0", "k", Some("b"), None)];

@@ -105,9 +105,9 @@ impl Router {
     }
 
     fn untouched(&self, index: TableIndex, changes: &[SchemaChange]) -> Outcome {
+        use SchemaChange::{Cascades, Rebuilt, UniqueKeys};
         let has_moved_on = self.known(index).is_some_and(|known| known.since > Version::default());
         let is_followed = has_moved_on && !changes.iter().any(|change| self.ignores(change));
-        use SchemaChange::{Cascades, Rebuilt, UniqueKeys};
         let is_none = |change: &SchemaChange| matches!(change, UniqueKeys(_) | Rebuilt(_) | Cascades(_));
         let has_none = changes.iter().all(is_none);
         if has_none || is_followed { Outcome::NoEffect } else { Outcome::Left }

@@ -63,7 +63,7 @@ pub struct ColumnDefinition {
     pub nullable: bool,
     /// Whether its values are computed by an expression.
     pub is_generated: bool,
-    /// Whether they are computed when they are read.
+    /// Whether they are computed whenever a row is read, by the session that reads it.
     #[serde(default)]
     pub is_virtual: bool,
     /// Whether the server numbers rows by it.

@@ -29,7 +29,8 @@ pub enum SchemaChange {
     Rewrite(TableName, String),
     /// Its UNIQUE keys may be others from here on: one was added, or an index was dropped that may have been one.
     UniqueKeys(TableName),
-    /// The server may have made its rows anew, which computes STORED columns again: in this session's time zone and modes.
+    /// The server may have made all its rows anew, in this session's time zone and modes: STORED columns are computed again,
+    /// dates and times pass through them. No row event tells.
     Rebuilt(TableName),
     /// It gets a foreign key by which a change of another table changes rows here, and not every server logs these.
     Cascades(TableName),

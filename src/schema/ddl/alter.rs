@@ -5,16 +5,20 @@
 //! ways of their own: unclear. A new name acts after everything else.
 //!
 //! Which clauses have the server make all rows anew was tried on MySQL 9.7, on InnoDB with and without FULLTEXT: a STORED
-//! column of a TIMESTAMP has another value then, where the session's time zone is another.
+//! column of a TIMESTAMP has another value then, where the session's time zone is another. Of MyISAM, indexes do so too.
 
 use super::create::Element;
 use super::index::{Key, is_primary};
-use super::options::keeps_rows;
 use super::parser::Parser;
 use crate::schema::change::{AlterAction, AlterTable, Place, SchemaChange, WrittenColumn};
 use crate::schema::types::TableName;
 
+/// First words of clauses that have the server make all rows anew, whatever follows.
+const REBUILDING: &[&str] =
+    &["CONVERT", "ENGINE", "FORCE", "KEY_BLOCK_SIZE", "ORDER", "PARTITION", "REMOVE", "ROW_FORMAT", "TYPE"];
+
 /// What has been read of a statement.
+#[derive(Default)]
 pub(super) struct Altering {
     table: TableName,
     actions: Vec<AlterAction>,
@@ -25,18 +29,12 @@ pub(super) struct Altering {
     /// A foreign key comes that changes rows by itself.
     cascades: bool,
     /// The server may make all rows anew.
-    pub rebuilds: bool,
+    rebuilds: bool,
     /// It is told not to, and refuses what it cannot do otherwise.
     is_in_place: bool,
 }
 
 impl Altering {
-    fn new(table: TableName) -> Self {
-        let (actions, rewrites) = (Vec::new(), Vec::new());
-        let (changes_unique, cascades, rebuilds, is_in_place) = (false, false, false, false);
-        Self { table, actions, rewrites, new_name: None, changes_unique, cascades, rebuilds, is_in_place }
-    }
-
     /// Rows of the table may change.
     pub fn rewrites(&mut self, what: &str) {
         self.rewrites_other(self.table.clone(), what);
@@ -90,7 +88,7 @@ impl Parser<'_> {
         self.expect_words(&["TABLE"])?;
         self.words(&["IF", "EXISTS"]);
         let table = self.table()?;
-        let mut altering = Altering::new(table);
+        let mut altering = Altering { table, ..Altering::default() };
         if ignores_duplicates {
             altering.rewrites("ALTER IGNORE");
         }
@@ -100,11 +98,15 @@ impl Parser<'_> {
         }
         self.end()?;
         altering.cascades = self.cascades;
+        if self.has_other_engine {
+            altering.rewrites("another ENGINE");
+        }
         Some(altering.changes())
     }
 
     fn clause(&mut self, altering: &mut Altering) -> Option<()> {
         let keyword = self.keyword()?;
+        altering.rebuilds |= REBUILDING.contains(&keyword.as_str());
         match keyword.as_str() {
             "ADD" => self.add(altering),
             "CHANGE" | "MODIFY" => self.change(altering),
@@ -112,19 +114,12 @@ impl Parser<'_> {
             "ALTER" => self.alter_clause(altering),
             "RENAME" => self.rename_clause(altering),
             "CONVERT" => self.convert(altering),
-            "ORDER" => {
-                altering.rebuilds = true;
-                self.order_by()
-            }
-            "FORCE" => {
-                altering.rebuilds = true;
-                self.take().map(|_| ())
-            }
+            "ORDER" => self.order_by(),
+            "FORCE" => self.take().map(|_| ()),
             "DISABLE" | "ENABLE" => {
                 self.take();
                 self.expect_words(&["KEYS"])
             }
-            "ENGINE" | "TYPE" => self.engine(altering),
             "ALGORITHM" => self.algorithm(altering),
             "LOCK" => {
                 self.take();
@@ -136,17 +131,6 @@ impl Parser<'_> {
             }
             _ => self.option_or_partition(&keyword, altering),
         }
-    }
-
-    /// `ENGINE [=] name`: not every engine keeps the rows that it is given.
-    fn engine(&mut self, altering: &mut Altering) -> Option<()> {
-        self.take();
-        self.char('=');
-        if !keeps_rows(&self.name_or_text()?) {
-            altering.rewrites("another ENGINE");
-        }
-        altering.rebuilds = true;
-        Some(())
     }
 
     /// `ALGORITHM [=] DEFAULT | INSTANT | INPLACE | COPY`
@@ -164,7 +148,6 @@ impl Parser<'_> {
         if !self.table_option(&mut charset)? {
             return self.partition_clause(keyword, altering);
         }
-        altering.rebuilds |= ["ROW_FORMAT", "KEY_BLOCK_SIZE"].contains(&keyword);
         altering.actions.extend(charset.map(AlterAction::DefaultCharset));
         Some(())
     }
@@ -360,7 +343,6 @@ impl Parser<'_> {
             self.char('=');
             charset = Some(self.charset_of_collation()?);
         }
-        altering.rebuilds = true;
         altering.actions.push(AlterAction::ConvertTo(charset));
         Some(())
     }

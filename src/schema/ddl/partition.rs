@@ -44,14 +44,10 @@ impl Parser<'_> {
     pub(super) fn partition_clause(&mut self, keyword: &str, altering: &mut Altering) -> Option<()> {
         match keyword {
             "PARTITION" => {
-                altering.rebuilds = true;
                 self.expect_words(&["PARTITION", "BY"])?;
                 self.partition_by()
             }
-            "REMOVE" => {
-                altering.rebuilds = true;
-                self.expect_words(&["REMOVE", "PARTITIONING"])
-            }
+            "REMOVE" => self.expect_words(&["REMOVE", "PARTITIONING"]),
             "UPGRADE" => self.expect_words(&["UPGRADE", "PARTITIONING"]),
             "TRUNCATE" => self.rewriting_partitions("TRUNCATE PARTITION", altering),
             "DISCARD" | "IMPORT" => self.tablespace(keyword, altering),
