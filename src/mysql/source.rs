@@ -86,9 +86,10 @@ impl ServerFacts {
         self.version_number() >= (9, 6, 0) && self.innodb_native_foreign_keys.as_deref() != Some("ON")
     }
 
-    /// Whether the zone SYSTEM may have hours that come twice.
+    /// Whether the zone SYSTEM may have hours that come twice. What the server tells is the abbreviation of its start: GMT is
+    /// also London's in winter, -03 was São Paulo's.
     pub fn may_repeat_hours(&self) -> bool {
-        !["UTC", "GMT"].contains(&self.system_time_zone.as_str())
+        self.system_time_zone != "UTC"
     }
 
     /// Whether a session's default sql_mode lets zero and partial dates in.
@@ -472,6 +473,14 @@ pub fn quoted_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_utc_surely_has_each_hour_once() {
+        for (zone, expected) in [("UTC", false), ("GMT", true), ("CET", true), ("-03", true), ("", true)] {
+            let facts = ServerFacts { system_time_zone: zone.to_owned(), ..ServerFacts::default() };
+            assert_eq!(facts.may_repeat_hours(), expected, "{zone:?}");
+        }
+    }
 
     #[test]
     fn versions_are_numbers() {

@@ -255,11 +255,12 @@ impl Router {
         }
     }
 
-    /// Not an offset, which has each hour once.
+    /// Of the zones that a session may name; an offset has each hour once.
     fn may_repeat_hours(&self, time_zone: &str) -> bool {
         match time_zone {
             "SYSTEM" => self.settings.may_repeat_hours,
-            _ => !time_zone.starts_with(['+', '-']) && !["UTC", "GMT"].contains(&time_zone),
+            "UTC" | "GMT" => false,
+            _ => !time_zone.starts_with(['+', '-']),
         }
     }
 
