@@ -39,17 +39,24 @@ const MIB: f64 = (1 << 20) as f64;
 #[derive(Debug, Clone, Copy)]
 struct Setting {
     batch_rows: u32,
+    batch_mib: u32,
     writers: u32,
     memory_mib: u32,
 }
 
-const DEFAULT: Setting = Setting { batch_rows: 100_000, writers: 4, memory_mib: 256 };
+const DEFAULT: Setting = Setting { batch_rows: 100_000, batch_mib: 16, writers: 4, memory_mib: 256 };
 
 /// One run.
 struct Run {
     drain: f64,
-    poster: f64,
+    poster: Posted,
     caught: Caught,
+}
+
+/// What the bare poster took.
+struct Posted {
+    seconds: f64,
+    cpu_clickhouse: f64,
 }
 
 /// How `stream-bridge run` caught up.
@@ -68,6 +75,10 @@ pub fn run(size: Size) {
         let rig = Rig::new(workload, rows, |test| workload.write(test, rows));
         let sizes = [1000, 5000, 20_000, 100_000].map(|batch_rows| Setting { batch_rows, ..DEFAULT });
         rig.compare(size, "batch size", &sizes, |setting| setting.batch_rows.to_string());
+        if workload == Workload::Wide {
+            let sizes = [4, 8, 16].map(|batch_mib| Setting { batch_mib, ..DEFAULT });
+            rig.compare(size, "batch_bytes", &sizes, |setting| format!("{} MiB", setting.batch_mib));
+        }
         if workload == Workload::Narrow {
             let writers = [1, 2, 4, 8].map(|writers| Setting { writers, ..DEFAULT });
             rig.compare(size, "writers", &writers, |setting| setting.writers.to_string());
@@ -120,6 +131,7 @@ impl Rig {
             "CPU s per M rows: ours",
             "MySQL",
             "ClickHouse",
+            "and of the poster",
             "peak MiB",
         ]);
         for setting in settings {
@@ -138,12 +150,13 @@ impl Rig {
             label,
             told(2, &|run| run.caught.seconds),
             told(2, &|run| run.drain),
-            told(2, &|run| run.poster),
-            told(2, &|run| run.caught.seconds / run.drain.max(run.poster)),
+            told(2, &|run| run.poster.seconds),
+            told(2, &|run| run.caught.seconds / run.drain.max(run.poster.seconds)),
             told(2, &|run| million / run.caught.seconds),
             told(2, &|run| run.caught.cpu_ours / million),
             told(2, &|run| run.caught.cpu_mysql / million),
             told(2, &|run| run.caught.cpu_clickhouse / million),
+            told(2, &|run| run.poster.cpu_clickhouse / million),
             told(1, &|run| run.caught.peak_bytes / MIB),
         ]
     }
@@ -154,11 +167,10 @@ impl Rig {
         Run { drain: begin.elapsed().as_secs_f64(), poster: self.poster(setting), caught: self.catch_up(setting) }
     }
 
-    /// Seconds of the bare poster.
-    fn poster(&self, setting: Setting) -> f64 {
+    fn poster(&self, setting: Setting) -> Posted {
         let name = TableName { table: "reference".to_owned(), ..self.source.name.clone() };
         let target = targets::create_table(&self.client, &self.source, &name, None).unwrap();
-        let limits = Limits { rows: setting.batch_rows as usize, bytes: self.config.pipeline.batch_bytes };
+        let limits = Limits { rows: setting.batch_rows as usize, bytes: (setting.batch_mib as usize) << 20 };
         let mut decoder = Decoder::new(Some(&target.columns), limits);
         let mut bodies = Vec::new();
         for (offset, event) in events(&self.file) {
@@ -170,11 +182,11 @@ impl Rig {
         bodies.push(decoder.finish());
         bodies.retain(|body| !body.is_empty());
         let columns = Arc::new(InsertColumns(target.columns.clone()));
-        let begin = Instant::now();
+        let ([_, before], begin) = (self.cpu_of_servers(), Instant::now());
         self.post(&name, &columns, &bodies, setting.writers);
-        let seconds = begin.elapsed().as_secs_f64();
+        let (seconds, [_, after]) = (begin.elapsed().as_secs_f64(), self.cpu_of_servers());
         self.test.clickhouse("DROP TABLE `{db}`.reference SYNC");
-        seconds
+        Posted { seconds, cpu_clickhouse: after - before }
     }
 
     fn post(&self, table: &TableName, columns: &InsertColumns, bodies: &[Body], writers: u32) {
@@ -200,6 +212,7 @@ impl Rig {
         config
             .set("mysql.start", start.map(|(key, value)| (key.to_owned(), value)).into_iter().collect::<toml::Table>());
         config.set("mysql.tls", "disabled").set("pipeline.batch_size", i64::from(setting.batch_rows));
+        config.set("pipeline.batch_bytes", format!("{}MiB", setting.batch_mib));
         config.set("pipeline.worker_count", i64::from(setting.writers));
         config.set("pipeline.memory_limit", format!("{}MiB", setting.memory_mib));
         let spawned_us = clock::now_us();

@@ -4,8 +4,9 @@
 //! of its GTID event), ClickHouse's query log the moment at which each insert was done and how many rows it had. Rows of a
 //! table are inserted in the order of the binlog, so the first insert's rows are the first commits', and so on.
 //!
-//! The reference is a bare insert of one row by the same client, ten a second, timed from outside; it is also in the query
-//! log, which gives what lies between the log's moment and the client's having the answer: that is added to ours.
+//! The reference is a bare insert of one row by the same client, ten a second, timed from outside, in turn with our runs of
+//! ten a second; it is also in the query log, which gives what lies between the log's moment and the client's having the
+//! answer: that is added to ours.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -36,7 +37,8 @@ const SECONDS: u64 = 15;
 const MIB: f64 = (1 << 20) as f64;
 
 /// Rates (None: as fast as it goes) and tables, each with a line.
-const RATES: [Option<u64>; 3] = [Some(10), Some(1000), None];
+const RATES: [Option<u64>; 3] = [IDLE, Some(1000), None];
+const IDLE: Option<u64> = Some(10);
 const TABLES: [u64; 3] = [1, 10, 100];
 
 /// One cell.
@@ -45,32 +47,50 @@ struct Live {
     parts_per_second: f64,
     per_second: f64,
     alone_per_second: Option<f64>,
+    /// CPU seconds per second under the load: ours, MySQL's, ClickHouse's.
+    cores: [f64; 3],
     peak_bytes: u64,
 }
 
 /// All rates with all numbers of tables; the lags of all runs together.
 pub fn run(size: Size) {
     let seconds = Duration::from_secs(size.of(SECONDS).max(5));
-    let mut table =
-        Table::new(&["trx/s", "tables", "p50 ms", "p90", "p99", "max", "parts/s", "peak MiB", "MySQL trx/s", "alone"]);
-    let mut bare_ms = Vec::new();
+    let mut table = Table::new(&[
+        "trx/s",
+        "tables",
+        "p50 ms",
+        "p90",
+        "p99",
+        "max",
+        "parts/s",
+        "peak MiB",
+        "cores: ours",
+        "MySQL",
+        "ClickHouse",
+        "MySQL trx/s",
+        "alone",
+    ]);
     for tables in TABLES {
         let servers = Servers::own("bench-latency", &[ONE_FILE]);
         let test = Fixture::named(servers, DATABASE.to_owned());
         create_sysbench(&test, tables, KEYS);
         // The rows that are there are copied before anything is measured.
         Bridge::start(&test.config()).wait_all_streaming(&test, 10 * PATIENCE);
-        let bare = Bare::measure(&test, seconds);
+        let mut bare = Bare::default();
         for rate in RATES {
-            let runs: Vec<Live> = (0..size.runs).map(|_| live(&test, rate, tables, seconds, bare.answer_ms)).collect();
+            let run = |_| {
+                if rate == IDLE {
+                    bare.measure(&test, seconds);
+                }
+                live(&test, rate, tables, seconds, bare.answer_ms)
+            };
+            let runs: Vec<Live> = (0..size.runs).map(run).collect();
             table.row(&line(rate, tables, &runs));
+            if rate == IDLE {
+                table.row(&bare.line());
+            }
         }
-        bare_ms.extend(bare.times_ms);
     }
-    let figures = [50.0, 90.0, 99.0, 100.0].map(|percent| format!("{:.1}", percentile(&bare_ms, percent)));
-    let nothing = ["-"; 4].map(str::to_owned);
-    let head = ["bare insert of one row".to_owned(), "1".to_owned()];
-    table.row(&[&head[..], &figures, &nothing].concat());
     table.print(&format!("COMMIT to the answer of the insert, {} s each", seconds.as_secs()));
 }
 
@@ -79,13 +99,18 @@ fn line(rate: Option<u64>, tables: u64, runs: &[Live]) -> Vec<String> {
     let middle = |figure: &dyn Fn(&Live) -> f64| median(&runs.iter().map(figure).collect::<Vec<_>>());
     let name = rate.map_or("full speed".to_owned(), |rate| rate.to_string());
     let mut cells = vec![name, tables.to_string()];
-    cells.extend([50.0, 90.0, 99.0, 100.0].map(|percent| format!("{:.1}", percentile(&lags, percent))));
+    cells.extend(percentiles(&lags));
     cells.push(format!("{:.0}", middle(&|run| run.parts_per_second)));
     cells.push(format!("{:.1}", middle(&|run| run.peak_bytes as f64 / MIB)));
+    cells.extend([0, 1, 2].map(|whose: usize| format!("{:.2}", middle(&|run| run.cores[whose]))));
     cells.push(format!("{:.0}", middle(&|run| run.per_second)));
     let alone: Vec<f64> = runs.iter().filter_map(|run| run.alone_per_second).collect();
     cells.push(if alone.is_empty() { "-".to_owned() } else { format!("{:.0}", median(&alone)) });
     cells
+}
+
+fn percentiles(times_ms: &[f64]) -> [String; 4] {
+    [50.0, 90.0, 99.0, 100.0].map(|percent| format!("{:.1}", percentile(times_ms, percent)))
 }
 
 /// One cell once: the load beside the bridge, and at full speed the same load without it.
@@ -94,7 +119,12 @@ fn live(test: &Fixture, rate: Option<u64>, tables: u64, time: Duration, answer_m
     let mut bridge = Bridge::start(&test.config());
     bridge.wait_caught_up(test, 10 * PATIENCE);
     let ((path, _), begin_us) = (new_file(test), clock::now_us());
+    let pids = [Some(bridge.pid()), test.servers.mysql.pid, test.servers.clickhouse.pid];
+    let cpu = || pids.map(|pid| clock::of_process(pid.unwrap()));
+    let (before, begin) = (cpu(), Instant::now());
     let per_second = update(test, &updates);
+    let (after, seconds) = (cpu(), begin.elapsed().as_secs_f64());
+    let cores = [0, 1, 2].map(|whose| (after[whose] - before[whose]) / seconds);
     bridge.wait_caught_up(test, 10 * PATIENCE);
     let peak_bytes = bridge.peak_memory_bytes();
     new_file(test);
@@ -104,7 +134,7 @@ fn live(test: &Fixture, rate: Option<u64>, tables: u64, time: Duration, answer_m
     lags_ms.iter_mut().for_each(|lag| *lag += answer_ms);
     let alone_per_second = rate.is_none().then(|| update(test, &updates));
     let parts_per_second = inserts.len() as f64 / time.as_secs_f64();
-    Live { lags_ms, parts_per_second, per_second, alone_per_second, peak_bytes }
+    Live { lags_ms, parts_per_second, per_second, alone_per_second, cores, peak_bytes }
 }
 
 /// An insert of the bridge.
@@ -170,30 +200,38 @@ fn lags_ms(mut commits: BTreeMap<String, VecDeque<u64>>, inserts: &[Insert]) -> 
     lags
 }
 
-/// Inserts of one row without us.
+/// Inserts of one row without us, of all runs.
+#[derive(Default)]
 struct Bare {
     times_ms: Vec<f64>,
+    ends_us: Vec<f64>,
     /// Between the query log's moment and the client's having the answer.
     answer_ms: f64,
 }
 
 impl Bare {
-    fn measure(test: &Fixture, time: Duration) -> Self {
+    fn measure(&mut self, test: &Fixture, time: Duration) {
         test.clickhouse("CREATE TABLE `{db}`.bare AS `{db}`.sbtest1");
         let client = Client::connect(&resolved(test).clickhouse, 1).unwrap();
         let (name, begin) = (TableName { database: DATABASE.to_owned(), table: "bare".to_owned() }, Instant::now());
         let columns = InsertColumns(targets::created(&client, &name).unwrap().columns);
-        let (mut times_ms, mut ends_us) = (Vec::new(), Vec::new());
         while begin.elapsed() < time {
-            let body = row(ends_us.len());
-            let start = Instant::now();
-            client.insert(&name, &columns, &body, &format!("bare-{}", ends_us.len())).unwrap();
-            times_ms.push(start.elapsed().as_secs_f64() * 1e3);
-            ends_us.push(clock::now_us());
+            let number = self.ends_us.len();
+            let (body, start) = (row(number), Instant::now());
+            client.insert(&name, &columns, &body, &format!("bare-{number}")).unwrap();
+            self.times_ms.push(start.elapsed().as_secs_f64() * 1e3);
+            self.ends_us.push(clock::now_us());
             std::thread::sleep(Duration::from_millis(100).saturating_sub(start.elapsed()));
         }
         test.clickhouse("DROP TABLE `{db}`.bare SYNC");
-        Self { times_ms, answer_ms: answer_ms(test, &ends_us) }
+        self.answer_ms = answer_ms(test, &self.ends_us);
+    }
+
+    fn line(&self) -> Vec<String> {
+        let mut cells = vec!["bare insert of one row".to_owned(), "1".to_owned()];
+        cells.extend(percentiles(&self.times_ms));
+        cells.resize(13, "-".to_owned());
+        cells
     }
 }
 
