@@ -44,7 +44,7 @@ struct Setting {
     memory_mib: u32,
 }
 
-const DEFAULT: Setting = Setting { batch_rows: 100_000, batch_mib: 16, writers: 4, memory_mib: 256 };
+const DEFAULT: Setting = Setting { batch_rows: 100_000, batch_mib: 8, writers: 4, memory_mib: 256 };
 
 /// One run.
 struct Run {

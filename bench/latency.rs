@@ -33,7 +33,7 @@ use crate::{Size, clock};
 const DATABASE: &str = "bench";
 const KEYS: u64 = 1000;
 /// Of the full size.
-const SECONDS: u64 = 15;
+const SECONDS: u64 = 10;
 const MIB: f64 = (1 << 20) as f64;
 
 /// Rates (None: as fast as it goes) and tables, each with a line.

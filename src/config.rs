@@ -464,7 +464,7 @@ mod tests {
     fn quantities_have_units() {
         let pipeline = resolve("", "[pipeline]\nbatch_timeout = \"1m 5s\"\nmemory_limit = \"1GiB\"").pipeline;
         assert_eq!((pipeline.batch_timeout, pipeline.memory_limit_bytes), (Duration::from_secs(65), 1 << 30));
-        assert_eq!((pipeline.batch_bytes, pipeline.worker_count), (16 << 20, 4));
+        assert_eq!((pipeline.batch_bytes, pipeline.worker_count), (8 << 20, 4));
     }
 
     #[test]

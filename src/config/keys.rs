@@ -214,7 +214,7 @@ pub fn pipeline(section: &mut Section) -> PipelineConfig {
     let pipeline = PipelineConfig {
         worker_count: section.integer("worker_count", 4, 1..=64, "each is a thread with an insert under way"),
         batch_size: section.integer("batch_size", 100_000, 1..=1_000_000, "a larger insert is no longer one block"),
-        batch_bytes: section.size("batch_bytes", "16MiB", "4KiB", "256MiB"),
+        batch_bytes: section.size("batch_bytes", "8MiB", "4KiB", "256MiB"),
         batch_timeout: section.duration("batch_timeout", "200ms", "1ms", "1h"),
         min_insert_interval: section.duration("min_insert_interval", "20ms", "0ms", "5s"),
         max_inserts_per_second: section.integer("max_inserts_per_second", 200, 1..=100_000, "all tables together"),
