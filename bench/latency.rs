@@ -41,6 +41,22 @@ const RATES: [Option<u64>; 3] = [IDLE, Some(1000), None];
 const IDLE: Option<u64> = Some(10);
 const TABLES: [u64; 3] = [1, 10, 100];
 
+const COLUMNS: [&str; 13] = [
+    "trx/s",
+    "tables",
+    "p50 ms",
+    "p90",
+    "p99",
+    "max",
+    "parts/s",
+    "peak MiB",
+    "cores: ours",
+    "MySQL",
+    "ClickHouse",
+    "MySQL trx/s",
+    "alone",
+];
+
 /// One cell.
 struct Live {
     lags_ms: Vec<f64>,
@@ -55,21 +71,7 @@ struct Live {
 /// All rates with all numbers of tables; the lags of all runs together.
 pub fn run(size: Size) {
     let seconds = Duration::from_secs(size.of(SECONDS).max(5));
-    let mut table = Table::new(&[
-        "trx/s",
-        "tables",
-        "p50 ms",
-        "p90",
-        "p99",
-        "max",
-        "parts/s",
-        "peak MiB",
-        "cores: ours",
-        "MySQL",
-        "ClickHouse",
-        "MySQL trx/s",
-        "alone",
-    ]);
+    let mut table = Table::new(&COLUMNS);
     for tables in TABLES {
         let servers = Servers::own("bench-latency", &[ONE_FILE]);
         let test = Fixture::named(servers, DATABASE.to_owned());
@@ -230,7 +232,7 @@ impl Bare {
     fn line(&self) -> Vec<String> {
         let mut cells = vec!["bare insert of one row".to_owned(), "1".to_owned()];
         cells.extend(percentiles(&self.times_ms));
-        cells.resize(13, "-".to_owned());
+        cells.resize(COLUMNS.len(), "-".to_owned());
         cells
     }
 }
